@@ -1,0 +1,42 @@
+# 12 frames at one a second, 32 tokens: the paper's protocol but for ActivityNet and DiDeMo.
+# A data set's own file sets data_root and ann_file.
+num_frames = 12
+max_words = 32
+batch_size = 16
+
+video_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SampleFramesByRate', num_frames=num_frames),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 224), interpolation='bicubic'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='TokenizeCaptions', max_words=max_words),
+    dict(
+        type='PackActionInputs',
+        collect_keys=('imgs', 'text', 'frame_mask'),
+        meta_keys=('video_id', 'captions'),
+    ),
+]
+train_pipeline = video_pipeline
+test_pipeline = video_pipeline
+
+train_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=8,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(type='TextVideoDataset', pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='TextVideoDataset', pipeline=test_pipeline, test_mode=True),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type='TextVideoRetrievalMetric', inverted_softmax=True)
+test_evaluator = val_evaluator

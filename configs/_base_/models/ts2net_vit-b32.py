@@ -1,0 +1,40 @@
+# TS2-Net on CLIP ViT-B/32. A neck and a head follow the ViT; all sizes are arguments of the parts.
+model = dict(
+    type='TS2Net',
+    data_preprocessor=dict(
+        type='TextVideoDataPreprocessor',
+        # CLIP's mean and standard deviation of a pixel, times 255
+        mean=[122.771, 116.746, 104.094],
+        std=[68.501, 66.632, 70.323],
+    ),
+    backbone=dict(
+        type='TokenShiftViT',
+        embed_dims=768,
+        num_layers=12,
+        num_heads=12,
+        img_size=224,
+        patch_size=32,
+        out_dims=512,
+        shift_layers=(10, 11),
+        frozen_stages=0,  # embeddings and first LayerNorm
+    ),
+    text_encoder=dict(
+        type='CLIPTextEncoder',
+        width=512,
+        num_layers=12,
+        num_heads=8,
+        out_dims=512,
+        frozen_stages=0,  # token and position embeddings
+    ),
+    neck=dict(type='TokenSelection', embed_dims=512, topk=3),
+    head=dict(
+        type='RetrievalHead',
+        temporal=dict(
+            type='TemporalTransformer',
+            embed_dims=512,
+            num_layers=4,
+            num_heads=8,
+            num_positions=77,
+        ),
+    ),
+)

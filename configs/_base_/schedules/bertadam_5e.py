@@ -1,0 +1,27 @@
+# The released recipe: BertAdam, CLIP at 1e-7 and new modules at 1e-4, 5 epochs, global batch 128.
+lr = 1e-4
+clip_lr_mult = 1e-3
+max_epochs = 5
+
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='CLIPOptimWrapperConstructor',
+    optimizer=dict(
+        type='BertAdam',
+        lr=lr,
+        betas=(0.9, 0.98),
+        eps=1e-6,
+        weight_decay=0.2,
+        max_grad_norm=1.0,  # of each tensor
+    ),
+    paramwise_cfg=dict(clip_lr_mult=clip_lr_mult),
+    clip_grad=dict(max_norm=1.0),  # of all gradients, before the former
+)
+param_scheduler = dict(type='WarmupCosineLR', warmup_ratio=0.1, by_epoch=False)
+
+# 8 GPUs x 16 videos
+auto_scale_lr = dict(enable=False, base_batch_size=128)

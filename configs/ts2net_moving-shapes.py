@@ -1,0 +1,147 @@
+# The quickstart: a small TS2-Net from scratch on rendered videos in which only time tells many sentences apart.
+_base_ = './_base_/default_runtime.py'
+
+data_root = 'data/moving_shapes/'
+num_frames = 6
+max_words = 32
+img_size = 48
+batch_size = 64
+max_iters = 700
+lr = 3e-3
+width = 64
+num_heads = 4
+topk = 3
+
+model = dict(
+    type='TS2Net',
+    data_preprocessor=dict(
+        type='TextVideoDataPreprocessor',
+        mean=[122.771, 116.746, 104.094],
+        std=[68.501, 66.632, 70.323],
+    ),
+    backbone=dict(
+        type='TokenShiftViT',
+        embed_dims=width,
+        num_layers=3,
+        num_heads=num_heads,
+        img_size=img_size,
+        patch_size=12,
+        out_dims=width,
+        shift_layers=(1, 2),
+        num_shift_tokens=4,
+    ),
+    text_encoder=dict(
+        type='CLIPTextEncoder',
+        context_length=max_words,
+        width=width,
+        num_layers=2,
+        num_heads=num_heads,
+        out_dims=width,
+    ),
+    neck=dict(type='TokenSelection', embed_dims=width, topk=topk, num_samples=100),
+    head=dict(
+        type='RetrievalHead',
+        temporal=dict(
+            type='TemporalTransformer',
+            embed_dims=width,
+            num_layers=2,
+            num_heads=num_heads,
+            num_positions=num_frames * (1 + topk),
+            tokens_per_frame=1 + topk,
+            frame_std=0.5,
+            slot_std=0.1,
+        ),
+    ),
+)
+
+
+decode_and_pack = [
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, img_size), interpolation='area'),
+    dict(type='CenterCrop', crop_size=img_size),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='TokenizeCaptions', max_words=max_words),
+    dict(
+        type='PackActionInputs',
+        collect_keys=('imgs', 'text'),
+        meta_keys=('video_id', 'captions', 'reversal'),
+    ),
+]
+train_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='UniformSample', clip_len=num_frames),
+    *decode_and_pack,
+]
+test_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='UniformSample', clip_len=num_frames, test_mode=True),
+    *decode_and_pack,
+]
+
+train_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    # two videos of one meaning in a batch would be false negatives
+    batch_sampler=dict(type='DistinctGroupBatchSampler', group='meaning'),
+    dataset=dict(
+        type='TextVideoDataset',
+        data_root=data_root,
+        ann_file='train.json',
+        data_prefix=dict(video=''),
+        one_caption_per_video=True,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='TextVideoDataset',
+        data_root=data_root,
+        ann_file='val.json',
+        data_prefix=dict(video=''),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='TextVideoDataset',
+        data_root=data_root,
+        ann_file='test.json',
+        data_prefix=dict(video=''),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+val_evaluator = dict(type='TextVideoRetrievalMetric')
+test_evaluator = dict(
+    type='TextVideoRetrievalMetric', inverted_softmax=True, hard_negative='reversal'
+)
+
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=100)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.98), weight_decay=0.05),
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, end=60),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=60, eta_min_ratio=0.02),
+]
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=20),
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=100),
+)
+log_processor = dict(by_epoch=False)
+auto_scale_lr = dict(enable=False, base_batch_size=64)

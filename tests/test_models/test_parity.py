@@ -1,0 +1,100 @@
+"""Every part computes what the released model computes."""
+
+import pytest
+import torch
+from ts2net_mm.checkpoints.released import rename_key, to_our_layout
+from ts2net_mm.models.layers import perturbed_topk
+from ts2net_mm.models.layers.perturbed_topk import hard_topk
+
+TOLERANCE = 1e-4
+GRADIENT_TOLERANCE = 1e-3
+
+
+def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Relative L2 distance."""
+    assert found.shape == expected.shape
+    return ((found - expected).norm() / expected.norm()).item()
+
+
+@pytest.fixture
+def model(released_model, expected, monkeypatch):
+    """The released weights in training mode, with the reference's noise."""
+    monkeypatch.setattr(perturbed_topk, 'draw_noise', lambda shape, **_: expected['noise'])
+    return released_model.train()
+
+
+@torch.no_grad()
+def test_visual_tokens(model, expected):
+    tokens = model.backbone(expected['video'], expected['frame_mask'].bool())
+    assert distance(tokens, expected['visual_tokens']) < TOLERANCE
+
+
+@torch.no_grad()
+def test_token_scores(model, expected):
+    scores = model.neck.token_scores(expected['visual_tokens'])
+    assert distance(scores, expected['token_scores']) < TOLERANCE
+
+
+@torch.no_grad()
+def test_selected_tokens_from_equal_scores(model, expected, monkeypatch):
+    monkeypatch.setattr(model.neck, 'token_scores', lambda tokens: expected['token_scores'])
+    selected = model.neck(expected['visual_tokens'])
+    assert distance(selected, expected['selected_tokens']) < 1e-6
+
+
+@torch.no_grad()
+def test_selected_tokens_from_own_scores(model, expected):
+    # Scores that differ in the last bit turn over 2 of the 24,000 noisy choices, whose margin is below 1e-6;
+    # each moves a token by 1/500 of the difference of two patches.
+    selected = model.neck(expected['visual_tokens'])
+    assert distance(selected, expected['selected_tokens']) < 5e-4
+
+
+@torch.no_grad()
+def test_text_features(model, expected):
+    text = model.encode_text(expected['input_ids'])
+    assert distance(text, expected['text_features']) < TOLERANCE
+
+
+@torch.no_grad()
+def test_similarity(model, expected):
+    mask = expected['frame_mask'].bool()
+    text = model.encode_text(expected['input_ids'])
+    video = model.encode_video(expected['video'], mask)
+    assert distance(model.similarity(text, video, mask), expected['similarity']) < TOLERANCE
+
+
+@torch.no_grad()
+def test_hard_selection(released_model, expected):
+    scores = released_model.neck.token_scores(expected['visual_tokens'])[..., 1:]
+    chosen = hard_topk(scores.flatten(0, 1), 3)
+    assert torch.equal(chosen, expected['hard_indices'].flatten(0, 1))
+
+
+@torch.no_grad()
+def test_similarity_of_hard_selection(released_model, expected):
+    released_model.eval().neck.test_mode = 'hard'
+    mask = expected['frame_mask'].bool()
+    text = released_model.encode_text(expected['input_ids'])
+    video = released_model.encode_video(expected['video'], mask)
+    found = released_model.similarity(text, video, mask)
+    assert distance(found, expected['similarity_hard']) < TOLERANCE
+
+
+def test_loss_and_all_gradients(model, expected, expected_grad_norms):
+    inputs = dict(
+        imgs=expected['video'], text=expected['input_ids'], frame_mask=expected['frame_mask']
+    )
+    loss = sum(model.loss(inputs).values())
+    assert loss.item() == pytest.approx(expected['loss'].item(), rel=TOLERANCE)
+
+    loss.backward()
+    parameters = dict(model.named_parameters())
+    assert {rename_key(key) for key in expected_grad_norms} == set(parameters)
+    for key, norm in expected_grad_norms.items():
+        found = parameters[rename_key(key)].grad.norm().item()
+        assert found == pytest.approx(norm, rel=GRADIENT_TOLERANCE), key
+    for key in (key for key in expected if key.startswith('grad/')):
+        name = rename_key(key.removeprefix('grad/'))
+        gradient = to_our_layout(name, expected[key])
+        assert distance(parameters[name].grad, gradient) < GRADIENT_TOLERANCE, key

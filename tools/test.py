@@ -1,0 +1,62 @@
+"""Test a checkpoint; takes what MMAction2's tools/test.py takes and prints the retrieval table."""
+
+import argparse
+from pathlib import Path
+
+import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
+from mmaction.registry import RUNNERS
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+from ts2net_mm.engine.command_line import add_config_arguments, load_config
+from ts2net_mm.evaluation import format_table
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(description='Test a text-video retrieval model.')
+    add_config_arguments(parser)
+    parser.add_argument('checkpoint', type=Path, help='checkpoint file')
+    parser.add_argument(
+        '--dump',
+        type=Path,
+        metavar='FILE.pkl|FILE.npz',
+        help='.pkl: every prediction, as MMAction2 does; .npz: the similarity matrix with names and captions',
+    )
+    return parser
+
+
+def add_dump(cfg: Config, path: Path) -> None:
+    """Let the evaluation write a file."""
+    evaluators = cfg.test_evaluator
+    evaluators = list(evaluators) if isinstance(evaluators, list | tuple) else [evaluators]
+    if path.suffix in ('.pkl', '.pickle'):
+        evaluators.append(dict(type='DumpResults', out_file_path=str(path)))
+    else:
+        for evaluator in evaluators:
+            if evaluator['type'] == 'TextVideoRetrievalMetric':
+                evaluator['dump'] = str(path)
+    cfg.test_evaluator = evaluators
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = build_parser()
+    args = parser.parse_args()
+    if not args.checkpoint.is_file():
+        parser.error(f'checkpoint {args.checkpoint} does not exist')
+    if args.dump is not None and args.dump.suffix not in ('.pkl', '.pickle', '.npz'):
+        parser.error(f'--dump {args.dump} must end in .pkl, .pickle or .npz')
+    cfg = load_config(parser, args)
+    cfg.load_from = str(args.checkpoint)
+    cfg.resume = False
+    if args.dump is not None:
+        add_dump(cfg, args.dump)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    metrics = runner.test()
+    if is_main_process():
+        print(format_table(metrics))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,103 @@
+"""Batches in which no two items belong to the same group."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from mmaction.registry import DATA_SAMPLERS
+from mmengine.dataset import DefaultSampler
+
+__all__ = ['DistinctGroupBatchSampler', 'deal_batches']
+
+
+@DATA_SAMPLERS.register_module()
+class DistinctGroupBatchSampler:
+    """Shuffled batches that hold at most one item of a group, over all processes.
+
+    Two captions of one video in a batch are false negatives of the contrastive loss. The global batch of all
+    processes is free of them; what does not fit into whole batches is left out of the epoch, differently each time.
+
+    Set it as ``batch_sampler`` of a data loader whose ``sampler`` is MMEngine's ``DefaultSampler``; seed, epoch and
+    process come from there.
+
+    Args:
+        sampler: The loader's sampler.
+        batch_size: Items of a batch in one process.
+        group: Annotation field whose values are the groups; the video by default.
+
+    Raises:
+        ValueError: If the groups cannot fill a single batch.
+    """
+
+    drop_last = True
+
+    def __init__(
+        self, sampler: DefaultSampler, batch_size: int, *, group: str = 'video_id'
+    ) -> None:
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.groups = sampler.dataset.group_ids(group)
+        self.global_batch_size = batch_size * sampler.world_size
+        self.num_batches = _most_batches(self.groups, self.global_batch_size)
+        if not self.num_batches:
+            raise ValueError(
+                f'{len(np.unique(self.groups))} different values of {group!r} cannot fill a global batch of '
+                f'{self.global_batch_size} items without repetition: use a smaller batch'
+            )
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield this process's part of each global batch."""
+        rng = np.random.default_rng((self.sampler.seed, self.sampler.epoch))
+        first = self.sampler.rank * self.batch_size
+        for batch in deal_batches(self.groups, self.num_batches, self.global_batch_size, rng):
+            yield batch[first : first + self.batch_size].tolist()
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return self.num_batches
+
+
+def deal_batches(
+    groups: np.ndarray, num_batches: int, batch_size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Deal items to batches like cards: each group to as many different batches as it has items.
+
+    Args:
+        groups: Group number of each item.
+        num_batches: How many batches to fill.
+        batch_size: Items of a batch.
+        rng: Source of the shuffling.
+
+    Shape:
+        - groups: (items,) int64 -> (num_batches, batch_size) int64, item numbers
+    """
+    order = rng.permutation(len(groups))
+    relabelled = rng.permutation(groups.max() + 1)[groups]
+    order = order[np.argsort(relabelled[order], kind='stable')]  # groups shuffled, items in them too
+    members = np.split(order, np.flatnonzero(np.diff(relabelled[order])) + 1)
+    batches: list[list[int]] = [[] for _ in range(num_batches)]
+    free: list[int] = []
+    for items in members:
+        items = items[:num_batches]
+        taken = free[: len(items)]
+        free = free[len(items) :]
+        if len(taken) < len(items):
+            # a new round over all batches; those that this group has already come later
+            fresh = [int(b) for b in rng.permutation(num_batches)]
+            used = set(taken)
+            here = [b for b in fresh if b not in used][: len(items) - len(taken)]
+            taken_now = set(here)
+            free = [b for b in fresh if b not in taken_now]
+            taken = taken + here
+        for batch, item in zip(taken, items, strict=True):
+            batches[batch].append(item)
+    rows = np.array([batch[:batch_size] for batch in batches])
+    return rng.permuted(rows, axis=1)
+
+
+def _most_batches(groups: np.ndarray, batch_size: int) -> int:
+    """Most batches that can be filled when a group gives at most one item to each."""
+    sizes = np.unique(groups, return_counts=True)[1]
+    num_batches = len(groups) // batch_size
+    while num_batches and np.minimum(sizes, num_batches).sum() < num_batches * batch_size:
+        num_batches -= 1
+    return num_batches

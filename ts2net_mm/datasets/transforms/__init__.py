@@ -1,0 +1,6 @@
+"""Transforms that MMAction2 does not have."""
+
+from .sample_frames import SampleFramesByRate, frames_by_rate
+from .tokenize_captions import TokenizeCaptions
+
+__all__ = ['SampleFramesByRate', 'TokenizeCaptions', 'frames_by_rate']

@@ -1,0 +1,96 @@
+"""Frame sampling of the released code: so many frames a second, thinned to a maximum."""
+
+import math
+
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+from ..video_errors import UnreadableVideoError
+
+__all__ = ['SampleFramesByRate', 'frames_by_rate']
+
+
+def frames_by_rate(
+    total_frames: int,
+    fps: float,
+    *,
+    frame_rate: int = 1,
+    start: float | None = None,
+    end: float | None = None,
+) -> np.ndarray:
+    """Number the frames at a fixed rate, as the released loader does.
+
+    The video's rate is truncated to a whole number, ``start`` is rounded down and ``end`` up to whole seconds, and
+    the second that begins at ``end`` still counts.
+
+    Args:
+        total_frames: Frames of the video.
+        fps: Its frames per second.
+        frame_rate: Frames taken a second.
+        start: Where to begin, seconds; None for the start of the video.
+        end: Where to stop, seconds; None for its end.
+
+    Returns:
+        Frame numbers from 0, ascending; empty if the part holds no frame.
+    """
+    rate = max(1, int(fps))
+    last_second = math.ceil(total_frames / rate)
+    first = 0 if start is None else math.floor(start)
+    last = last_second if end is None else min(math.ceil(end), last_second)
+    step = max(1, rate // frame_rate)
+    within_second = np.arange(0, rate, step)[:frame_rate]
+    frames = (np.arange(first, last + 1)[:, None] * rate + within_second).ravel()
+    return frames[frames < total_frames]
+
+
+@TRANSFORMS.register_module()
+class SampleFramesByRate(BaseTransform):
+    """Take frames at a fixed rate and at most ``num_frames`` of them, evenly spread.
+
+    A video with fewer frames is padded by its last one; ``frame_mask`` tells them apart.
+
+    Required keys: total_frames, avg_fps, filename; optional: start, end (seconds). Added keys: frame_inds,
+    frame_mask, clip_len, frame_interval, num_clips.
+
+    Args:
+        num_frames: Frames of an item; 12 in the paper, 64 for ActivityNet and DiDeMo.
+        frame_rate: Frames taken a second; 1 in the paper.
+
+    Raises:
+        UnreadableVideoError: If the video or the asked part of it has no frames.
+    """
+
+    def __init__(self, *, num_frames: int = 12, frame_rate: int = 1) -> None:
+        if num_frames < 1 or frame_rate < 1:
+            raise ValueError(
+                f'num_frames={num_frames} and frame_rate={frame_rate} must be at least 1'
+            )
+        self.num_frames = num_frames
+        self.frame_rate = frame_rate
+
+    def transform(self, results: dict) -> dict:
+        """Choose the frames of one item."""
+        total, fps = results['total_frames'], results['avg_fps']
+        start, end = results.get('start'), results.get('end')
+        frames = frames_by_rate(total, fps, frame_rate=self.frame_rate, start=start, end=end)
+        if not len(frames):
+            part = f' between {start} and {end} seconds' if total else ''
+            raise UnreadableVideoError(
+                f'video {results["filename"]} has no frames{part} ({total} frames, {fps:g} a second)'
+            )
+        if len(frames) > self.num_frames:
+            frames = frames[np.linspace(0, len(frames) - 1, self.num_frames, dtype=int)]
+        valid = len(frames)
+        results['frame_inds'] = np.pad(frames, (0, self.num_frames - valid), mode='edge')
+        results['frame_mask'] = np.arange(self.num_frames) < valid
+        results['clip_len'] = self.num_frames
+        results['frame_interval'] = None
+        results['num_clips'] = 1
+        return results
+
+    def __repr__(self) -> str:
+        """Show the settings."""
+        return (
+            f'{type(self).__name__}(num_frames={self.num_frames}, frame_rate={self.frame_rate})'
+        )

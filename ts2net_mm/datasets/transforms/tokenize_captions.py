@@ -1,0 +1,47 @@
+"""CLIP's tokens of all captions of an item."""
+
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+from open_clip.tokenizer import SimpleTokenizer
+
+__all__ = ['TokenizeCaptions']
+
+
+@TRANSFORMS.register_module()
+class TokenizeCaptions(BaseTransform):
+    """Turn captions into token ids with CLIP's byte-pair encoding.
+
+    Longer captions are cut, the end-of-text token stays.
+
+    Required keys: text (a list of sentences, or one). Modified key: text, (C, max_words) int64, padded with 0.
+
+    Args:
+        max_words: Tokens of a caption, start and end included; 32 in the paper, 64 for paragraphs.
+
+    Raises:
+        ValueError: If a caption is empty.
+        TypeError: If a caption is no string.
+    """
+
+    def __init__(self, *, max_words: int = 32) -> None:
+        if max_words < 3:
+            raise ValueError(f'max_words={max_words} leaves no room between start and end token')
+        self.max_words = max_words
+        self.tokenizer = SimpleTokenizer(context_length=max_words)
+
+    def transform(self, results: dict) -> dict:
+        """Tokenize the captions of one item."""
+        captions = results['text']
+        if isinstance(captions, str):
+            captions = [captions]
+        for caption in captions:
+            if not isinstance(caption, str):
+                raise TypeError(f'a caption must be a string, found {caption!r}')
+            if not caption.strip():
+                raise ValueError(f'empty caption for {results.get("video_id", "an item")!r}')
+        results['text'] = self.tokenizer(captions)
+        return results
+
+    def __repr__(self) -> str:
+        """Show the settings."""
+        return f'{type(self).__name__}(max_words={self.max_words})'

@@ -1,0 +1,32 @@
+"""Say in one line why a video cannot be read."""
+
+import os
+
+from decord import DECORDError
+
+__all__ = ['DECODING_ERRORS', 'UnreadableVideoError', 'unreadable_reason']
+
+# what DecordInit and DecordDecode raise on a bad file
+DECODING_ERRORS = (DECORDError, RuntimeError, OSError)
+
+
+class UnreadableVideoError(RuntimeError):
+    """A video file that cannot be decoded; the message names the file and the reason."""
+
+
+def unreadable_reason(filename: str, error: Exception) -> str:
+    """Turn what a decoder raised into one line a user can act on."""
+    if not os.path.exists(filename):
+        return 'the file does not exist'
+    if os.path.isdir(filename):
+        return 'it is a folder'
+    if not os.access(filename, os.R_OK):
+        return 'no permission to read it'
+    if os.path.getsize(filename) == 0:
+        return 'the file is empty'
+    text = str(error).strip()
+    if 'cannot find video stream' in text:
+        return 'it has no video stream'
+    if text.startswith('Error reading'):
+        return 'it is damaged or no video'
+    return f'{type(error).__name__}: {text.splitlines()[0] if text else "no further reason"}'

@@ -1,0 +1,13 @@
+"""What MMEngine's loop needs for the recipe."""
+
+from .hooks import LogitScaleClampHook, StrictCheckpointHook
+from .optimizers import BertAdam, CLIPOptimWrapperConstructor
+from .schedulers import WarmupCosineLR
+
+__all__ = [
+    'BertAdam',
+    'CLIPOptimWrapperConstructor',
+    'LogitScaleClampHook',
+    'StrictCheckpointHook',
+    'WarmupCosineLR',
+]

@@ -1,0 +1,30 @@
+"""Keep CLIP's logit scale in its range."""
+
+import math
+from typing import Any
+
+import torch
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+__all__ = ['LogitScaleClampHook']
+
+
+@HOOKS.register_module()
+class LogitScaleClampHook(Hook):
+    """Limit the factor on the cosines after each step; CLIP and the released recipe stop at 100.
+
+    Args:
+        max_scale: Largest factor (not its logarithm).
+    """
+
+    def __init__(self, *, max_scale: float = 100.0) -> None:
+        self.max_log_scale = math.log(max_scale)
+
+    @torch.no_grad()
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Clamp the parameter in place."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.head.logit_scale.clamp_(max=self.max_log_scale)

@@ -1,0 +1,57 @@
+"""The released recipe's learning rate."""
+
+import math
+from typing import Any
+
+from mmaction.registry import PARAM_SCHEDULERS
+from mmengine.optim import _ParamScheduler
+
+__all__ = ['WarmupCosineLR']
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineLR(_ParamScheduler):
+    """Linear warm-up from 0, then the half cosine of the whole run: it does not restart at the warm-up's end.
+
+    With x the share of the run that is done, the factor is x / warmup_ratio during warm-up and
+    0.5 (1 + cos(pi x)) after it. It is set before every iteration; ``end`` is the run's number of iterations and
+    comes from the training loop.
+
+    Args:
+        optimizer: Optimiser or wrapper whose rates are set.
+        warmup_ratio: Share of the run that warms up; 0.1 in the release.
+        last_step: Step to go on from.
+        begin: First iteration.
+        end: Last iteration.
+        by_epoch: Must be False.
+        verbose: Print every change.
+
+    Raises:
+        ValueError: If ``by_epoch`` is True or ``warmup_ratio`` is not in [0, 1).
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        *,
+        warmup_ratio: float = 0.1,
+        begin: int = 0,
+        end: int,
+        last_step: int = -1,
+        by_epoch: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        if by_epoch:
+            raise ValueError('WarmupCosineLR counts iterations, set by_epoch=False')
+        if not 0 <= warmup_ratio < 1:
+            raise ValueError(f'warmup_ratio={warmup_ratio} must be from 0 to below 1')
+        self.warmup_ratio = warmup_ratio
+        super().__init__(optimizer, 'lr', begin, end, last_step, by_epoch, verbose)
+
+    def _get_value(self) -> list[float]:
+        progress = self.last_step / (self.end - self.begin)
+        if progress < self.warmup_ratio:
+            factor = progress / self.warmup_ratio
+        else:
+            factor = 0.5 * (1 + math.cos(math.pi * progress))
+        return [base * factor for base in self.base_values]

@@ -1,0 +1,6 @@
+"""Encoders of frames and of sentences."""
+
+from .clip_text_encoder import CLIPTextEncoder
+from .token_shift_vit import TokenShiftViT
+
+__all__ = ['CLIPTextEncoder', 'TokenShiftViT']

@@ -1,0 +1,90 @@
+"""CLIP's text transformer."""
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..layers.transformer import LAYER_NORM_EPS, CLIPTransformer
+
+__all__ = ['CLIPTextEncoder']
+
+
+@MODELS.register_module()
+class CLIPTextEncoder(BaseModule):
+    """CLIP's causal text transformer; the feature is the hidden state at the end-of-text token.
+
+    Args:
+        vocab_size: Number of tokens; the end-of-text token has the largest id.
+        context_length: Longest sentence in tokens.
+        width: Width of the transformer.
+        num_layers: Number of blocks.
+        num_heads: Attention heads of a block; CLIP has one per 64 channels.
+        out_dims: Size of the joint embedding.
+        frozen_stages: -1 trains everything, 0 freezes the token and position embeddings (the released recipe),
+            n also the first n blocks.
+        with_cp: Recompute each block's activations in the backward pass to save memory.
+        init_cfg: MMEngine's initialisation settings.
+
+    Shape:
+        - text: (N, L) int64 -> (N, out_dims)
+
+    Raises:
+        ValueError: If a sentence is longer than ``context_length`` tokens.
+
+    Example:
+        >>> import torch, ts2net_mm
+        >>> from ts2net_mm.models import CLIPTextEncoder
+        >>> encoder = CLIPTextEncoder(vocab_size=100, width=32, num_layers=1, num_heads=2, out_dims=16)
+        >>> encoder(torch.tensor([[98, 5, 7, 99, 0, 0]])).shape
+        torch.Size([1, 16])
+    """
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int = 49408,
+        context_length: int = 77,
+        width: int = 512,
+        num_layers: int = 12,
+        num_heads: int = 8,
+        out_dims: int = 512,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.token_embedding = nn.Embedding(vocab_size, width)
+        self.pos_embed = nn.Parameter(torch.zeros(context_length, width))
+        self.layers = CLIPTransformer(
+            width=width, num_layers=num_layers, num_heads=num_heads, with_cp=with_cp
+        )
+        self.ln_final = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.proj = nn.Linear(width, out_dims, bias=False)
+        if not -1 <= frozen_stages <= num_layers:
+            raise ValueError(f'frozen_stages={frozen_stages} must be -1 to {num_layers}')
+        if frozen_stages >= 0:
+            self.pos_embed.requires_grad_(False)
+            for module in (self.token_embedding, *self.layers[:frozen_stages]):
+                module.requires_grad_(False)
+
+    def forward(self, text: Tensor) -> Tensor:
+        """Encode sentences."""
+        length, longest = text.shape[1], len(self.pos_embed)
+        if length > longest:
+            raise ValueError(
+                f'a sentence of {length} tokens exceeds the {longest} positions of the text encoder'
+            )
+        x = self.token_embedding(text) + self.pos_embed[:length]
+        x = self.layers(x, is_causal=True)
+        end_of_text = text.argmax(dim=1)
+        x = x[torch.arange(len(x), device=x.device), end_of_text]
+        return self.proj(self.ln_final(x))
+
+    def init_weights(self) -> None:
+        """Draw new weights as CLIP does, unless ``init_cfg`` loads some."""
+        width = self.token_embedding.embedding_dim
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.pos_embed, std=0.01)
+        nn.init.normal_(self.proj.weight, std=width**-0.5)
+        super().init_weights()

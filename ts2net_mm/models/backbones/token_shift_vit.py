@@ -1,0 +1,176 @@
+"""CLIP's ViT with the token shift in its last blocks (paper section 3.2)."""
+
+from collections.abc import Sequence
+
+import torch
+from mmaction.registry import MODELS
+from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..layers.token_shift import shift_indices, shift_tokens
+from ..layers.transformer import clip_layer_cfg, init_clip_blocks
+
+__all__ = ['TokenShiftViT']
+
+
+@MODELS.register_module()
+class TokenShiftViT(VisionTransformer):
+    """CLIP's ViT over the frames of a video; in some blocks tokens move between frames before attention.
+
+    The query, key and value of a shift block see the moved tokens, its residual path does not. All tokens leave
+    through CLIP's last LayerNorm and projection.
+
+    Args:
+        embed_dims: Width of the transformer.
+        num_layers: Number of blocks.
+        num_heads: Attention heads of a block; CLIP has one per 64 channels.
+        img_size: Height and width of a frame, pixels.
+        patch_size: Height and width of a patch, pixels.
+        out_dims: Size of the joint embedding.
+        shift_layers: Blocks with a shift, counted from 0; negative ones from the end, () for none.
+        num_shift_tokens: Moved tokens in each direction; 7 in the released model.
+        forward_offset: First token that takes its value from the previous frame.
+        backward_offset: First token that takes its value from the next frame.
+        mask_aware_shift: Stop the shift at the last valid frame; the released model lets padding leak in.
+        frozen_stages: -1 trains everything, 0 freezes the embeddings and the first LayerNorm (the released
+            recipe), n also the first n blocks.
+        with_cp: Recompute each block's activations in the backward pass to save memory.
+        init_cfg: MMEngine's initialisation settings.
+
+    Shape:
+        - imgs: (B, T, 3, H, W), frame_mask: (B, T) bool -> (B, T, 1 + P, out_dims), [CLS] first
+
+    Raises:
+        ValueError: If a shift layer does not exist or the shift does not fit the number of tokens.
+
+    Example:
+        >>> import torch, ts2net_mm
+        >>> from ts2net_mm.models import TokenShiftViT
+        >>> vit = TokenShiftViT(embed_dims=32, num_layers=3, num_heads=2, img_size=56, patch_size=8, out_dims=16,
+        ...                     shift_layers=(-2, -1))
+        >>> vit(torch.rand(2, 4, 3, 56, 56), torch.ones(2, 4, dtype=torch.bool)).shape
+        torch.Size([2, 4, 50, 16])
+    """
+
+    def __init__(
+        self,
+        *,
+        embed_dims: int = 768,
+        num_layers: int = 12,
+        num_heads: int = 12,
+        img_size: int = 224,
+        patch_size: int = 32,
+        out_dims: int = 512,
+        shift_layers: Sequence[int] = (10, 11),
+        num_shift_tokens: int = 7,
+        forward_offset: int = 1,
+        backward_offset: int = 4,
+        mask_aware_shift: bool = True,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        layer = clip_layer_cfg(embed_dims, num_heads)
+        super().__init__(
+            arch=dict(
+                embed_dims=embed_dims,
+                num_layers=num_layers,
+                num_heads=num_heads,
+                feedforward_channels=layer['feedforward_channels'],
+            ),
+            img_size=img_size,
+            patch_size=patch_size,
+            pre_norm=True,
+            out_type='raw',
+            norm_cfg=layer['norm_cfg'],
+            layer_cfgs=dict(act_cfg=layer['act_cfg']),
+            init_cfg=init_cfg,
+        )
+        self.proj = nn.Linear(embed_dims, out_dims, bias=False)
+        self.shift_layers = _resolve_layers(shift_layers, num_layers)
+        self.shift_geometry = dict(
+            num_shift_tokens=num_shift_tokens,
+            forward_offset=forward_offset,
+            backward_offset=backward_offset,
+        )
+        self.mask_aware_shift = mask_aware_shift
+        self.with_cp = with_cp
+        if self.shift_layers:
+            forward, backward = shift_indices(self.pos_embed.shape[1], **self.shift_geometry)
+            self.register_buffer('forward_index', forward, persistent=False)
+            self.register_buffer('backward_index', backward, persistent=False)
+        if not -1 <= frozen_stages <= num_layers:
+            raise ValueError(f'frozen_stages={frozen_stages} must be -1 to {num_layers}')
+        self.frozen_stages = frozen_stages
+        self._freeze_stages()
+
+    def forward(self, imgs: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+        """Encode all tokens of all frames."""
+        batch, num_frames = imgs.shape[:2]
+        x = self._embed(imgs.flatten(0, 1))
+        shift = self._shift_index(x.shape[1])
+        mask = frame_mask if self.mask_aware_shift else None
+        for index, layer in enumerate(self.layers):
+            arguments = (layer, x, num_frames, shift, mask) if index in self.shift_layers else (layer, x)
+            if self.with_cp and self.training:
+                x = checkpoint(_run_layer, *arguments, use_reentrant=False)
+            else:
+                x = _run_layer(*arguments)
+        return self.proj(self.ln1(x)).unflatten(0, (batch, num_frames))
+
+    def _embed(self, frames: Tensor) -> Tensor:
+        """Cut frames into patch tokens: (N, 3, H, W) -> (N, 1 + P, D)."""
+        x, resolution = self.patch_embed(frames)
+        x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1)
+        x = x + self.resize_pos_embed(
+            self.pos_embed, self.patch_resolution, resolution, self.interpolate_mode, 1
+        )
+        return self.pre_norm(x)
+
+    def _shift_index(self, num_tokens: int) -> tuple[Tensor, Tensor] | None:
+        if not self.shift_layers:
+            return None
+        if num_tokens == self.pos_embed.shape[1]:
+            return self.forward_index, self.backward_index
+        return shift_indices(num_tokens, **self.shift_geometry)
+
+    def _freeze_stages(self) -> None:
+        if self.frozen_stages < 0:
+            return
+        self.pos_embed.requires_grad_(False)
+        self.cls_token.requires_grad_(False)
+        for module in (self.patch_embed, self.pre_norm, *self.layers[: self.frozen_stages]):
+            module.requires_grad_(False)
+
+    def init_weights(self) -> None:
+        """Draw new weights as CLIP does, unless ``init_cfg`` loads some."""
+        super().init_weights()
+        if self.init_cfg and self.init_cfg.get('type') == 'Pretrained':
+            return
+        std = self.embed_dims**-0.5
+        for parameter in (self.cls_token, self.pos_embed, self.proj.weight):
+            nn.init.normal_(parameter, std=std)
+        init_clip_blocks(self.layers)
+
+
+def _run_layer(
+    layer: TransformerEncoderLayer,
+    x: Tensor,
+    num_frames: int | None = None,
+    shift: tuple[Tensor, Tensor] | None = None,
+    frame_mask: Tensor | None = None,
+) -> Tensor:
+    if shift is None:
+        return layer(x)
+    tokens = layer.ln1(x).unflatten(0, (-1, num_frames))  # (B * T, L, D) -> (B, T, L, D)
+    x = x + layer.attn(shift_tokens(tokens, *shift, frame_mask).flatten(0, 1))
+    return layer.ffn(layer.ln2(x), identity=x)
+
+
+def _resolve_layers(layers: Sequence[int], num_layers: int) -> frozenset[int]:
+    missing = [layer for layer in layers if not -num_layers <= layer < num_layers]
+    if missing:
+        raise ValueError(f'shift_layers {missing} do not exist: the ViT has {num_layers} blocks')
+    return frozenset(layer % num_layers for layer in layers)

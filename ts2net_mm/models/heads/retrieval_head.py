@@ -1,0 +1,55 @@
+"""Retrieval head: temporal transformer, similarity and loss."""
+
+import math
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+__all__ = ['RetrievalHead']
+
+
+@MODELS.register_module()
+class RetrievalHead(BaseModule):
+    """Turn selected tokens into frame features and compare them with sentences.
+
+    Args:
+        temporal: Config of the exchange between frames; None takes each frame's [CLS] as it is.
+        similarity: Config of the similarity; frame-weighted by default.
+        loss: Config of the loss; the symmetric contrastive one by default.
+        logit_scale: Initial factor on the cosines (its logarithm is learned); CLIP starts at 1 / 0.07.
+        init_cfg: MMEngine's initialisation settings.
+    """
+
+    def __init__(
+        self,
+        *,
+        temporal: dict | None = None,
+        similarity: dict | None = None,
+        loss: dict | None = None,
+        logit_scale: float = 1 / 0.07,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.similarity_cfg = dict(similarity or dict(type='FrameWeightedSimilarity'))
+        self.temporal = MODELS.build(temporal) if temporal else None
+        self.cosine_similarity = MODELS.build(self.similarity_cfg)
+        self.loss_module = MODELS.build(loss or dict(type='SymmetricContrastiveLoss'))
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)))
+
+    def forward(self, tokens: Tensor, frame_mask: Tensor) -> Tensor:
+        """Compute frame features: (B, T, 1 + K, D), (B, T) bool -> (B, T, D)."""
+        if self.temporal is None:
+            return tokens[:, :, 0]
+        return self.temporal(tokens, frame_mask)
+
+    def similarity(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
+        """Compute logits in fp32: (N, D), (B, T, D), (B, T) bool -> (N, B), logit scale included."""
+        with torch.autocast(text.device.type, enabled=False):
+            cosines = self.cosine_similarity(text.float(), video.float(), frame_mask)
+            return self.logit_scale.float().exp() * cosines
+
+    def loss(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
+        """Compute the losses of a batch with one sentence a video."""
+        return self.loss_module(self.similarity, text, video, frame_mask)

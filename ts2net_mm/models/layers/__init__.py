@@ -1,0 +1,1 @@
+"""Pure functions and small blocks under the model's modules."""

@@ -1,0 +1,89 @@
+"""Differentiable top-K by perturbation (paper section 3.3; Berthet et al. 2020, Cordonnier et al. 2021)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ['draw_noise', 'hard_topk', 'perturbed_topk']
+
+
+def draw_noise(
+    shape: tuple[int, ...],
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw the standard normal noise of a selection; every selection noise comes from here."""
+    return torch.randn(shape, device=device, dtype=dtype, generator=generator)
+
+
+class _PerturbedTopK(torch.autograd.Function):
+    """Mean of the perturbed top-K one-hots, built from indices: no (N, S, K, P) tensor exists.
+
+    The gradient estimator is the mean of onehot * noise / sigma, which is zero except at the chosen places, so it
+    is summed in the forward pass from the gathered noise and only its (N, K, P) sum is kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, noise: Tensor, k: int, sigma: float) -> Tensor:
+        num_rows, num_patches = scores.shape
+        num_samples = noise.shape[1]
+        perturbed = scores[:, None] + noise * sigma  # (N, S, P)
+        chosen = perturbed.topk(k, dim=-1, sorted=False).indices.sort(dim=-1).values
+        # one flat (K * P) histogram a row: sample s counts at [k, chosen[s, k]]
+        rank_offset = torch.arange(k, device=scores.device) * num_patches
+        place = (chosen + rank_offset).flatten(1)  # (N, S * K)
+        indicator = scores.new_zeros(num_rows, k * num_patches)
+        indicator.scatter_add_(1, place, scores.new_ones(1, 1).expand_as(place))
+        if ctx.needs_input_grad[0]:
+            gathered = noise.expand(num_rows, -1, -1).gather(2, chosen).flatten(1)
+            estimate = torch.zeros_like(indicator)
+            estimate.scatter_add_(1, place, gathered).div_(num_samples * sigma)
+            ctx.save_for_backward(estimate.view(num_rows, k, num_patches))
+        return indicator.div_(num_samples).view(num_rows, k, num_patches)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        (estimate,) = ctx.saved_tensors
+        return (grad * estimate).sum(dim=1), None, None, None
+
+
+def perturbed_topk(scores: Tensor, noise: Tensor, k: int, sigma: float) -> Tensor:
+    """Choose the K best places of each row softly: the mean over noisy hard choices.
+
+    Args:
+        scores: One score a place.
+        noise: Standard normal noise, one set a row or one for all rows.
+        k: How many places are chosen; each sample's choice is sorted by position.
+        sigma: Standard deviation of the noise that is added to the scores.
+
+    Shape:
+        - scores: (N, P), noise: (N, S, P) or (1, S, P) -> (N, K, P), each row sums to 1
+
+    Raises:
+        ValueError: If ``k`` exceeds the number of places or ``sigma`` is not positive.
+    """
+    _check_k(k, scores.shape[1])
+    if sigma <= 0:
+        raise ValueError(f'sigma={sigma} must be positive; for no noise take the hard top-K')
+    return _PerturbedTopK.apply(scores, noise, k, sigma)
+
+
+def hard_topk(scores: Tensor, k: int) -> Tensor:
+    """Choose the K best places of each row, sorted by position.
+
+    Shape:
+        - scores: (N, P) -> (N, K) int64
+
+    Raises:
+        ValueError: If ``k`` exceeds the number of places.
+    """
+    _check_k(k, scores.shape[1])
+    return scores.topk(k, dim=-1).indices.sort(dim=-1).values
+
+
+def _check_k(k: int, num_patches: int) -> None:
+    if not 1 <= k <= num_patches:
+        raise ValueError(f'topk={k} must be between 1 and the {num_patches} patches of a frame')

@@ -1,0 +1,86 @@
+"""Token shift: whole tokens move one frame forward or back (paper section 3.2)."""
+
+import torch
+from torch import Tensor
+
+__all__ = ['shift_indices', 'shift_tokens']
+
+
+def shift_indices(
+    num_tokens: int,
+    num_shift_tokens: int = 7,
+    *,
+    forward_offset: int = 1,
+    backward_offset: int = 4,
+) -> tuple[Tensor, Tensor]:
+    """Choose the tokens of a frame that move, evenly spread over it.
+
+    With the stride ``num_tokens // num_shift_tokens`` the tokens ``forward_offset, forward_offset + stride, ...``
+    move forward (they take the value of the previous frame) and the tokens
+    ``backward_offset, backward_offset + stride, ...`` move back.
+
+    Args:
+        num_tokens: Tokens of a frame, [CLS] included (token 0).
+        num_shift_tokens: Moved tokens in each direction; 7 in the released model.
+        forward_offset: First token that takes its value from the previous frame.
+        backward_offset: First token that takes its value from the next frame.
+
+    Returns:
+        The forward and the backward indices, int64.
+
+    Raises:
+        ValueError: If the two sets overlap, are empty or do not fit the frame.
+    """
+    if num_shift_tokens < 1 or num_shift_tokens > num_tokens:
+        raise ValueError(
+            f'num_shift_tokens={num_shift_tokens} must be between 1 and the {num_tokens} tokens of a '
+            'frame ([CLS] included); use shift_layers=() to switch the shift off'
+        )
+    for name, offset in (
+        ('forward_offset', forward_offset),
+        ('backward_offset', backward_offset),
+    ):
+        if not 0 <= offset < num_tokens:
+            raise ValueError(f'{name}={offset} is outside the {num_tokens} tokens of a frame')
+    stride = num_tokens // num_shift_tokens
+    forward = range(forward_offset, num_tokens, stride)
+    backward = range(backward_offset, num_tokens, stride)
+    common = sorted(set(forward) & set(backward))
+    if common:
+        raise ValueError(
+            f'forward and backward shift overlap: with {num_tokens} tokens a frame, '
+            f'num_shift_tokens={num_shift_tokens} (stride {stride}) and offsets {forward_offset} and '
+            f'{backward_offset}, tokens {common[:5]} would move both ways'
+        )
+    return torch.tensor(forward), torch.tensor(backward)
+
+
+def shift_tokens(
+    x: Tensor,
+    forward_index: Tensor,
+    backward_index: Tensor,
+    frame_mask: Tensor | None = None,
+) -> Tensor:
+    """Move tokens to the neighbouring frame; all others and both end frames keep their own.
+
+    Args:
+        x: Tokens of every frame.
+        forward_index: Tokens that take their value from the previous frame.
+        backward_index: Tokens that take their value from the next frame.
+        frame_mask: True for the frames of the video; a valid frame takes nothing from a frame that is not. None
+            treats all frames as valid.
+
+    Shape:
+        - x: (B, T, L, D) -> (B, T, L, D)
+        - frame_mask: (B, T) bool
+    """
+    out = x.clone()
+    from_previous = x[:, :-1, forward_index]
+    from_next = x[:, 1:, backward_index]
+    if frame_mask is not None:
+        valid = frame_mask[:, :, None, None]
+        from_previous = torch.where(valid[:, :-1], from_previous, x[:, 1:, forward_index])
+        from_next = torch.where(valid[:, 1:], from_next, x[:, :-1, backward_index])
+    out[:, 1:, forward_index] = from_previous
+    out[:, :-1, backward_index] = from_next
+    return out

@@ -1,0 +1,92 @@
+"""The CLIP block for text and temporal transformers, on mmpretrain's encoder layer."""
+
+import torch.nn.functional as F
+from mmengine.model import ModuleList
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+__all__ = ['CLIPBlock', 'CLIPTransformer', 'clip_layer_cfg', 'init_clip_blocks']
+
+LAYER_NORM_EPS = 1e-5  # CLIP's; mmpretrain's ViT has 1e-6
+
+
+def clip_layer_cfg(width: int, num_heads: int) -> dict:
+    """Settings of an encoder layer that make it a CLIP block."""
+    if width % num_heads:
+        raise ValueError(f'width {width} is not a multiple of num_heads={num_heads}')
+    return dict(
+        embed_dims=width,
+        num_heads=num_heads,
+        feedforward_channels=4 * width,
+        act_cfg=dict(type='mmpretrain.QuickGELU'),
+        norm_cfg=dict(type='LN', eps=LAYER_NORM_EPS),
+    )
+
+
+class CLIPBlock(TransformerEncoderLayer):
+    """Pre-norm transformer block with QuickGELU whose attention takes a mask.
+
+    Shape:
+        - x: (N, L, D), mask: broadcastable to (N, heads, L, L), bool, True where a query may look -> (N, L, D)
+    """
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """Run the block."""
+        x = x + self._attend(self.ln1(x), mask, is_causal)
+        return self.ffn(self.ln2(x), identity=x)
+
+    def _attend(self, x: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
+        num_rows, length, width = x.shape
+        attn = self.attn
+        qkv = attn.qkv(x).view(num_rows, length, 3, attn.num_heads, attn.head_dims)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (N, heads, L, D / heads)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=is_causal)
+        return attn.proj(out.transpose(1, 2).reshape(num_rows, length, width))
+
+
+class CLIPTransformer(ModuleList):
+    """A stack of CLIP blocks.
+
+    Args:
+        width: Size of a token.
+        num_layers: Number of blocks.
+        num_heads: Attention heads of a block.
+        with_cp: Recompute each block's activations in the backward pass to save memory.
+    """
+
+    def __init__(
+        self, *, width: int, num_layers: int, num_heads: int, with_cp: bool = False
+    ) -> None:
+        layer = clip_layer_cfg(width, num_heads)
+        super().__init__([CLIPBlock(**layer) for _ in range(num_layers)])
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """Run all blocks; see CLIPBlock for the shapes."""
+        for block in self:
+            if self.with_cp and self.training:
+                x = checkpoint(block, x, mask, is_causal, use_reentrant=False)
+            else:
+                x = block(x, mask, is_causal)
+        return x
+
+    def init_weights(self) -> None:
+        """Draw new weights as CLIP does."""
+        init_clip_blocks(self)
+
+
+def init_clip_blocks(blocks: ModuleList) -> None:
+    """Draw the weights of a stack of blocks as CLIP does (Radford et al. 2021, section 2.4)."""
+    for block in blocks:
+        width = block.embed_dims
+        residual_std = width**-0.5 * (2 * len(blocks)) ** -0.5
+        linears = {
+            block.attn.qkv: width**-0.5,
+            block.attn.proj: residual_std,
+            block.ffn.layers[0][0]: (2 * width) ** -0.5,
+            block.ffn.layers[1]: residual_std,
+        }
+        for linear, std in linears.items():
+            nn.init.normal_(linear.weight, std=std)
+            nn.init.zeros_(linear.bias)

@@ -1,0 +1,5 @@
+"""Losses."""
+
+from .contrastive_loss import SymmetricContrastiveLoss
+
+__all__ = ['SymmetricContrastiveLoss']

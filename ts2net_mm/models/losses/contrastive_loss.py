@@ -1,0 +1,57 @@
+"""Symmetric contrastive loss over the global batch (paper eq. 11)."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.dist import get_rank, get_world_size
+from torch import Tensor, nn
+
+from .gather import gather_with_gradient
+
+__all__ = ['SymmetricContrastiveLoss']
+
+
+@MODELS.register_module()
+class SymmetricContrastiveLoss(nn.Module):
+    """Mean of text-to-video and video-to-text cross entropy; each process computes its own rows and columns.
+
+    The mean of the losses of all processes is the loss of the global batch, and so is the gradient that
+    DistributedDataParallel averages.
+    """
+
+    def forward(
+        self,
+        similarity: Callable[[Tensor, Tensor, Tensor], Tensor],
+        text: Tensor,
+        video: Tensor,
+        frame_mask: Tensor,
+    ) -> dict[str, Tensor]:
+        """Compare sentence i with all videos and video i with all sentences.
+
+        Args:
+            similarity: Function of (text, video, frame_mask) that gives (N, B) logits.
+            text: Sentence features, one a video.
+            video: Frame features.
+            frame_mask: True for the frames of the video.
+
+        Shape:
+            - text: (B, D), video: (B, T, D), frame_mask: (B, T) bool
+
+        Returns:
+            ``loss_t2v`` and ``loss_v2t``; their sum is the loss.
+        """
+        first = get_rank() * len(text)
+        labels = torch.arange(first, first + len(text), device=text.device)
+        if get_world_size() == 1:
+            rows = similarity(text, video, frame_mask)
+            columns = rows.T
+        else:
+            all_masks = gather_with_gradient(frame_mask)
+            rows = similarity(text, gather_with_gradient(video), all_masks)
+            columns = similarity(gather_with_gradient(text), video, frame_mask).T
+        return dict(
+            loss_t2v=F.cross_entropy(rows, labels) / 2,
+            loss_v2t=F.cross_entropy(columns, labels) / 2,
+        )

@@ -1,0 +1,128 @@
+"""Token selection: [CLS] and the K most informative patches of each frame (paper section 3.3)."""
+
+from typing import Literal, get_args
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..layers import perturbed_topk as topk_ops
+
+__all__ = ['TokenSelection']
+
+TestMode = Literal['fixed_noise', 'hard', 'fresh_noise']
+
+
+@MODELS.register_module()
+class TokenSelection(BaseModule):
+    """Keep [CLS] and the K best-scored patches of each frame, chosen by a differentiable perturbed top-K.
+
+    A patch is scored from itself and the frame's [CLS]. In training the choice is the mean over ``num_samples``
+    noisy top-Ks, so that gradients reach the scores. The whole module runs in fp32, also inside autocast.
+
+    Args:
+        embed_dims: Size of a token.
+        topk: Patches that are kept of each frame; 3 in the released model.
+        num_samples: Noise samples of a choice.
+        sigma: Standard deviation of the noise on the scores.
+        test_mode: What happens outside training. 'fixed_noise': the same noise for every frame and every call, so
+            that a video's feature depends on nothing but the video; 'hard': the top-K without noise;
+            'fresh_noise': as in training, which is what the released code does.
+        noise_seed: Seed of the fixed noise.
+        init_cfg: MMEngine's initialisation settings.
+
+    Shape:
+        - tokens: (B, T, 1 + P, D), [CLS] first -> (B, T, 1 + topk, D), [CLS] first
+
+    Raises:
+        ValueError: If ``topk`` exceeds the patches of a frame or ``test_mode`` is unknown.
+
+    Example:
+        >>> import torch, ts2net_mm
+        >>> from ts2net_mm.models import TokenSelection
+        >>> TokenSelection(embed_dims=16, topk=3)(torch.rand(2, 4, 50, 16)).shape
+        torch.Size([2, 4, 4, 16])
+    """
+
+    def __init__(
+        self,
+        *,
+        embed_dims: int = 512,
+        topk: int = 3,
+        num_samples: int = 500,
+        sigma: float = 0.05,
+        test_mode: TestMode = 'fixed_noise',
+        noise_seed: int = 0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if test_mode not in get_args(TestMode):
+            raise ValueError(
+                f'test_mode={test_mode!r} is unknown, choose one of {get_args(TestMode)}'
+            )
+        self.topk = topk
+        self.num_samples = num_samples
+        self.sigma = sigma
+        self.test_mode = test_mode
+        self.noise_seed = noise_seed
+        hidden = embed_dims // 2
+        self.token_mlp = nn.Sequential(
+            nn.LayerNorm(embed_dims), nn.Linear(embed_dims, hidden, bias=False), nn.GELU()
+        )
+        self.score_mlp = nn.Sequential(
+            nn.Linear(2 * hidden, hidden, bias=False),
+            nn.GELU(),
+            nn.Linear(hidden, 1, bias=False),
+            nn.Tanh(),
+        )
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that leave for each frame: [CLS] and the chosen patches."""
+        return 1 + self.topk
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Select the tokens of each frame."""
+        with torch.autocast(tokens.device.type, enabled=False):
+            tokens = tokens.float()
+            scores = self.token_scores(tokens)[..., 1:]
+            patches = tokens[:, :, 1:]
+            chosen = self._choose(scores.flatten(0, 1)).unflatten(0, scores.shape[:2])
+            selected = chosen @ patches
+        return torch.cat((tokens[:, :, :1], selected), dim=2)
+
+    def token_scores(self, tokens: Tensor) -> Tensor:
+        """Score every token from itself and its frame's [CLS].
+
+        Shape:
+            - tokens: (B, T, 1 + P, D) -> (B, T, 1 + P), between -1 and 1
+        """
+        local = self.token_mlp(tokens)
+        frame = local[..., :1, :].expand_as(local)
+        return self.score_mlp(torch.cat((local, frame), dim=-1)).squeeze(-1)
+
+    def _choose(self, scores: Tensor) -> Tensor:
+        """Turn scores into weights over the patches: (N, P) -> (N, K, P)."""
+        if not self.training and self.test_mode == 'hard':
+            chosen = topk_ops.hard_topk(scores, self.topk)
+            return nn.functional.one_hot(chosen, scores.shape[1]).to(scores.dtype)
+        fresh = self.training or self.test_mode == 'fresh_noise'
+        noise = self._fresh_noise(scores) if fresh else self._fixed_noise(scores)
+        return topk_ops.perturbed_topk(scores, noise, self.topk, self.sigma)
+
+    def _fresh_noise(self, scores: Tensor) -> Tensor:
+        num_rows, num_patches = scores.shape
+        return topk_ops.draw_noise(
+            (num_rows, self.num_samples, num_patches), device=scores.device, dtype=scores.dtype
+        )
+
+    def _fixed_noise(self, scores: Tensor) -> Tensor:
+        # drawn on the CPU so that every device sees the same numbers
+        noise = topk_ops.draw_noise(
+            (1, self.num_samples, scores.shape[1]),
+            device='cpu',
+            dtype=scores.dtype,
+            generator=torch.Generator().manual_seed(self.noise_seed),
+        )
+        return noise.to(scores.device)

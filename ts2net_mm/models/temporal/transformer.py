@@ -1,0 +1,119 @@
+"""Temporal transformer over the selected tokens of all frames (paper section 3.4)."""
+
+from typing import Literal, get_args
+
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn, randn, zeros
+
+from ..layers.transformer import CLIPTransformer
+
+__all__ = ['TemporalTransformer']
+
+MaskOrder = Literal['frame', 'tiled']
+
+
+@MODELS.register_module()
+class TemporalTransformer(BaseModule):
+    """CLIP blocks over the tokens of all frames; the result is each frame's [CLS] position.
+
+    Positions are added to the tokens, the blocks see every token of a valid frame, and the input is added to the
+    output.
+
+    Args:
+        embed_dims: Size of a token.
+        num_layers: Number of blocks; 4 in the released model.
+        num_heads: Attention heads of a block; CLIP has one per 64 channels.
+        num_positions: Rows of the position table, one a token; 77 in the released model, which takes them from
+            CLIP's text encoder.
+        stretch_positions: Stretch the table by linear interpolation when a video has more tokens than it has rows
+            (64 frames of 4 tokens do); False makes that an error.
+        tokens_per_frame: Only for drawing new positions: tokens that share a frame's code.
+        frame_std: Spread of the code that the tokens of one frame share in a newly drawn table.
+        slot_std: Spread of the code that marks a token's place in its frame in a newly drawn table.
+        mask_order: 'frame' masks the tokens of invalid frames; 'tiled' repeats the frame mask over the tokens as
+            the released code does, which is the same only where all frames are valid.
+        with_cp: Recompute each block's activations in the backward pass to save memory.
+        init_cfg: MMEngine's initialisation settings.
+
+    Shape:
+        - tokens: (B, T, 1 + K, D), frame_mask: (B, T) bool -> (B, T, D)
+
+    Raises:
+        ValueError: If the tokens exceed the position table and may not stretch it, or ``mask_order`` is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        embed_dims: int = 512,
+        num_layers: int = 4,
+        num_heads: int = 8,
+        num_positions: int = 77,
+        stretch_positions: bool = True,
+        tokens_per_frame: int = 4,
+        frame_std: float = 0.5,
+        slot_std: float = 0.1,
+        mask_order: MaskOrder = 'frame',
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if mask_order not in get_args(MaskOrder):
+            raise ValueError(
+                f'mask_order={mask_order!r} is unknown, choose one of {get_args(MaskOrder)}'
+            )
+        self.stretch_positions = stretch_positions
+        self.tokens_per_frame = tokens_per_frame
+        self.frame_std = frame_std
+        self.slot_std = slot_std
+        self.mask_order = mask_order
+        self.pos_embed = nn.Parameter(zeros(num_positions, embed_dims))
+        self.layers = CLIPTransformer(
+            width=embed_dims, num_layers=num_layers, num_heads=num_heads, with_cp=with_cp
+        )
+
+    def forward(self, tokens: Tensor, frame_mask: Tensor) -> Tensor:
+        """Let the frames exchange what their tokens hold."""
+        batch, num_frames, per_frame, dims = tokens.shape
+        x = tokens.reshape(batch, num_frames * per_frame, dims)
+        if self.mask_order == 'frame':
+            token_mask = frame_mask.repeat_interleave(per_frame, dim=1)
+        else:
+            token_mask = frame_mask.repeat(1, per_frame)
+        out = x + self.layers(x + self._positions(x.shape[1]), token_mask[:, None, None])
+        return out.view_as(tokens)[:, :, 0]
+
+    def _positions(self, num_tokens: int) -> Tensor:
+        num_positions = len(self.pos_embed)
+        if num_tokens <= num_positions:
+            return self.pos_embed[:num_tokens]
+        if not self.stretch_positions:
+            raise ValueError(
+                f'{num_tokens} tokens (frames x tokens of a frame) exceed the {num_positions} temporal '
+                'positions: use fewer frames, a larger num_positions or stretch_positions=True'
+            )
+        self._log_stretch(num_tokens)
+        table = self.pos_embed.T[None]  # (1, D, positions)
+        return F.interpolate(table, size=num_tokens, mode='linear', align_corners=True)[0].T
+
+    def _log_stretch(self, num_tokens: int) -> None:
+        if num_tokens != getattr(self, '_logged_stretch', None):
+            self._logged_stretch = num_tokens
+            print_log(
+                f'temporal positions: {len(self.pos_embed)} stretched to {num_tokens} by linear '
+                'interpolation',
+                logger='current',
+            )
+
+    def init_weights(self) -> None:
+        """Draw new weights: CLIP's for the blocks, one code a frame plus one a slot for the positions."""
+        num_positions, dims = self.pos_embed.shape
+        num_frames = -(-num_positions // self.tokens_per_frame)
+        frame_codes = self.frame_std * randn(num_frames, 1, dims)
+        slot_codes = self.slot_std * randn(1, self.tokens_per_frame, dims)
+        table = (frame_codes + slot_codes).flatten(0, 1)[:num_positions]
+        self.pos_embed.data.copy_(table)
+        super().init_weights()

@@ -1,0 +1,147 @@
+"""TS2-Net, the whole model (Liu et al., ECCV 2022, arXiv 2207.07852)."""
+
+from typing import Any
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+import torch.nn.functional as F
+
+from .layers.similarity import masked_mean
+
+__all__ = ['TS2Net']
+
+
+@MODELS.register_module()
+class TS2Net(BaseModel):
+    """Find a video by a sentence and a sentence by a video.
+
+    Frames pass the token shift ViT, the token selection and the temporal transformer; sentences pass CLIP's text
+    encoder; both meet in the frame-weighted similarity.
+
+    Args:
+        backbone: Config of the frame encoder.
+        text_encoder: Config of the sentence encoder.
+        neck: Config of the token selection; None keeps the [CLS] of each frame alone.
+        head: Config of temporal transformer, similarity and loss.
+        data_preprocessor: Config of the batch preparation.
+        init_cfg: MMEngine's initialisation settings.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: dict,
+        text_encoder: dict,
+        head: dict,
+        neck: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            data_preprocessor=data_preprocessor or dict(type='TextVideoDataPreprocessor'),
+            init_cfg=init_cfg,
+        )
+        self.backbone = MODELS.build(backbone)
+        self.text_encoder = MODELS.build(text_encoder)
+        self.neck = MODELS.build(neck) if neck else None
+        self.head = MODELS.build(head)
+
+    def encode_text(self, text: Tensor) -> Tensor:
+        """Encode sentences: (N, L) int64 -> (N, D), not normalised."""
+        return self.text_encoder(text)
+
+    def encode_video(self, imgs: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+        """Encode videos: (B, T, 3, H, W) normalised, (B, T) bool -> (B, T, D), not normalised."""
+        frame_mask = _bool_mask(imgs, frame_mask)
+        tokens = self.backbone(imgs, frame_mask)  # (B, T, 1 + P, D)
+        selected = self.neck(tokens) if self.neck is not None else tokens[:, :, :1]
+        return self.head(selected, frame_mask)
+
+    def similarity(
+        self, text_feats: Tensor, video_feats: Tensor, frame_mask: Tensor | None = None
+    ) -> Tensor:
+        """Compare all with all: (N, D), (B, T, D), (B, T) bool -> (N, B) logits, logit scale included."""
+        return self.head.similarity(text_feats, video_feats, _bool_mask(video_feats, frame_mask))
+
+    def forward(
+        self,
+        inputs: dict[str, Any],
+        data_samples: list[BaseDataElement] | None = None,
+        mode: str = 'tensor',
+    ) -> dict[str, Tensor] | list[BaseDataElement] | tuple[Tensor, Tensor]:
+        """Run one of MMEngine's modes.
+
+        Args:
+            inputs: ``imgs`` (B, T, 3, H, W), ``text`` (sum of captions, L), optionally ``frame_mask`` (B, T) and
+                ``num_captions``, the captions of each video (one each by default).
+            data_samples: One sample a video.
+            mode: 'loss', 'predict' or 'tensor'.
+
+        Returns:
+            The losses, the samples with their features, or video and text features.
+
+        Raises:
+            ValueError: If the mode is unknown or texts and videos do not fit together.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return self._encode(inputs)
+        raise ValueError(f"mode={mode!r} is unknown, choose 'loss', 'predict' or 'tensor'")
+
+    def loss(
+        self, inputs: dict[str, Any], data_samples: list[BaseDataElement] | None = None
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a batch with one text row a video; their sum is the released loss."""
+        num_texts, num_videos = len(inputs['text']), len(inputs['imgs'])
+        if num_texts != num_videos:
+            raise ValueError(
+                f'the loss takes one text row a video, found {num_texts} texts for {num_videos} videos'
+            )
+        video, text = self._encode(inputs)
+        return self.head.loss(text, video, _bool_mask(inputs['imgs'], inputs.get('frame_mask')))
+
+    def predict(
+        self, inputs: dict[str, Any], data_samples: list[BaseDataElement] | None = None
+    ) -> list[BaseDataElement]:
+        """Attach the features of each video and its captions to its sample."""
+        video, text = self._encode(inputs)
+        num_captions = inputs.get('num_captions') or [1] * len(video)
+        if sum(num_captions) != len(text):
+            raise ValueError(f'found {len(text)} texts for num_captions={num_captions}')
+        frame_mask = _bool_mask(inputs['imgs'], inputs.get('frame_mask'))
+        samples = data_samples or [BaseDataElement() for _ in num_captions]
+        pooled = masked_mean(F.normalize(video.float(), dim=-1), frame_mask)
+        logit_scale = self.head.logit_scale.exp().item()
+        for index, (sample, captions) in enumerate(zip(samples, text.split(num_captions), strict=True)):
+            sample.features = BaseDataElement(
+                video_feature=pooled[index],
+                text_feature=captions[0] if len(captions) == 1 else captions,
+                frame_features=video[index],
+                frame_mask=frame_mask[index],
+                text_features=captions,
+                logit_scale=logit_scale,
+                similarity=self.head.similarity_cfg,
+            )
+        return samples
+
+    def _encode(self, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        video = self.encode_video(inputs['imgs'], inputs.get('frame_mask'))
+        return video, self.encode_text(inputs['text'])
+
+
+def _bool_mask(frames: Tensor, frame_mask: Tensor | None) -> Tensor:
+    """Frames that count, all by default: frames (B, T, ...) -> (B, T) bool."""
+    if frame_mask is None:
+        return torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
+    if frame_mask.shape != frames.shape[:2]:
+        raise ValueError(
+            f'frame_mask has shape {tuple(frame_mask.shape)}, expected {tuple(frames.shape[:2])} for '
+            f'frames of shape {tuple(frames.shape)}'
+        )
+    return frame_mask.bool()
