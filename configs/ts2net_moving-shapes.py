@@ -1,4 +1,5 @@
-# The quickstart: a small TS2-Net from scratch on rendered videos in which only time tells many sentences apart.
+# The quickstart: a small TS2-Net from scratch, on rendered videos of which many differ only in the
+# order of time.
 _base_ = './_base_/default_runtime.py'
 
 data_root = 'data/moving_shapes/'

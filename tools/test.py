@@ -3,11 +3,12 @@
 import argparse
 from pathlib import Path
 
-import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
+
+import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
 from ts2net_mm.engine.command_line import add_config_arguments, load_config
 from ts2net_mm.evaluation import format_table
 
@@ -21,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--dump',
         type=Path,
         metavar='FILE.pkl|FILE.npz',
-        help='.pkl: every prediction, as MMAction2 does; .npz: the similarity matrix with names and captions',
+        help='.pkl: every prediction, as MMAction2 does; .npz: the similarity matrix and captions',
     )
     return parser
 

@@ -2,10 +2,11 @@
 
 import argparse
 
-import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
 from mmengine.runner import Runner
+
+import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
 from ts2net_mm.engine.command_line import add_config_arguments, load_config
 
 
@@ -25,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate by the real batch over the auto_scale_lr.base_batch_size of the config',
+        help='scale the learning rate by real batch over auto_scale_lr.base_batch_size',
     )
     parser.add_argument('--seed', type=int, help='random seed')
     parser.add_argument(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
+
 from ts2net_mm.checkpoints import config_from_state_dict, convert_state_dict
 
 DATA = Path(__file__).parents[1] / 'data'

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from ts2net_mm.checkpoints.released import rename_key, to_our_layout
 from ts2net_mm.models.layers import perturbed_topk
 from ts2net_mm.models.layers.perturbed_topk import hard_topk
@@ -44,8 +45,8 @@ def test_selected_tokens_from_equal_scores(model, expected, monkeypatch):
 
 @torch.no_grad()
 def test_selected_tokens_from_own_scores(model, expected):
-    # Scores that differ in the last bit turn over 2 of the 24,000 noisy choices, whose margin is below 1e-6;
-    # each moves a token by 1/500 of the difference of two patches.
+    # Scores that differ in the last bit turn over 2 of the 24,000 noisy choices, whose margin is
+    # below 1e-6; each moves a token by 1/500 of the difference of two patches.
     selected = model.neck(expected['visual_tokens'])
     assert distance(selected, expected['selected_tokens']) < 5e-4
 

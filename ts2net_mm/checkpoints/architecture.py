@@ -16,12 +16,12 @@ CLIP_HEAD_DIMS = 64
 def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> dict:
     """Derive the config of the model that a released TS2-Net state dict belongs to.
 
-    Settings that leave no trace in the weights (number of selected patches, sigma, temperature) keep the released
-    values. Nothing is frozen: what trains is the training config's choice.
+    Settings that leave no trace in the weights (number of selected patches, sigma, temperature)
+    keep the released values. Nothing is frozen: what trains is the training config's choice.
 
     Args:
-        state_dict: Released TS2-Net weights (``clip.*``, ``transformerClip.*``, ``frame_position_embeddings.*``,
-            ``visual_token_selector.*``).
+        state_dict: Released TS2-Net weights (``clip.*``, ``transformerClip.*``,
+            ``frame_position_embeddings.*``, ``visual_token_selector.*``).
 
     Returns:
         A config for ``MODELS.build``.
@@ -100,7 +100,9 @@ class _Shapes:
     def count_blocks(self, prefix: str) -> int:
         indices = self._block_indices(prefix, '')
         if indices != list(range(len(indices))) or not indices:
-            raise ValueError(f'the state dict holds blocks {indices} of {prefix!r}, expected 0, 1, 2, ...')
+            raise ValueError(
+                f'the state dict holds blocks {indices} of {prefix!r}, expected 0, 1, 2, ...'
+            )
         return len(indices)
 
     def shift_layers(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ __all__ = ['VideoAnnotation', 'load_annotations']
 
 @dataclass(frozen=True)
 class VideoAnnotation:
-    """Captions of one video and whatever else its annotation says (``start`` and ``end`` in seconds)."""
+    """Captions of one video and all else its annotation says (``start``, ``end`` in seconds)."""
 
     video_id: str
     captions: list[str]
@@ -23,15 +23,13 @@ def load_annotations(path: str | Path) -> list[VideoAnnotation]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is no such JSON, names a video twice, or a caption is empty or no string; the message names
-            file and key.
+        ValueError: If it is no such JSON, names a video twice, or a caption is empty or no string;
+            the message names file and key.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'annotation file {path} does not exist')
     try:
-        pairs = json.loads(
-            Path(path).read_text(encoding='utf-8'), object_pairs_hook=_Pairs
-        )
+        pairs = json.loads(Path(path).read_text(encoding='utf-8'), object_pairs_hook=_Pairs)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f'{path} is no valid JSON: {error}') from error
     if not isinstance(pairs, _Pairs):

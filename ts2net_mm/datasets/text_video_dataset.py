@@ -23,14 +23,16 @@ class TextVideoDataset(BaseActionDataset):
     """Pairs of video and caption for training, videos with all their captions for testing.
 
     The annotation is MMAction2's JSON ``{file name: [captions]}``; a value may also be
-    ``{"captions": [...], "start": seconds, "end": seconds}`` with any further fields, which travel with the item.
+    ``{"captions": [...], "start": seconds, "end": seconds}`` with any further fields, which travel
+    with the item.
 
     Args:
         ann_file: Path of the annotation file.
         pipeline: Transforms of an item.
         data_prefix: ``dict(video=folder)`` of the video files.
         test_mode: One item a video with all its captions, so that it is decoded once.
-        one_caption_per_video: In training, one item a video with a random caption instead of one item a caption.
+        one_caption_per_video: In training, one item a video with a random caption instead of one
+            item a caption.
         on_missing: What happens when video files do not exist: 'error' or 'drop'.
         **kwargs: Arguments of MMEngine's BaseDataset.
 

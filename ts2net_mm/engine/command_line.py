@@ -22,8 +22,8 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         action=DictAction,
         metavar='KEY=VALUE',
-        help='settings that replace those of the config, e.g. model.neck.topk=5 train_cfg.max_epochs=1; '
-        'a list is written key="[a,b]" or key=a,b',
+        help='settings that replace those of the config, e.g. model.neck.topk=5 '
+        'train_cfg.max_epochs=1; a list is written key="[a,b]" or key=a,b',
     )
     parser.add_argument(
         '--launcher',
@@ -37,8 +37,8 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Config:
     """Read the config and merge what the command line says; a missing file ends with the usage.
 
-    On a machine without accelerator, processes started by torchrun are joined over gloo here, because MMEngine's
-    own launcher needs CUDA.
+    On a machine without accelerator, processes started by torchrun are joined over gloo here,
+    because MMEngine's own launcher needs CUDA.
     """
     if not args.config.is_file():
         parser.error(f'config {args.config} does not exist')
@@ -59,6 +59,4 @@ def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Co
 def _join_cpu_processes(cfg: Config) -> None:
     if not torch_dist.is_initialized():
         torch_dist.init_process_group('gloo')
-    cfg.setdefault(
-        'model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None)
-    )
+    cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))

@@ -11,9 +11,9 @@ __all__ = ['TextVideoDataPreprocessor']
 class TextVideoDataPreprocessor(ActionDataPreprocessor):
     """MMAction2's frame preprocessor, for videos with any number of sentences.
 
-    Frames are normalised by ``mean`` and ``std``, frames beyond the end of a short video become exactly 0, and the
-    sentences of all videos are put one below the other. A batch without ``frame_mask`` (uniform sampling) is valid
-    throughout.
+    Frames are normalised by ``mean`` and ``std``, frames beyond the end of a short video become
+    exactly 0, and the sentences of all videos are put one below the other. A batch without
+    ``frame_mask`` (uniform sampling) is valid throughout.
 
     Shape:
         - imgs: B x (T, 3, H, W) -> (B, T, 3, H, W) float

@@ -3,11 +3,12 @@
 from typing import Any
 
 import torch
-from mmaction.registry import MODELS
-from mmengine.model import BaseModel
-from mmengine.structures import BaseDataElement
-from torch import Tensor
 import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.model import BaseModel
+from mmengine.structures import InstanceData
+from torch import Tensor
 
 from .layers.similarity import masked_mean
 
@@ -18,8 +19,8 @@ __all__ = ['TS2Net']
 class TS2Net(BaseModel):
     """Find a video by a sentence and a sentence by a video.
 
-    Frames pass the token shift ViT, the token selection and the temporal transformer; sentences pass CLIP's text
-    encoder; both meet in the frame-weighted similarity.
+    Frames pass the token shift ViT, the token selection and the temporal transformer; sentences
+    pass CLIP's text encoder; both meet in the frame-weighted similarity.
 
     Args:
         backbone: Config of the frame encoder.
@@ -63,20 +64,21 @@ class TS2Net(BaseModel):
     def similarity(
         self, text_feats: Tensor, video_feats: Tensor, frame_mask: Tensor | None = None
     ) -> Tensor:
-        """Compare all with all: (N, D), (B, T, D), (B, T) bool -> (N, B) logits, logit scale included."""
+        """Compute logits, scale included: (N, D), (B, T, D), (B, T) bool -> (N, B)."""
         return self.head.similarity(text_feats, video_feats, _bool_mask(video_feats, frame_mask))
 
     def forward(
         self,
         inputs: dict[str, Any],
-        data_samples: list[BaseDataElement] | None = None,
+        data_samples: list[ActionDataSample] | None = None,
         mode: str = 'tensor',
-    ) -> dict[str, Tensor] | list[BaseDataElement] | tuple[Tensor, Tensor]:
+    ) -> dict[str, Tensor] | list[ActionDataSample] | tuple[Tensor, Tensor]:
         """Run one of MMEngine's modes.
 
         Args:
-            inputs: ``imgs`` (B, T, 3, H, W), ``text`` (sum of captions, L), optionally ``frame_mask`` (B, T) and
-                ``num_captions``, the captions of each video (one each by default).
+            inputs: ``imgs`` (B, T, 3, H, W), ``text`` (sum of captions, L), optionally
+                ``frame_mask`` (B, T) and ``num_captions``, the captions of each video (one each by
+                default).
             data_samples: One sample a video.
             mode: 'loss', 'predict' or 'tensor'.
 
@@ -95,40 +97,51 @@ class TS2Net(BaseModel):
         raise ValueError(f"mode={mode!r} is unknown, choose 'loss', 'predict' or 'tensor'")
 
     def loss(
-        self, inputs: dict[str, Any], data_samples: list[BaseDataElement] | None = None
+        self, inputs: dict[str, Any], data_samples: list[ActionDataSample] | None = None
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch with one text row a video; their sum is the released loss."""
+        """Compute the losses of a batch with one text row a video; their sum is the loss."""
         num_texts, num_videos = len(inputs['text']), len(inputs['imgs'])
         if num_texts != num_videos:
             raise ValueError(
-                f'the loss takes one text row a video, found {num_texts} texts for {num_videos} videos'
+                f'the loss takes one text row a video, found {num_texts} texts for '
+                f'{num_videos} videos'
             )
         video, text = self._encode(inputs)
         return self.head.loss(text, video, _bool_mask(inputs['imgs'], inputs.get('frame_mask')))
 
     def predict(
-        self, inputs: dict[str, Any], data_samples: list[BaseDataElement] | None = None
-    ) -> list[BaseDataElement]:
+        self, inputs: dict[str, Any], data_samples: list[ActionDataSample] | None = None
+    ) -> list[ActionDataSample]:
         """Attach the features of each video and its captions to its sample."""
         video, text = self._encode(inputs)
         num_captions = inputs.get('num_captions') or [1] * len(video)
         if sum(num_captions) != len(text):
             raise ValueError(f'found {len(text)} texts for num_captions={num_captions}')
         frame_mask = _bool_mask(inputs['imgs'], inputs.get('frame_mask'))
-        samples = data_samples or [BaseDataElement() for _ in num_captions]
         pooled = masked_mean(F.normalize(video.float(), dim=-1), frame_mask)
-        logit_scale = self.head.logit_scale.exp().item()
-        for index, (sample, captions) in enumerate(zip(samples, text.split(num_captions), strict=True)):
-            sample.features = BaseDataElement(
-                video_feature=pooled[index],
-                text_feature=captions[0] if len(captions) == 1 else captions,
-                frame_features=video[index],
-                frame_mask=frame_mask[index],
-                text_features=captions,
-                logit_scale=logit_scale,
+        samples = data_samples or [ActionDataSample() for _ in num_captions]
+        split_text = text.split(num_captions)
+        for index, (sample, captions) in enumerate(zip(samples, split_text, strict=True)):
+            sample.features = self._pack(video[index], frame_mask[index], pooled[index], captions)
+        return samples
+
+    def _pack(
+        self, frames: Tensor, frame_mask: Tensor, pooled: Tensor, captions: Tensor
+    ) -> InstanceData:
+        """Features of one video, under the names that MMAction2's and our metric read."""
+        features = InstanceData(
+            metainfo=dict(
+                frame_features=frames.detach(),
+                frame_mask=frame_mask,
+                text_features=captions.detach(),
+                logit_scale=self.head.logit_scale.exp().item(),
                 similarity=self.head.similarity_cfg,
             )
-        return samples
+        )
+        features.video_feature = pooled.detach()
+        if len(captions) == 1:
+            features.text_feature = captions[0].detach()
+        return features
 
     def _encode(self, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
         video = self.encode_video(inputs['imgs'], inputs.get('frame_mask'))
@@ -141,7 +154,7 @@ def _bool_mask(frames: Tensor, frame_mask: Tensor | None) -> Tensor:
         return torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
     if frame_mask.shape != frames.shape[:2]:
         raise ValueError(
-            f'frame_mask has shape {tuple(frame_mask.shape)}, expected {tuple(frames.shape[:2])} for '
-            f'frames of shape {tuple(frames.shape)}'
+            f'frame_mask has shape {tuple(frame_mask.shape)}, expected {tuple(frames.shape[:2])} '
+            f'for frames of shape {tuple(frames.shape)}'
         )
     return frame_mask.bool()

@@ -13,11 +13,12 @@ __all__ = ['DistinctGroupBatchSampler', 'deal_batches']
 class DistinctGroupBatchSampler:
     """Shuffled batches that hold at most one item of a group, over all processes.
 
-    Two captions of one video in a batch are false negatives of the contrastive loss. The global batch of all
-    processes is free of them; what does not fit into whole batches is left out of the epoch, differently each time.
+    Two captions of one video in a batch are false negatives of the contrastive loss. The global
+    batch of all processes is free of them; what does not fit into whole batches is left out of the
+    epoch, differently each time.
 
-    Set it as ``batch_sampler`` of a data loader whose ``sampler`` is MMEngine's ``DefaultSampler``; seed, epoch and
-    process come from there.
+    Set it as ``batch_sampler`` of a data loader whose ``sampler`` is MMEngine's ``DefaultSampler``;
+    seed, epoch and process come from there.
 
     Args:
         sampler: The loader's sampler.
@@ -40,8 +41,8 @@ class DistinctGroupBatchSampler:
         self.num_batches = _most_batches(self.groups, self.global_batch_size)
         if not self.num_batches:
             raise ValueError(
-                f'{len(np.unique(self.groups))} different values of {group!r} cannot fill a global batch of '
-                f'{self.global_batch_size} items without repetition: use a smaller batch'
+                f'{len(np.unique(self.groups))} different values of {group!r} cannot fill a global '
+                f'batch of {self.global_batch_size} items without repetition: use a smaller batch'
             )
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -72,7 +73,9 @@ def deal_batches(
     """
     order = rng.permutation(len(groups))
     relabelled = rng.permutation(groups.max() + 1)[groups]
-    order = order[np.argsort(relabelled[order], kind='stable')]  # groups shuffled, items in them too
+    order = order[
+        np.argsort(relabelled[order], kind='stable')
+    ]  # groups shuffled, items in them too
     members = np.split(order, np.flatnonzero(np.diff(relabelled[order])) + 1)
     batches: list[list[int]] = [[] for _ in range(num_batches)]
     free: list[int] = []

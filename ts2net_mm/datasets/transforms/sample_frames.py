@@ -21,8 +21,8 @@ def frames_by_rate(
 ) -> np.ndarray:
     """Number the frames at a fixed rate, as the released loader does.
 
-    The video's rate is truncated to a whole number, ``start`` is rounded down and ``end`` up to whole seconds, and
-    the second that begins at ``end`` still counts.
+    The video's rate is truncated to a whole number, ``start`` is rounded down and ``end`` up to
+    whole seconds, and the second that begins at ``end`` still counts.
 
     Args:
         total_frames: Frames of the video.
@@ -50,8 +50,8 @@ class SampleFramesByRate(BaseTransform):
 
     A video with fewer frames is padded by its last one; ``frame_mask`` tells them apart.
 
-    Required keys: total_frames, avg_fps, filename; optional: start, end (seconds). Added keys: frame_inds,
-    frame_mask, clip_len, frame_interval, num_clips.
+    Required keys: total_frames, avg_fps, filename; optional: start, end (seconds). Added keys:
+    frame_inds, frame_mask, clip_len, frame_interval, num_clips.
 
     Args:
         num_frames: Frames of an item; 12 in the paper, 64 for ActivityNet and DiDeMo.
@@ -77,7 +77,8 @@ class SampleFramesByRate(BaseTransform):
         if not len(frames):
             part = f' between {start} and {end} seconds' if total else ''
             raise UnreadableVideoError(
-                f'video {results["filename"]} has no frames{part} ({total} frames, {fps:g} a second)'
+                f'video {results["filename"]} has no frames{part} '
+                f'({total} frames, {fps:g} a second)'
             )
         if len(frames) > self.num_frames:
             frames = frames[np.linspace(0, len(frames) - 1, self.num_frames, dtype=int)]
@@ -91,6 +92,4 @@ class SampleFramesByRate(BaseTransform):
 
     def __repr__(self) -> str:
         """Show the settings."""
-        return (
-            f'{type(self).__name__}(num_frames={self.num_frames}, frame_rate={self.frame_rate})'
-        )
+        return f'{type(self).__name__}(num_frames={self.num_frames}, frame_rate={self.frame_rate})'

@@ -13,7 +13,8 @@ class TokenizeCaptions(BaseTransform):
 
     Longer captions are cut, the end-of-text token stays.
 
-    Required keys: text (a list of sentences, or one). Modified key: text, (C, max_words) int64, padded with 0.
+    Required keys: text (a list of sentences, or one). Modified key: text, (C, max_words) int64,
+    padded with 0.
 
     Args:
         max_words: Tokens of a caption, start and end included; 32 in the paper, 64 for paragraphs.

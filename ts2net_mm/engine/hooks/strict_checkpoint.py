@@ -16,7 +16,8 @@ __all__ = ['StrictCheckpointHook']
 class StrictCheckpointHook(Hook):
     """Stop with the keys that do not fit, where MMEngine loads what it can and goes on.
 
-    Serves ``load_from``, ``resume`` and ``tools/test.py``; also for weights without ``state_dict`` around them.
+    Serves ``load_from``, ``resume`` and ``tools/test.py``; also for weights without ``state_dict``
+    around them.
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ CLIP_EPS = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 
 @OPTIMIZERS.register_module()
 class BertAdam(Optimizer):
-    """Adam without bias correction, with decoupled weight decay and a gradient clip for each tensor.
+    """Adam without bias correction, with decoupled weight decay and a clip for each tensor.
 
     Unlike the original, it has no schedule of its own: the rate comes from a scheduler.
 
@@ -26,9 +26,10 @@ class BertAdam(Optimizer):
         eps: Added to the root of the second moment.
         weight_decay: Decoupled decay, times the learning rate.
         max_grad_norm: Each tensor's gradient is clipped to this L2 norm; 0 for no clip.
-        fp16_arithmetic: Do the whole step in fp16, moments included, as the released code does for CLIP's matrices.
-            There the second moment of small gradients underflows, so the step is far larger than in fp32. The
-            parameter itself may be fp32; it then holds fp16 values. May be set for each group.
+        fp16_arithmetic: Do the whole step in fp16, moments included, as the released code does for
+            CLIP's matrices. There the second moment of small gradients underflows, so the step is
+            far larger than in fp32. The parameter itself may be fp32; it then holds fp16 values.
+            May be set for each group.
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -74,16 +75,16 @@ class BertAdam(Optimizer):
         for group in self.param_groups:
             for param in group['params']:
                 if param.grad is not None:
-                    self._update(param, group)
+                    self._update(param, param.grad, group)
         return loss
 
-    def _update(self, param: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
         dtype = torch.float16 if group['fp16_arithmetic'] else param.dtype
         state = self.state[param]
         if not state:
             state['exp_avg'] = torch.zeros_like(param, dtype=dtype)
             state['exp_avg_sq'] = torch.zeros_like(param, dtype=dtype)
-        grad = _clip(param.grad.to(dtype), group['max_grad_norm'])
+        grad = _clip(grad.to(dtype), group['max_grad_norm'])
         value = param.to(dtype)
         beta1, beta2 = group['betas']
         first, second = state['exp_avg'], state['exp_avg_sq']
@@ -96,7 +97,7 @@ class BertAdam(Optimizer):
 
 
 def _clip(grad: Tensor, max_norm: float) -> Tensor:
-    """Scale a gradient down to the L2 norm ``max_norm``, in its own precision; the input stays as it is."""
+    """Scale a copy of a gradient down to the L2 norm ``max_norm``, in its own precision."""
     if not max_norm:
         return grad
     factor = max_norm / (torch.linalg.vector_norm(grad) + CLIP_EPS)

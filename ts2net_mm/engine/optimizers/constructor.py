@@ -1,6 +1,7 @@
 """Parameter groups of the released recipe."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from mmengine.logging import print_log
@@ -27,10 +28,12 @@ class CLIPOptimWrapperConstructor:
     Biases are not decayed, all else is, as in the release. The groups are logged as a table.
 
     Args:
-        optim_wrapper_cfg: Config of the wrapper with its ``optimizer``; ``lr`` is the rate of the new modules.
-        paramwise_cfg: ``clip_lr_mult``, the rate of CLIP's parameters over ``lr`` (1e-3 in the release);
-            ``clip_prefixes``, the names with which CLIP's parameters begin; ``fp16_arithmetic``, whether CLIP's
-            linear and convolution weights and biases are updated in fp16 (for BertAdam).
+        optim_wrapper_cfg: Config of the wrapper with its ``optimizer``; ``lr`` is the rate of the
+            new modules.
+        paramwise_cfg: ``clip_lr_mult``, the rate of CLIP's parameters over ``lr`` (1e-3 in the
+            release); ``clip_prefixes``, the names with which CLIP's parameters begin;
+            ``fp16_arithmetic``, whether CLIP's linear and convolution weights and biases are
+            updated in fp16 (for BertAdam).
 
     Raises:
         ValueError: If ``paramwise_cfg`` holds an unknown key.
@@ -53,7 +56,7 @@ class CLIPOptimWrapperConstructor:
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimiser wrapper of a model."""
-        model = model.module if is_model_wrapper(model) else model
+        model = cast(nn.Module, model.module) if is_model_wrapper(model) else model
         kinds = self._sort(model)
         groups = [self._group(kind, list(named.values())) for kind, named in kinds.items()]
         self._log(kinds, groups)
@@ -88,13 +91,13 @@ class CLIPOptimWrapperConstructor:
         return group
 
     def _log(self, kinds: dict[_Kind, dict[str, nn.Parameter]], groups: list[dict]) -> None:
-        rows = ['parameters  from  lr        decay  arithmetic  tensors      weights']
+        rows = ['parameters  lr        decay  arithmetic  tensors      weights']
         decay = self.optimizer_cfg.get('weight_decay', 0.0)
         for (kind, named), group in zip(kinds.items(), groups, strict=True):
             weights = sum(parameter.numel() for parameter in named.values())
             rows.append(
-                f'{"":10}  {"CLIP" if kind.from_clip else "new":4}  {group["lr"]:<8.2g}  '
-                f'{group.get("weight_decay", decay):<5g}  {"fp16" if kind.fp16 else "as stored":10}  '
-                f'{len(named):7d}  {weights:11,d}'
+                f'{"CLIP" if kind.from_clip else "new":10}  {group["lr"]:<8.2g}  '
+                f'{group.get("weight_decay", decay):<5g}  '
+                f'{"fp16" if kind.fp16 else "as stored":10}  {len(named):7d}  {weights:11,d}'
             )
         print_log('\n'.join(rows), logger='current')

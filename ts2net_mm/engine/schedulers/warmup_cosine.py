@@ -11,11 +11,11 @@ __all__ = ['WarmupCosineLR']
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupCosineLR(_ParamScheduler):
-    """Linear warm-up from 0, then the half cosine of the whole run: it does not restart at the warm-up's end.
+    """Linear warm-up from 0, then the half cosine of the whole run, warm-up included.
 
-    With x the share of the run that is done, the factor is x / warmup_ratio during warm-up and
-    0.5 (1 + cos(pi x)) after it. It is set before every iteration; ``end`` is the run's number of iterations and
-    comes from the training loop.
+    With x the share of the run that is done, the factor is x / warmup_ratio during warm-up and 0.5
+    (1 + cos(pi x)) after it. It is set before every iteration; ``end`` is the run's number of
+    iterations and comes from the training loop.
 
     Args:
         optimizer: Optimiser or wrapper whose rates are set.

@@ -21,8 +21,8 @@ class CLIPTextEncoder(BaseModule):
         num_layers: Number of blocks.
         num_heads: Attention heads of a block; CLIP has one per 64 channels.
         out_dims: Size of the joint embedding.
-        frozen_stages: -1 trains everything, 0 freezes the token and position embeddings (the released recipe),
-            n also the first n blocks.
+        frozen_stages: -1 trains everything, 0 freezes the token and position embeddings (the
+            released recipe), n also the first n blocks.
         with_cp: Recompute each block's activations in the backward pass to save memory.
         init_cfg: MMEngine's initialisation settings.
 
@@ -35,9 +35,9 @@ class CLIPTextEncoder(BaseModule):
     Example:
         >>> import torch, ts2net_mm
         >>> from ts2net_mm.models import CLIPTextEncoder
-        >>> encoder = CLIPTextEncoder(vocab_size=100, width=32, num_layers=1, num_heads=2, out_dims=16)
+        >>> encoder = CLIPTextEncoder(vocab_size=100, width=32, num_layers=1, num_heads=2)
         >>> encoder(torch.tensor([[98, 5, 7, 99, 0, 0]])).shape
-        torch.Size([1, 16])
+        torch.Size([1, 512])
     """
 
     def __init__(

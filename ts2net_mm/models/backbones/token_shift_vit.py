@@ -1,4 +1,4 @@
-"""CLIP's ViT with the token shift in its last blocks (paper section 3.2)."""
+"""CLIP's ViT with the token shift in its last blocks (the paper's Token Shift Transformer)."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,11 @@ __all__ = ['TokenShiftViT']
 
 @MODELS.register_module()
 class TokenShiftViT(VisionTransformer):
-    """CLIP's ViT over the frames of a video; in some blocks tokens move between frames before attention.
+    """CLIP's ViT over the frames of a video, with tokens that move between frames.
 
-    The query, key and value of a shift block see the moved tokens, its residual path does not. All tokens leave
-    through CLIP's last LayerNorm and projection.
+    They move in some blocks, before attention: query, key and value see them, the residual path
+    does not. All
+    tokens leave through CLIP's last LayerNorm and projection.
 
     Args:
         embed_dims: Width of the transformer.
@@ -33,9 +34,10 @@ class TokenShiftViT(VisionTransformer):
         num_shift_tokens: Moved tokens in each direction; 7 in the released model.
         forward_offset: First token that takes its value from the previous frame.
         backward_offset: First token that takes its value from the next frame.
-        mask_aware_shift: Stop the shift at the last valid frame; the released model lets padding leak in.
-        frozen_stages: -1 trains everything, 0 freezes the embeddings and the first LayerNorm (the released
-            recipe), n also the first n blocks.
+        mask_aware_shift: Stop the shift at the last valid frame; the released model lets padding
+            leak in.
+        frozen_stages: -1 trains everything, 0 freezes the embeddings and the first LayerNorm (the
+            released recipe), n also the first n blocks.
         with_cp: Recompute each block's activations in the backward pass to save memory.
         init_cfg: MMEngine's initialisation settings.
 
@@ -48,8 +50,8 @@ class TokenShiftViT(VisionTransformer):
     Example:
         >>> import torch, ts2net_mm
         >>> from ts2net_mm.models import TokenShiftViT
-        >>> vit = TokenShiftViT(embed_dims=32, num_layers=3, num_heads=2, img_size=56, patch_size=8, out_dims=16,
-        ...                     shift_layers=(-2, -1))
+        >>> vit = TokenShiftViT(embed_dims=32, num_layers=3, num_heads=2, img_size=56, patch_size=8,
+        ...                     out_dims=16, shift_layers=(-2, -1))
         >>> vit(torch.rand(2, 4, 3, 56, 56), torch.ones(2, 4, dtype=torch.bool)).shape
         torch.Size([2, 4, 50, 16])
     """
@@ -113,7 +115,9 @@ class TokenShiftViT(VisionTransformer):
         shift = self._shift_index(x.shape[1])
         mask = frame_mask if self.mask_aware_shift else None
         for index, layer in enumerate(self.layers):
-            arguments = (layer, x, num_frames, shift, mask) if index in self.shift_layers else (layer, x)
+            arguments = (
+                (layer, x, num_frames, shift, mask) if index in self.shift_layers else (layer, x)
+            )
             if self.with_cp and self.training:
                 x = checkpoint(_run_layer, *arguments, use_reentrant=False)
             else:

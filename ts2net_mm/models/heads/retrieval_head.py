@@ -18,7 +18,8 @@ class RetrievalHead(BaseModule):
         temporal: Config of the exchange between frames; None takes each frame's [CLS] as it is.
         similarity: Config of the similarity; frame-weighted by default.
         loss: Config of the loss; the symmetric contrastive one by default.
-        logit_scale: Initial factor on the cosines (its logarithm is learned); CLIP starts at 1 / 0.07.
+        logit_scale: Initial factor on the cosines (its logarithm is learned); CLIP starts at 1 /
+            0.07.
         init_cfg: MMEngine's initialisation settings.
     """
 
@@ -45,7 +46,7 @@ class RetrievalHead(BaseModule):
         return self.temporal(tokens, frame_mask)
 
     def similarity(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
-        """Compute logits in fp32: (N, D), (B, T, D), (B, T) bool -> (N, B), logit scale included."""
+        """Compute logits in fp32: (N, D), (B, T, D), (B, T) bool -> (N, B), scale included."""
         with torch.autocast(text.device.type, enabled=False):
             cosines = self.cosine_similarity(text.float(), video.float(), frame_mask)
             return self.logit_scale.float().exp() * cosines

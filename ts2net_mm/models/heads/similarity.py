@@ -12,7 +12,7 @@ __all__ = ['FrameWeightedSimilarity', 'MeanPooledSimilarity']
 
 @MODELS.register_module()
 class FrameWeightedSimilarity(nn.Module):
-    """Cosine of sentence and frames, weighted by how well each frame fits the sentence (paper eq. 9 and 10).
+    """Cosine of sentence and frames, weighted by how well each frame fits the sentence.
 
     Args:
         temperature: Sharpness of the frame weights; 4 in the released model.
@@ -40,7 +40,7 @@ class FrameWeightedSimilarity(nn.Module):
 
 @MODELS.register_module()
 class MeanPooledSimilarity(nn.Module):
-    """Cosine of the sentence and the normalised mean of the normalised frames (CLIP4Clip's mean pooling).
+    """Cosine of the sentence and the mean of the normalised frames (CLIP4Clip's mean pooling).
 
     Shape:
         - text: (N, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B), between -1 and 1

@@ -1,4 +1,4 @@
-"""Differentiable top-K by perturbation (paper section 3.3; Berthet et al. 2020, Cordonnier et al. 2021)."""
+"""Differentiable top-K by perturbation (Berthet et al. 2020, Cordonnier et al. 2021)."""
 
 from typing import Any
 
@@ -22,8 +22,9 @@ def draw_noise(
 class _PerturbedTopK(torch.autograd.Function):
     """Mean of the perturbed top-K one-hots, built from indices: no (N, S, K, P) tensor exists.
 
-    The gradient estimator is the mean of onehot * noise / sigma, which is zero except at the chosen places, so it
-    is summed in the forward pass from the gathered noise and only its (N, K, P) sum is kept.
+    The gradient estimator is the mean of onehot * noise / sigma, which is zero except at the chosen
+    places, so it is summed in the forward pass from the gathered noise and only its (N, K, P) sum
+    is kept.
     """
 
     @staticmethod

@@ -37,8 +37,8 @@ def frame_weighted_similarity(
 ) -> Tensor:
     """Sum of frame cosines, weighted by how well each frame fits the sentence.
 
-    ``s`` holds the cosine of the sentence and each frame, and the weights are the softmax over the valid frames of
-    ``temperature * s / ||s||``, where the norm runs over the valid frames.
+    ``s`` holds the cosine of the sentence and each frame, and the weights are the softmax over the
+    valid frames of ``temperature * s / ||s||``, where the norm runs over the valid frames.
 
     Args:
         text: Sentence features.
@@ -64,7 +64,7 @@ def chunk_texts(
     *,
     max_elements: int = MAX_CHUNK_ELEMENTS,
 ) -> Tensor:
-    """Compute a similarity matrix a few texts at a time, so that (texts, videos, frames) never exists whole.
+    """Compute a similarity matrix a few texts at a time; no (N, B, T) tensor exists whole.
 
     Args:
         similarity: Function of (text, video, frame_mask) with (N, B) result.

@@ -1,4 +1,4 @@
-"""Token shift: whole tokens move one frame forward or back (paper section 3.2)."""
+"""Token shift: whole tokens move one frame forward or back."""
 
 import torch
 from torch import Tensor
@@ -15,8 +15,8 @@ def shift_indices(
 ) -> tuple[Tensor, Tensor]:
     """Choose the tokens of a frame that move, evenly spread over it.
 
-    With the stride ``num_tokens // num_shift_tokens`` the tokens ``forward_offset, forward_offset + stride, ...``
-    move forward (they take the value of the previous frame) and the tokens
+    With the stride ``num_tokens // num_shift_tokens`` the tokens ``forward_offset, forward_offset +
+    stride, ...`` move forward (they take the value of the previous frame) and the tokens
     ``backward_offset, backward_offset + stride, ...`` move back.
 
     Args:
@@ -33,8 +33,8 @@ def shift_indices(
     """
     if num_shift_tokens < 1 or num_shift_tokens > num_tokens:
         raise ValueError(
-            f'num_shift_tokens={num_shift_tokens} must be between 1 and the {num_tokens} tokens of a '
-            'frame ([CLS] included); use shift_layers=() to switch the shift off'
+            f'num_shift_tokens={num_shift_tokens} must be between 1 and the {num_tokens} tokens of '
+            'a frame ([CLS] included); use shift_layers=() to switch the shift off'
         )
     for name, offset in (
         ('forward_offset', forward_offset),
@@ -49,8 +49,8 @@ def shift_indices(
     if common:
         raise ValueError(
             f'forward and backward shift overlap: with {num_tokens} tokens a frame, '
-            f'num_shift_tokens={num_shift_tokens} (stride {stride}) and offsets {forward_offset} and '
-            f'{backward_offset}, tokens {common[:5]} would move both ways'
+            f'num_shift_tokens={num_shift_tokens} (stride {stride}) and offsets {forward_offset} '
+            f'and {backward_offset}, tokens {common[:5]} would move both ways'
         )
     return torch.tensor(forward), torch.tensor(backward)
 
@@ -67,8 +67,8 @@ def shift_tokens(
         x: Tokens of every frame.
         forward_index: Tokens that take their value from the previous frame.
         backward_index: Tokens that take their value from the next frame.
-        frame_mask: True for the frames of the video; a valid frame takes nothing from a frame that is not. None
-            treats all frames as valid.
+        frame_mask: True for the frames of the video; a valid frame takes nothing from a frame that
+            is not. None treats all frames as valid.
 
     Shape:
         - x: (B, T, L, D) -> (B, T, L, D)

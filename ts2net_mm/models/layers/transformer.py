@@ -28,7 +28,8 @@ class CLIPBlock(TransformerEncoderLayer):
     """Pre-norm transformer block with QuickGELU whose attention takes a mask.
 
     Shape:
-        - x: (N, L, D), mask: broadcastable to (N, heads, L, L), bool, True where a query may look -> (N, L, D)
+        - x: (N, L, D), mask: broadcastable to (N, heads, L, L), bool, True where a query may look
+          -> (N, L, D)
     """
 
     def forward(self, x: Tensor, mask: Tensor | None = None, is_causal: bool = False) -> Tensor:

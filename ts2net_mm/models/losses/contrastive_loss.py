@@ -1,4 +1,4 @@
-"""Symmetric contrastive loss over the global batch (paper eq. 11)."""
+"""Symmetric contrastive loss over the global batch."""
 
 from collections.abc import Callable
 
@@ -15,10 +15,10 @@ __all__ = ['SymmetricContrastiveLoss']
 
 @MODELS.register_module()
 class SymmetricContrastiveLoss(nn.Module):
-    """Mean of text-to-video and video-to-text cross entropy; each process computes its own rows and columns.
+    """Mean of text-to-video and video-to-text cross entropy.
 
-    The mean of the losses of all processes is the loss of the global batch, and so is the gradient that
-    DistributedDataParallel averages.
+    Each process computes its own rows and columns. The mean of the losses of all processes is the
+    loss of the global batch, and so is the gradient that DistributedDataParallel averages.
     """
 
     def forward(

@@ -29,7 +29,8 @@ class _Gather(torch.autograd.Function):
 def gather_with_gradient(tensor: Tensor) -> Tensor:
     """Concatenate a tensor of all processes along its first axis; all must have the same shape.
 
-    The gradient is that of the sum of all processes' losses (the released code drops the other processes' share).
+    The gradient is that of the sum of all processes' losses (the released code drops the other
+    processes' share).
 
     Shape:
         - tensor: (B, ...) -> (processes x B, ...), in rank order

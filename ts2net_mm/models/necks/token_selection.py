@@ -1,4 +1,4 @@
-"""Token selection: [CLS] and the K most informative patches of each frame (paper section 3.3)."""
+"""Token selection: [CLS] and the K most informative patches of each frame."""
 
 from typing import Literal, get_args
 
@@ -16,19 +16,21 @@ TestMode = Literal['fixed_noise', 'hard', 'fresh_noise']
 
 @MODELS.register_module()
 class TokenSelection(BaseModule):
-    """Keep [CLS] and the K best-scored patches of each frame, chosen by a differentiable perturbed top-K.
+    """Keep [CLS] and the K best-scored patches of each frame, by a perturbed top-K.
 
-    A patch is scored from itself and the frame's [CLS]. In training the choice is the mean over ``num_samples``
-    noisy top-Ks, so that gradients reach the scores. The whole module runs in fp32, also inside autocast.
+    A patch is scored from itself and the frame's [CLS]. In training the choice is the mean over
+    ``num_samples`` noisy top-Ks, so that gradients reach the scores. The whole module runs in fp32,
+    also inside autocast.
 
     Args:
         embed_dims: Size of a token.
         topk: Patches that are kept of each frame; 3 in the released model.
         num_samples: Noise samples of a choice.
         sigma: Standard deviation of the noise on the scores.
-        test_mode: What happens outside training. 'fixed_noise': the same noise for every frame and every call, so
-            that a video's feature depends on nothing but the video; 'hard': the top-K without noise;
-            'fresh_noise': as in training, which is what the released code does.
+        test_mode: What happens outside training. 'fixed_noise': the same noise for every frame and
+            every call, so that a video's feature depends on nothing but the video; 'hard': the
+            top-K without noise; 'fresh_noise': as in training, which is what the released code
+            does.
         noise_seed: Seed of the fixed noise.
         init_cfg: MMEngine's initialisation settings.
 

@@ -1,4 +1,4 @@
-"""Temporal transformer over the selected tokens of all frames (paper section 3.4)."""
+"""Temporal transformer over the selected tokens of all frames."""
 
 from typing import Literal, get_args
 
@@ -19,22 +19,22 @@ MaskOrder = Literal['frame', 'tiled']
 class TemporalTransformer(BaseModule):
     """CLIP blocks over the tokens of all frames; the result is each frame's [CLS] position.
 
-    Positions are added to the tokens, the blocks see every token of a valid frame, and the input is added to the
-    output.
+    Positions are added to the tokens, the blocks see every token of a valid frame, and the input is
+    added to the output.
 
     Args:
         embed_dims: Size of a token.
         num_layers: Number of blocks; 4 in the released model.
         num_heads: Attention heads of a block; CLIP has one per 64 channels.
-        num_positions: Rows of the position table, one a token; 77 in the released model, which takes them from
-            CLIP's text encoder.
-        stretch_positions: Stretch the table by linear interpolation when a video has more tokens than it has rows
-            (64 frames of 4 tokens do); False makes that an error.
+        num_positions: Rows of the position table, one a token; 77 in the released model, which
+            takes them from CLIP's text encoder.
+        stretch_positions: Stretch the table by linear interpolation when a video has more tokens
+            than it has rows (64 frames of 4 tokens do); False makes that an error.
         tokens_per_frame: Only for drawing new positions: tokens that share a frame's code.
         frame_std: Spread of the code that the tokens of one frame share in a newly drawn table.
         slot_std: Spread of the code that marks a token's place in its frame in a newly drawn table.
-        mask_order: 'frame' masks the tokens of invalid frames; 'tiled' repeats the frame mask over the tokens as
-            the released code does, which is the same only where all frames are valid.
+        mask_order: 'frame' masks the tokens of invalid frames; 'tiled' repeats the frame mask over
+            the tokens as the released code does, which is the same only where all frames are valid.
         with_cp: Recompute each block's activations in the backward pass to save memory.
         init_cfg: MMEngine's initialisation settings.
 
@@ -42,7 +42,8 @@ class TemporalTransformer(BaseModule):
         - tokens: (B, T, 1 + K, D), frame_mask: (B, T) bool -> (B, T, D)
 
     Raises:
-        ValueError: If the tokens exceed the position table and may not stretch it, or ``mask_order`` is unknown.
+        ValueError: If the tokens exceed the position table and may not stretch it, or
+            ``mask_order`` is unknown.
     """
 
     def __init__(
@@ -92,8 +93,8 @@ class TemporalTransformer(BaseModule):
             return self.pos_embed[:num_tokens]
         if not self.stretch_positions:
             raise ValueError(
-                f'{num_tokens} tokens (frames x tokens of a frame) exceed the {num_positions} temporal '
-                'positions: use fewer frames, a larger num_positions or stretch_positions=True'
+                f'{num_tokens} tokens (frames x tokens of a frame) exceed the {num_positions} '
+                'temporal positions: use fewer frames, more positions or stretch_positions=True'
             )
         self._log_stretch(num_tokens)
         table = self.pos_embed.T[None]  # (1, D, positions)
@@ -109,7 +110,7 @@ class TemporalTransformer(BaseModule):
             )
 
     def init_weights(self) -> None:
-        """Draw new weights: CLIP's for the blocks, one code a frame plus one a slot for the positions."""
+        """Draw new blocks as CLIP does, and positions as one code a frame plus one a slot."""
         num_positions, dims = self.pos_embed.shape
         num_frames = -(-num_positions // self.tokens_per_frame)
         frame_codes = self.frame_std * randn(num_frames, 1, dims)

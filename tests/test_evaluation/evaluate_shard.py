@@ -1,0 +1,30 @@
+"""One of two processes that evaluate a split together: python evaluate_shard.py FOLDER RANK DEVICE.
+
+FOLDER holds the predictions, and gets the dumps and the numbers that this process sees.
+"""
+
+import os
+import sys
+
+import torch
+import torch.distributed as dist
+from mmengine.dataset import DefaultSampler
+
+import ts2net_mm  # noqa: F401  (registers the similarities)
+from ts2net_mm.evaluation import TextVideoRetrievalMetric
+
+folder, rank, collect_device = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+os.chdir(folder)
+dist.init_process_group('gloo', init_method=f'file://{folder}/init', rank=rank, world_size=2)
+numbers = []
+for round_up in (True, False):
+    samples = torch.load('predictions.pt')
+    metric = TextVideoRetrievalMetric(
+        inverted_softmax=True, dump=f'{round_up}.npz', collect_device=collect_device
+    )
+    for index in DefaultSampler(samples, shuffle=False, round_up=round_up):
+        metric.process(None, [samples[index]])
+    numbers.append(metric.evaluate(len(samples)))
+torch.save(numbers, f'rank{rank}.pt')
+dist.barrier()
+dist.destroy_process_group()

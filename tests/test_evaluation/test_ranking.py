@@ -1,0 +1,175 @@
+"""Ranks and recalls, against loops and against the released metric."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ts2net_mm.evaluation import inverted_softmax, retrieval_metrics, scores
+
+DATA = Path(__file__).parents[1] / 'data'
+RELEASED = json.loads((DATA / 'metrics.json').read_text())
+
+
+def released_case(index: int) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Read similarity, video of each text and the released numbers of one stored case."""
+    with np.load(DATA / 'metrics.npz') as arrays:
+        return arrays[f'sim{index}'], arrays[f'video_of_text{index}'], RELEASED[f'case{index}']
+
+
+def assert_as_released(metrics: dict[str, float], direction: str, released: dict) -> None:
+    """Compare everything but the median, which the released metric takes differently."""
+    for name in ('R1', 'R5', 'R10', 'R50'):
+        # single precision there; one query more or less would be at least 0.8
+        assert metrics[f'{direction}/{name}'] == pytest.approx(released[name], abs=1e-5)
+    assert metrics[f'{direction}/MnR'] == pytest.approx(released['MeanR'], abs=1e-6)
+    lower_median = released['MedianR']
+    assert metrics[f'{direction}/MdR'] in (lower_median, lower_median + 0.5)
+
+
+@pytest.mark.parametrize('index', range(3))
+def test_equals_released_metric(index):
+    similarity, video_of_text, released = released_case(index)
+    metrics = retrieval_metrics(similarity, video_of_text)
+    assert_as_released(metrics, 't2v', released['t2v'])
+    assert_as_released(metrics, 'v2t', released['v2t'])
+
+
+@pytest.mark.parametrize('index', range(3))
+def test_equals_released_metric_with_inverted_softmax(index):
+    similarity, video_of_text, released = released_case(index)
+    metrics = retrieval_metrics(inverted_softmax(similarity, 't2v'), video_of_text)
+    assert_as_released(metrics, 't2v', released['t2v_dsl'])
+
+
+@pytest.mark.parametrize('index', range(3))
+def test_order_of_texts_does_not_matter(index):
+    similarity, video_of_text, _ = released_case(index)
+    order = np.random.default_rng(index).permutation(len(similarity))
+    shuffled = retrieval_metrics(similarity[order], video_of_text[order])
+    assert shuffled == retrieval_metrics(similarity, video_of_text)
+
+
+def loop_ranks(similarity: np.ndarray, video_of_text: list[int]) -> dict[str, list[int]]:
+    """Rank text by text and video by video."""
+    num_videos = similarity.shape[1]
+    t2v = []
+    for text, own in enumerate(video_of_text):
+        others = [video for video in range(num_videos) if video != own]
+        t2v.append(1 + sum(similarity[text, video] >= similarity[text, own] for video in others))
+    captions = {video: [] for video in range(num_videos)}
+    for text, video in enumerate(video_of_text):
+        captions[video].append(text)
+    v2t = []
+    for video in range(num_videos):
+        if not captions[video]:
+            continue
+        best = {
+            owner: max(similarity[text, video] for text in texts)
+            for owner, texts in captions.items()
+            if texts
+        }
+        v2t.append(1 + sum(best[o] >= best[video] for o in best if o != video))
+    return {'t2v': t2v, 'v2t': v2t}
+
+
+@pytest.mark.parametrize('block', [1, 7, 64, 2**22])
+@pytest.mark.parametrize('values', [3, 10, 10**6])  # three values: almost everything ties
+@pytest.mark.parametrize(('num_texts', 'num_videos'), [(2, 2), (61, 13), (23, 70)])
+def test_equals_loop(monkeypatch, block, values, num_texts, num_videos):
+    monkeypatch.setattr(scores, 'BLOCK_ELEMENTS', block)
+    rng = np.random.default_rng(values + num_texts)
+    similarity = rng.integers(0, values, (num_texts, num_videos)).astype(np.float32)
+    video_of_text = rng.permutation([0, 1, *rng.integers(0, num_videos, num_texts - 2)])
+    metrics = retrieval_metrics(similarity, video_of_text)
+    for direction, ranks in loop_ranks(similarity, video_of_text.tolist()).items():
+        for k in (1, 5, 10, 50):
+            expected = 100 * sum(rank <= k for rank in ranks) / len(ranks)
+            assert metrics[f'{direction}/R{k}'] == pytest.approx(expected)
+        assert metrics[f'{direction}/MdR'] == np.median(ranks)
+        assert metrics[f'{direction}/MnR'] == pytest.approx(sum(ranks) / len(ranks))
+
+
+def test_keys_and_plain_floats():
+    metrics = retrieval_metrics([[1.0, 0.0], [0.0, 1.0]], [0, 1])
+    names = ('R1', 'R5', 'R10', 'R50', 'MdR', 'MnR')
+    assert list(metrics) == [f'{way}/{name}' for way in ('t2v', 'v2t') for name in names]
+    assert all(type(value) is float for value in metrics.values())
+    assert set(metrics.values()) == {100.0, 1.0}
+
+
+def test_model_that_scores_everything_alike_is_ranked_last():
+    metrics = retrieval_metrics(np.ones((6, 3)), [0, 0, 1, 1, 2, 2])
+    assert metrics['t2v/R1'] == metrics['v2t/R1'] == 0.0
+    assert metrics['t2v/MnR'] == metrics['v2t/MnR'] == 3.0
+
+
+def test_median_is_the_usual_one():
+    metrics = retrieval_metrics([[1.0, 0.0], [1.0, 0.0]], [0, 1])  # ranks 1 and 2
+    assert metrics['t2v/MdR'] == 1.5
+
+
+def test_best_caption_of_a_video_counts():
+    # The second caption of video 0 fits it better than that of video 1 does; the first does not.
+    similarity = np.array([[0.1, 0.0], [0.9, 0.0], [0.5, 0.6]])
+    assert retrieval_metrics(similarity, [0, 0, 1])['v2t/R1'] == 100.0
+
+
+def test_video_without_captions_is_a_candidate_only():
+    similarity = np.array([[0.5, 0.1, 0.9], [0.1, 0.5, 0.0]])
+    metrics = retrieval_metrics(similarity, [0, 1])
+    assert metrics['t2v/MnR'] == 1.5  # video 2 stands before the right one once
+    assert metrics['v2t/R1'] == 100.0
+
+
+def test_infinities_are_ordered():
+    similarity = [[np.inf, 1.0, -np.inf], [0.0, -np.inf, -np.inf], [1.0, 2.0, 3.0]]
+    assert retrieval_metrics(similarity, [0, 1, 2])['t2v/MnR'] == pytest.approx((1 + 3 + 1) / 3)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_takes_tensors(dtype):
+    similarity = torch.eye(4, dtype=dtype, requires_grad=True)
+    metrics = retrieval_metrics(similarity, torch.arange(4))
+    assert metrics['t2v/R1'] == metrics['v2t/R1'] == 100.0
+
+
+def test_inputs_stay_as_they_are():
+    similarity, video_of_text, _ = released_case(0)
+    before = similarity.copy(), video_of_text.copy()
+    retrieval_metrics(similarity, video_of_text)
+    inverted_softmax(similarity, 'v2t')
+    np.testing.assert_array_equal(similarity, before[0])
+    np.testing.assert_array_equal(video_of_text, before[1])
+
+
+@pytest.mark.parametrize('block', [4, 2**22])
+def test_nan_is_counted_and_located(monkeypatch, block):
+    monkeypatch.setattr(scores, 'BLOCK_ELEMENTS', block)
+    similarity = np.zeros((5, 4))
+    similarity[2, 3] = similarity[4, 0] = np.nan
+    with pytest.raises(ValueError, match=r'2 NaN .* among 20, the first at text 2, video 3'):
+        retrieval_metrics(similarity, [0, 1, 2, 3, 0])
+
+
+@pytest.mark.parametrize(
+    ('similarity', 'video_of_text', 'message'),
+    [
+        (np.zeros(3), [0, 1, 2], r'must be \(texts, videos\), got the shape \(3,\)'),
+        (np.zeros((2, 2), complex), [0, 1], 'real numbers, got the dtype complex128'),
+        (np.zeros((0, 3)), [], 'has no texts'),
+        (np.zeros((3, 0)), [0, 0, 0], 'has no videos'),
+        (np.zeros((3, 1)), [0, 0, 0], 'one video only'),
+        (np.zeros((3, 4)), [2, 2, 2], 'only video 2 of 4 has captions'),
+        (np.zeros((3, 3)), [0, 1], r'each of the 3 texts, got the shape \(2,\)'),
+        (np.zeros((3, 3)), [[0, 1, 2]], r'each of the 3 texts, got the shape \(1, 3\)'),
+        (np.zeros((2, 3)), [0.0, 1.0], 'must hold integers, got the dtype float64'),
+        (np.zeros((3, 3)), [0, 3, 1], r'video_of_text\[1\] is 3, but there are 3 videos'),
+        (np.zeros((3, 3)), [0, 2, -1], r'video_of_text\[2\] is -1'),
+    ],
+)
+def test_bad_input(similarity, video_of_text, message):
+    with pytest.raises(ValueError, match=message):
+        retrieval_metrics(similarity, video_of_text)

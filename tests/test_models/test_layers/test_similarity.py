@@ -1,0 +1,87 @@
+"""Similarities against the formula, pair by pair."""
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+
+from ts2net_mm.models.layers.similarity import (
+    chunk_texts,
+    frame_weighted_similarity,
+    masked_mean,
+    mean_pooled_similarity,
+)
+
+
+@pytest.fixture
+def features():
+    torch.manual_seed(0)
+    mask = torch.arange(5) < torch.tensor([5, 1, 3, 2])[:, None]
+    return torch.randn(7, 8), torch.randn(4, 5, 8), mask
+
+
+def pair_score(sentence, frames, temperature):
+    """Similarity of one sentence and the valid frames of one video."""
+    cosines = torch.stack(
+        [torch.dot(sentence, frame) / (sentence.norm() * frame.norm()) for frame in frames]
+    )
+    weights = torch.softmax(temperature * cosines / cosines.norm(), dim=0)
+    return (weights * cosines).sum()
+
+
+@pytest.mark.parametrize('temperature', [4.0, 1.0])
+def test_frame_weighted_equals_the_formula_of_each_pair(features, temperature):
+    text, video, mask = features
+    found = frame_weighted_similarity(text, video, mask, temperature=temperature)
+    for n, sentence in enumerate(text):
+        for m in range(len(video)):
+            expected = pair_score(sentence, video[m, mask[m]], temperature)
+            torch.testing.assert_close(found[n, m], expected)
+
+
+def test_mean_pooled_equals_the_formula_of_each_pair(features):
+    text, video, mask = features
+    found = mean_pooled_similarity(text, video, mask)
+    for n, sentence in enumerate(text):
+        for m in range(len(video)):
+            frames = video[m, mask[m]]
+            pooled = (frames / frames.norm(dim=-1, keepdim=True)).mean(dim=0)
+            expected = torch.cosine_similarity(sentence, pooled, dim=0)
+            torch.testing.assert_close(found[n, m], expected)
+
+
+def test_one_frame_is_its_cosine(features):
+    text, video, _ = features
+    single = video[:, :1]
+    found = frame_weighted_similarity(text, single, torch.ones(4, 1).bool())
+    expected = torch.cosine_similarity(text[:, None], single[:, 0][None], dim=-1)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize('max_elements', [1, 20, 45, 139, 140, 10_000])
+def test_chunks_change_nothing(features, max_elements):
+    whole = frame_weighted_similarity(*features)
+    parts = chunk_texts(frame_weighted_similarity, *features, max_elements=max_elements)
+    torch.testing.assert_close(parts, whole)
+
+
+@pytest.mark.parametrize('name', ['FrameWeightedSimilarity', 'MeanPooledSimilarity'])
+def test_padding_does_not_matter(features, name):
+    text, video, mask = features
+    similarity = MODELS.build(dict(type=name))
+    garbage = torch.where(mask[..., None], video, 1e3)
+    torch.testing.assert_close(similarity(text, garbage, mask), similarity(text, video, mask))
+    alone = similarity(text, video[2:3, :3], mask[2:3, :3])
+    torch.testing.assert_close(alone, similarity(text, video, mask)[:, 2:3])
+
+
+def test_masked_mean(features):
+    _, video, mask = features
+    torch.testing.assert_close(masked_mean(video, mask)[2], video[2, :3].mean(dim=0))
+
+
+def test_gradients_stay_finite_beside_masked_frames(features):
+    text, video, mask = features
+    video.requires_grad_()
+    frame_weighted_similarity(text, video, mask).sum().backward()
+    assert video.grad.isfinite().all()
+    assert (video.grad[~mask] == 0).all()

@@ -1,0 +1,162 @@
+"""Text-video retrieval as a metric of MMEngine's evaluation loop."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.evaluation.metrics import RetrievalMetric
+from mmaction.registry import METRICS, MODELS
+from mmengine.device import get_device
+from mmengine.logging import print_log
+
+from .dual_softmax import inverted_softmax as weight_by_inverted_softmax
+from .dump import save_similarity
+from .predictions import VideoPrediction, compact_prediction, reject_duplicates, stack_features
+from .ranking import METRIC_NAMES, retrieval_metrics
+
+__all__ = ['TextVideoRetrievalMetric']
+
+
+@METRICS.register_module()
+class TextVideoRetrievalMetric(RetrievalMetric):
+    """Recalls and ranks of both directions, with any number of captions a video.
+
+    It gathers the frame features of each video and the features of its captions from all processes,
+    and compares all with all on one of them. See `retrieval_metrics` for what is counted.
+
+    Args:
+        metric_list: Which of R1, R5, R10, R50, MdR and MnR to report, in both directions.
+        inverted_softmax: Whether to report ``t2v_dsl/...`` and ``v2t_dsl/...`` too.
+        dump: Path of an ``.npz`` for the logits, video ids and captions; see `save_similarity`.
+        similarity: Config of a similarity module to use instead of the model's own.
+        hard_negative: Annotation field that names, for some videos, another video of the split.
+            Reports ``t2v/{field}_acc``, the percentage of the texts of these videos for which the
+            right video scores strictly higher.
+        collect_device: Where results of several processes meet, 'cpu' or 'gpu'.
+        prefix: Put before every key, with a slash; nothing by default.
+
+    Raises:
+        ValueError: If a name in ``metric_list`` is unknown or ``dump`` is no ``.npz``; later on
+            predictions that cannot be ranked, naming the video.
+
+    Example:
+        >>> from ts2net_mm.evaluation import TextVideoRetrievalMetric
+        >>> metric = TextVideoRetrievalMetric(metric_list=('R1', 'MdR'))
+        >>> for name, feature in (('a.mp4', [1.0, 0.0]), ('b.mp4', [0.0, 1.0])):
+        ...     feature = torch.tensor([feature])
+        ...     features = dict(
+        ...         frame_features=feature, text_features=feature, frame_mask=torch.ones(1),
+        ...         logit_scale=100.0, similarity=dict(type='MeanPooledSimilarity'))
+        ...     metric.process(None, [dict(video_id=name, features=features)])
+        >>> metric.evaluate(size=2)
+        {'t2v/R1': 100.0, 't2v/MdR': 1.0, 'v2t/R1': 100.0, 'v2t/MdR': 1.0}
+    """
+
+    default_prefix = ''
+
+    def __init__(
+        self,
+        *,
+        metric_list: str | Sequence[str] = METRIC_NAMES,
+        inverted_softmax: bool = False,
+        dump: str | None = None,
+        similarity: dict | None = None,
+        hard_negative: str | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        names = (metric_list,) if isinstance(metric_list, str) else tuple(metric_list)
+        unknown = [name for name in names if name not in METRIC_NAMES]
+        if unknown or not names:
+            raise ValueError(f'metric_list={metric_list!r} must name some of {METRIC_NAMES}')
+        if dump is not None and not str(dump).endswith('.npz'):
+            raise ValueError(f'dump={str(dump)!r} must end in .npz')
+        self.metric_list = names
+        self.inverted_softmax = inverted_softmax
+        self.dump = dump
+        self.similarity = similarity
+        self.hard_negative = hard_negative
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the features of a batch of predictions."""
+        for sample in data_samples:
+            prediction = compact_prediction(sample, hard_negative=self.hard_negative)
+            if self.dump and prediction.captions is None:
+                raise ValueError(
+                    f"dump={str(self.dump)!r} needs 'captions', which the prediction of "
+                    f'{prediction.video_id!r} lacks: name it in PackActionInputs(meta_keys=...)'
+                )
+            self.results.append(prediction)
+
+    def compute_metrics(self, results: list[VideoPrediction]) -> dict[str, float]:
+        """Rank the predictions of the whole split."""
+        if not results:
+            raise ValueError('there are no test videos to rank')
+        video_ids = [prediction.video_id for prediction in results]
+        reject_duplicates(video_ids)
+        owners = np.repeat(np.arange(len(results)), [len(one.texts) for one in results])
+        print_log(f'Retrieval over {len(results)} videos and {len(owners)} texts', logger='current')
+        logits = self._logits(results)
+        metrics = self._report(logits, owners)
+        if self.hard_negative:
+            key = f't2v/{self.hard_negative}_acc'
+            metrics[key] = self._hard_negative_accuracy(results, logits, owners)
+        if self.dump:
+            save_similarity(
+                self.dump,
+                similarity=logits,
+                video_of_text=owners,
+                video_ids=video_ids,
+                captions=[caption for one in results for caption in one.captions or ()],
+            )
+        return metrics
+
+    @torch.no_grad()
+    def _logits(self, results: Sequence[VideoPrediction]) -> np.ndarray:
+        """Compare all texts with all videos: (N, M) with the logit scale."""
+        device = get_device()
+        similarity = MODELS.build(dict(self.similarity or results[0].similarity)).to(device)
+        texts, frames, mask = (feature.to(device) for feature in stack_features(results))
+        logits = similarity(texts, frames, mask).float().mul_(results[0].logit_scale)
+        return logits.cpu().numpy()
+
+    def _report(self, logits: np.ndarray, owners: np.ndarray) -> dict[str, float]:
+        metrics = retrieval_metrics(logits, owners)
+        if self.inverted_softmax:
+            for direction in ('t2v', 'v2t'):
+                weighted = retrieval_metrics(weight_by_inverted_softmax(logits, direction), owners)
+                metrics |= {
+                    key.replace('/', '_dsl/'): value
+                    for key, value in weighted.items()
+                    if key.startswith(direction)
+                }
+        return {
+            key: value for key, value in metrics.items() if key.split('/')[1] in self.metric_list
+        }
+
+    def _hard_negative_accuracy(
+        self, results: Sequence[VideoPrediction], logits: np.ndarray, owners: np.ndarray
+    ) -> float:
+        """Percentage of texts whose video beats the one that its annotation names."""
+        column = {prediction.video_id: index for index, prediction in enumerate(results)}
+        rival_of_video = np.full(len(results), -1)
+        for index, prediction in enumerate(results):
+            rival = prediction.hard_negative
+            if rival is None:
+                continue
+            if column.get(rival, index) == index:
+                raise ValueError(
+                    f'{self.hard_negative}={rival!r} of video {prediction.video_id!r} '
+                    f'names no other of the {len(results)} test videos'
+                )
+            rival_of_video[index] = column[rival]
+        rivals = rival_of_video[owners]
+        rows = np.flatnonzero(rivals >= 0)
+        if not rows.size:
+            raise ValueError(
+                f'no test video has the field {self.hard_negative!r}: '
+                'is it in the annotation file and in PackActionInputs(meta_keys=...)?'
+            )
+        return 100.0 * float(np.mean(logits[rows, owners[rows]] > logits[rows, rivals[rows]]))
