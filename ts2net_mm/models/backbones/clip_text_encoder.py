@@ -65,7 +65,7 @@ class CLIPTextEncoder(BaseModule):
             raise ValueError(f'frozen_stages={frozen_stages} must be -1 to {num_layers}')
         if frozen_stages >= 0:
             self.pos_embed.requires_grad_(False)
-            for module in (self.token_embedding, *self.layers[:frozen_stages]):
+            for module in (self.token_embedding, *list(self.layers)[:frozen_stages]):
                 module.requires_grad_(False)
 
     def forward(self, text: Tensor) -> Tensor:

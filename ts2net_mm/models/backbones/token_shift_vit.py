@@ -148,6 +148,11 @@ class TokenShiftViT(VisionTransformer):
         for module in (self.patch_embed, self.pre_norm, *self.layers[: self.frozen_stages]):
             module.requires_grad_(False)
 
+    def train(self, mode: bool = True) -> 'TokenShiftViT':
+        """Set the mode and return the module, which mmpretrain's backbones forget."""
+        super().train(mode)
+        return self
+
     def init_weights(self) -> None:
         """Draw new weights as CLIP does, unless ``init_cfg`` loads some."""
         super().init_weights()

@@ -1,0 +1,92 @@
+"""Released weights become ours."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.registry import init_default_scope
+
+from ts2net_mm.checkpoints import check_state_dict, config_from_state_dict, convert_state_dict
+
+DATA = Path(__file__).parents[1] / 'data'
+
+
+@pytest.fixture
+def released() -> dict[str, torch.Tensor]:
+    init_default_scope('mmaction')
+    with np.load(DATA / 'tiny_released_weights.npz') as arrays:
+        return {key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}
+
+
+def test_architecture_is_read_off_the_shapes(released):
+    config = config_from_state_dict(released)
+    backbone, text, temporal = (
+        config['backbone'],
+        config['text_encoder'],
+        config['head']['temporal'],
+    )
+    assert (backbone['embed_dims'], backbone['num_layers'], backbone['num_heads']) == (64, 12, 1)
+    assert (backbone['img_size'], backbone['patch_size']) == (56, 8)
+    assert backbone['shift_layers'] == (10, 11)
+    assert (text['vocab_size'], text['context_length'], text['num_layers']) == (600, 77, 6)
+    assert (temporal['num_layers'], temporal['num_positions']) == (4, 77)
+
+
+def test_values_and_dtypes_stay(released):
+    converted = convert_state_dict(released)
+    assert {tensor.dtype for tensor in converted.values()} == {torch.float16}
+    found = sum(tensor.double().sum() for tensor in converted.values())
+    expected = sum(tensor.double().sum() for tensor in released.values())
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+    MODELS.build(config_from_state_dict(released)).load_state_dict(converted)
+
+
+def test_sizes_beside_the_weights_are_left_out(released):
+    released['clip.input_resolution'] = torch.tensor(56)
+    assert len(convert_state_dict(released)) == len(released) - 1
+
+
+def test_unknown_and_missing_keys_are_listed(released):
+    released['clip.visual.attnpool.weight'] = torch.zeros(3)
+    del released['clip.visual.ln_post.bias']
+    with pytest.raises(
+        ValueError,
+        match='1 unexpected: clip.visual.attnpool.weight; 1 missing: backbone.ln1.bias',
+    ):
+        convert_state_dict(released)
+
+
+def test_misshapen_tensor_is_named(released):
+    released['clip.ln_final.weight'] = torch.zeros(32)
+    with pytest.raises(ValueError, match=r'ln_final.weight \(32,\) instead of \(64,\)'):
+        convert_state_dict(released)
+
+
+@pytest.mark.parametrize(
+    'key', ['clip.visual.conv1.weight', 'clip.text_projection', 'frame_position_embeddings.weight']
+)
+def test_a_tensor_that_shows_the_architecture_is_missing(released, key):
+    del released[key]
+    with pytest.raises(ValueError, match=f"lacks '{key}'"):
+        config_from_state_dict(released)
+
+
+def test_gap_in_the_blocks(released):
+    gapped = {key: value for key, value in released.items() if '.resblocks.3.' not in key}
+    with pytest.raises(ValueError, match=r'holds blocks \[0, 1, 2, 4, .* expected 0, 1, 2'):
+        config_from_state_dict(gapped)
+
+
+def test_another_model(released):
+    with pytest.raises(ValueError, match="none of its 1 keys is known.*'fc.weight'"):
+        config_from_state_dict({'fc.weight': torch.zeros(2, 2)})
+    with pytest.raises(ValueError, match='none of its 0 keys'):
+        convert_state_dict({})
+
+
+def test_only_the_first_ten_keys_are_listed():
+    found = {f'key{number}': torch.zeros(1) for number in range(12)}
+    with pytest.raises(ValueError, match=r'12 unexpected: key0, .*key9, \.\.\.$'):
+        check_state_dict(found, {})

@@ -1,0 +1,98 @@
+"""The token selection."""
+
+import pytest
+import torch
+
+from ts2net_mm.models import TokenSelection
+
+
+def build(**settings) -> TokenSelection:
+    torch.manual_seed(0)
+    return TokenSelection(**(dict(embed_dims=16, topk=3, num_samples=50) | settings)).eval()
+
+
+@pytest.fixture
+def tokens():
+    torch.manual_seed(1)
+    return torch.rand(2, 3, 10, 16)
+
+
+def test_cls_passes_untouched(tokens):
+    assert torch.equal(build()(tokens)[:, :, 0], tokens[:, :, 0])
+
+
+def test_hard_takes_the_best_patches_in_their_order(tokens):
+    neck = build(test_mode='hard')
+    scores = neck.token_scores(tokens)
+    selected = neck(tokens)
+    for video in range(2):
+        for frame in range(3):
+            best = sorted(scores[video, frame, 1:].argsort(descending=True)[:3].tolist())
+            expected = torch.stack([tokens[video, frame, 1 + patch] for patch in best])
+            torch.testing.assert_close(selected[video, frame, 1:], expected)
+
+
+def test_vanishing_sigma_equals_hard(tokens):
+    soft, hard = build(sigma=1e-9), build(test_mode='hard')
+    torch.testing.assert_close(soft(tokens), hard(tokens))
+
+
+def test_fixed_noise_depends_on_nothing_but_the_frame(tokens):
+    neck = build()
+    whole = neck(tokens)
+    torch.manual_seed(99)
+    assert torch.equal(neck(tokens), whole)
+    torch.testing.assert_close(neck(tokens.flip(0)), whole.flip(0))
+    torch.testing.assert_close(neck(tokens[1:, 2:]), whole[1:, 2:])
+
+
+def test_fixed_noise_has_the_distribution_of_fresh_noise(tokens):
+    fixed = build(num_samples=20_000, sigma=0.1)
+    fresh = build(num_samples=20_000, sigma=0.1, test_mode='fresh_noise')
+    torch.testing.assert_close(fixed(tokens), fresh(tokens), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize('mode', ['train', 'fresh_noise'])
+def test_fresh_noise_differs_between_calls(tokens, mode):
+    neck = build(test_mode='fresh_noise') if mode == 'fresh_noise' else build().train()
+    assert not torch.equal(neck(tokens), neck(tokens))
+
+
+def test_noise_seed_changes_the_fixed_noise(tokens):
+    assert not torch.equal(build()(tokens), build(noise_seed=1)(tokens))
+
+
+def test_evaluation_leaves_the_global_random_state_alone(tokens):
+    state = torch.get_rng_state()
+    build_state = build()
+    torch.set_rng_state(state)
+    build_state(tokens)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_gradients_reach_the_scores(tokens):
+    neck = build().train()
+    neck(tokens).square().sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in neck.parameters())
+
+
+def test_autocast_changes_nothing(tokens):
+    neck = build()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        inside = neck(tokens)
+    assert inside.dtype == torch.float32
+    assert torch.equal(inside, neck(tokens))
+
+
+def test_all_patches_may_be_kept(tokens):
+    torch.testing.assert_close(build(topk=9, test_mode='hard')(tokens), tokens)
+
+
+def test_topk_beyond_the_patches(tokens):
+    with pytest.raises(ValueError, match='topk=10 must be between 1 and the 9 patches'):
+        build(topk=10)(tokens)
+
+
+def test_unknown_test_mode():
+    with pytest.raises(ValueError, match="test_mode='soft' is unknown"):
+        build(test_mode='soft')

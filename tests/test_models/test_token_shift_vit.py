@@ -1,0 +1,121 @@
+"""The frame encoder."""
+
+import pytest
+import torch
+
+from ts2net_mm.models import TokenShiftViT
+
+
+def build(**settings) -> TokenShiftViT:
+    torch.manual_seed(0)
+    sizes = dict(embed_dims=32, num_layers=3, num_heads=2, img_size=32, patch_size=8, out_dims=16)
+    vit = TokenShiftViT(**(sizes | dict(shift_layers=(1, 2), num_shift_tokens=4) | settings))
+    vit.init_weights()
+    return vit.eval()
+
+
+@pytest.fixture
+def imgs():
+    torch.manual_seed(1)
+    return torch.rand(2, 4, 3, 32, 32)
+
+
+def test_without_shift_frames_are_independent(imgs):
+    vit = build(shift_layers=())
+    tokens = vit(imgs)
+    alone = torch.stack([vit(imgs[:, t : t + 1])[:, 0] for t in range(4)], dim=1)
+    torch.testing.assert_close(tokens, alone)
+    assert not hasattr(vit, 'forward_index')
+
+
+def test_shift_lets_a_frame_see_its_neighbours_only(imgs):
+    vit = build(shift_layers=(2,))
+    changed = imgs.clone()
+    changed[:, 0] += 1.0
+    moved = (vit(changed) - vit(imgs)).abs().amax(dim=(0, 2, 3)) > 1e-6
+    assert moved.tolist() == [True, True, False, False]
+
+
+def test_two_shift_layers_reach_two_frames(imgs):
+    vit = build(shift_layers=(1, 2))
+    changed = imgs.clone()
+    changed[:, 0] += 1.0
+    moved = (vit(changed) - vit(imgs)).abs().amax(dim=(0, 2, 3)) > 1e-6
+    assert moved.tolist() == [True, True, True, False]
+
+
+def test_negative_layers_count_from_the_end():
+    assert build(shift_layers=(-2, -1)).shift_layers == build(shift_layers=(1, 2)).shift_layers
+
+
+def test_padding_does_not_leak(imgs):
+    vit = build()
+    mask = torch.tensor([[True, True, False, False]]).expand(2, 4)
+    torch.testing.assert_close(vit(imgs, mask)[:, :2], vit(imgs[:, :2]))
+
+
+def test_padding_leaks_as_in_the_release_when_asked(imgs):
+    mask = torch.tensor([[True, True, False, False]]).expand(2, 4)
+    released = build(mask_aware_shift=False)
+    assert torch.equal(released(imgs, mask), released(imgs))
+    assert not torch.allclose(released(imgs, mask)[:, :2], released(imgs[:, :2]))
+
+
+def test_one_frame_and_batch_of_one(imgs):
+    assert build()(imgs[:1, :1]).shape == (1, 1, 17, 16)
+
+
+def test_other_resolution(imgs):
+    assert build()(torch.rand(1, 2, 3, 48, 48)).shape == (1, 2, 37, 16)
+
+
+def test_checkpointing_gives_the_same_gradients(imgs):
+    mask = torch.tensor([[True, True, True, False]]).expand(2, 4)
+    gradients = []
+    for with_cp in (False, True):
+        vit = build(with_cp=with_cp).train()
+        vit(imgs, mask).square().mean().backward()
+        gradients.append([p.grad for p in vit.parameters()])
+    torch.testing.assert_close(*gradients)
+
+
+def test_keys_are_those_of_the_parent():
+    keys = set(build().state_dict())
+    assert keys - {'proj.weight'} == set(build(shift_layers=()).state_dict()) - {'proj.weight'}
+    assert 'layers.2.attn.qkv.weight' in keys
+    assert not any('index' in key for key in keys)
+
+
+@pytest.mark.parametrize(('frozen_stages', 'frozen_layers'), [(-1, None), (0, 0), (2, 2), (3, 3)])
+def test_freezing(frozen_stages, frozen_layers):
+    vit = build(frozen_stages=frozen_stages)
+    frozen = {name for name, p in vit.named_parameters() if not p.requires_grad}
+    stem = {
+        'cls_token',
+        'pos_embed',
+        'patch_embed.projection.weight',
+        'pre_norm.weight',
+        'pre_norm.bias',
+    }
+    if frozen_layers is None:
+        assert not frozen
+        return
+    assert {name for name in frozen if not name.startswith('layers.')} == stem
+    assert {int(name.split('.')[1]) for name in frozen if name.startswith('layers.')} == set(
+        range(frozen_layers)
+    )
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(shift_layers=(3,)), r'shift_layers \[3\] do not exist: the ViT has 3 blocks'),
+        (dict(num_shift_tokens=18), 'between 1 and the 17 tokens'),
+        (dict(num_shift_tokens=6, backward_offset=3), 'overlap'),
+        (dict(frozen_stages=4), 'frozen_stages=4 must be -1 to 3'),
+        (dict(num_heads=3), 'width 32 is not a multiple of num_heads=3'),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(**settings)

@@ -1,0 +1,145 @@
+"""The whole model."""
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(2)
+    mask = torch.arange(6) < torch.tensor([6, 3, 4])[:, None]
+    imgs = torch.rand(3, 6, 3, 32, 32) * mask[..., None, None, None]
+    text = torch.tensor([[48, 1, 2, 49], [48, 3, 49, 0], [48, 4, 5, 49]])
+    return dict(imgs=imgs, text=text, frame_mask=mask)
+
+
+@torch.no_grad()
+def test_padded_batch_equals_the_unpadded_video(tiny_model, batch):
+    together = tiny_model.encode_video(batch['imgs'], batch['frame_mask'])
+    for index, length in enumerate(batch['frame_mask'].sum(dim=1)):
+        alone = tiny_model.encode_video(batch['imgs'][index : index + 1, :length])
+        torch.testing.assert_close(together[index, :length], alone[0])
+
+
+@torch.no_grad()
+def test_pixels_of_masked_frames_do_not_matter(tiny_model, batch):
+    garbage = torch.where(batch['frame_mask'][..., None, None, None], batch['imgs'], 5.0)
+    text = tiny_model.encode_text(batch['text'])
+    scores = [
+        tiny_model.similarity(
+            text, tiny_model.encode_video(imgs, batch['frame_mask']), batch['frame_mask']
+        )
+        for imgs in (batch['imgs'], garbage)
+    ]
+    torch.testing.assert_close(*scores)
+
+
+@torch.no_grad()
+def test_order_of_the_batch_does_not_matter(tiny_model, batch):
+    order = [2, 0, 1]
+    features = tiny_model.encode_video(batch['imgs'], batch['frame_mask'])
+    permuted = tiny_model.encode_video(batch['imgs'][order], batch['frame_mask'][order])
+    torch.testing.assert_close(permuted, features[order])
+
+
+@torch.no_grad()
+def test_one_frame_one_video(tiny_model, batch):
+    video = tiny_model.encode_video(batch['imgs'][:1, :1])
+    assert video.shape == (1, 1, 16)
+    text = tiny_model.encode_text(batch['text'][:1])
+    cosine = torch.cosine_similarity(text, video[:, 0])
+    scale = tiny_model.head.logit_scale.exp()
+    torch.testing.assert_close(tiny_model.similarity(text, video)[0], scale * cosine)
+
+
+def test_losses_add_up_to_the_mean_of_both_directions(tiny_model, batch):
+    losses = tiny_model(batch, None, mode='loss')
+    video, text = tiny_model(batch, mode='tensor')
+    logits = tiny_model.similarity(text, video, batch['frame_mask'])
+    labels = torch.arange(3)
+    cross_entropy = torch.nn.functional.cross_entropy
+    expected = (cross_entropy(logits, labels) + cross_entropy(logits.T, labels)) / 2
+    torch.testing.assert_close(sum(losses.values()), expected)
+
+
+def test_every_parameter_is_used(tiny_model, batch):
+    sum(tiny_model.train().loss(batch).values()).backward()
+    unused = [name for name, p in tiny_model.named_parameters() if p.grad is None]
+    assert not unused
+
+
+@torch.no_grad()
+def test_predict_keeps_the_captions_of_each_video_together(tiny_model, batch):
+    inputs = dict(batch, text=batch['text'][[0, 1, 2, 0, 1]], num_captions=[1, 3, 1])
+    samples = [ActionDataSample(metainfo=dict(video_id=str(i))) for i in range(3)]
+    predicted = [sample.to_dict() for sample in tiny_model(inputs, samples, mode='predict')]
+    text = tiny_model.encode_text(inputs['text'])
+    video = tiny_model.encode_video(batch['imgs'], batch['frame_mask'])
+    for index, rows in enumerate(([0], [1, 2, 3], [4])):
+        features = predicted[index]['features']
+        assert predicted[index]['video_id'] == str(index)
+        torch.testing.assert_close(features['text_features'], text[rows])
+        torch.testing.assert_close(features['frame_features'], video[index])
+        assert torch.equal(features['frame_mask'], batch['frame_mask'][index])
+        assert features['similarity'] == dict(type='FrameWeightedSimilarity')
+        assert features['logit_scale'] == pytest.approx(1 / 0.07)
+    torch.testing.assert_close(predicted[0]['features']['text_feature'], text[0])
+    assert 'text_feature' not in predicted[1]['features']
+
+
+@torch.no_grad()
+def test_pooled_feature_is_the_mean_of_valid_normalised_frames(tiny_model, batch):
+    features = tiny_model(batch, None, mode='predict')[1].to_dict()['features']
+    frames = features['frame_features'][:3]
+    expected = (frames / frames.norm(dim=-1, keepdim=True)).mean(dim=0)
+    torch.testing.assert_close(features['video_feature'], expected)
+
+
+def test_ablations_build_nothing_unused(tiny_config, batch):
+    tiny_config.update(neck=None, head=dict(type='RetrievalHead'))
+    tiny_config['backbone']['shift_layers'] = ()
+    tiny_config['head']['similarity'] = dict(type='MeanPooledSimilarity')
+    model = MODELS.build(tiny_config)
+    assert not any(
+        name.startswith(('neck', 'head.temporal')) for name, _ in model.named_parameters()
+    )
+    sum(model.loss(batch).values()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_autocast_stays_close_to_fp32(tiny_model, batch):
+    with torch.no_grad():
+        exact = tiny_model(batch, mode='loss')
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            mixed = tiny_model(batch, mode='loss')
+    for name, loss in exact.items():
+        assert mixed[name].dtype == torch.float32
+        assert mixed[name].item() == pytest.approx(loss.item(), rel=0.05)
+
+
+def test_unknown_mode(tiny_model, batch):
+    with pytest.raises(ValueError, match="mode='train' is unknown"):
+        tiny_model(batch, mode='train')
+
+
+def test_loss_takes_one_text_a_video(tiny_model, batch):
+    with pytest.raises(ValueError, match='found 2 texts for 3 videos'):
+        tiny_model.loss(dict(batch, text=batch['text'][:2]))
+
+
+def test_captions_must_fit_the_texts(tiny_model, batch):
+    with pytest.raises(ValueError, match=r'found 3 texts for num_captions=\[1, 1, 2\]'):
+        tiny_model.predict(dict(batch, num_captions=[1, 1, 2]))
+
+
+def test_mask_must_fit_the_frames(tiny_model, batch):
+    with pytest.raises(ValueError, match=r'frame_mask has shape \(3, 5\), expected \(3, 6\)'):
+        tiny_model.encode_video(batch['imgs'], batch['frame_mask'][:, :5])
+
+
+def test_unknown_setting_is_named(tiny_config):
+    tiny_config['backbone']['shift_layer'] = (1,)
+    with pytest.raises(TypeError, match="TokenShiftViT.*unexpected keyword argument 'shift_layer'"):
+        MODELS.build(tiny_config)

@@ -1,0 +1,183 @@
+"""The encoded videos of a folder, kept on disk."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .gallery_file import EncodedVideo, gallery_path, read_gallery_file, write_gallery_file
+from .progress import VideoProgress
+from .text import printable
+from .video_files import VideoFile, find_videos
+
+if TYPE_CHECKING:
+    from .inferencer import RetrievalInferencer, VideoFeatures
+
+__all__ = ['Gallery']
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two writes, at least so many times as long as the last write took.
+SAVE_INTERVAL = 30.0
+SAVE_COST_FACTOR = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Frame features of the videos of a folder, for one model.
+
+    Features stay float32: a thousand videos of 12 frames and 512 values take 25 MB, and the scores
+    are those of the model's own evaluation.
+
+    Args:
+        folder: Where the videos are.
+        fingerprint: Of the model and pipeline that encoded them.
+        videos: The N videos, sorted by name.
+        frame_features: (N, T, D) float32 on the CPU, not normalised.
+        frame_mask: (N, T), True for the frames of the video.
+        skipped: Reason by name for the videos that could not be read.
+        num_encoded: Videos that were encoded just now; the others were on disk.
+        num_dropped: Videos on disk that are gone from the folder.
+    """
+
+    folder: Path
+    fingerprint: str
+    videos: list[VideoFile]
+    frame_features: Tensor
+    frame_mask: Tensor
+    skipped: dict[str, str] = field(default_factory=dict)
+    num_encoded: int = 0
+    num_dropped: int = 0
+
+    def __len__(self) -> int:
+        """Number of videos that can be found."""
+        return len(self.videos)
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        inferencer: RetrievalInferencer,
+        *,
+        cache_dir: str | Path | None = None,
+        batch_size: int = 8,
+        num_workers: int | None = None,
+        progress: bool = False,
+    ) -> Gallery:
+        """Encode the videos of a folder, as far as they are not on disk yet.
+
+        A video on disk counts as long as its path inside the folder, its size, its time of change,
+        the model's weights and settings and the test pipeline are the same. What is encoded is
+        written every half minute and at the end, also when the encoding is broken off. A video that
+        cannot be read is not remembered but tried again each time: it may have been a copy under
+        way.
+
+        Args:
+            folder: Folder with videos, also in sub-folders.
+            inferencer: The model.
+            cache_dir: Where features are kept, by default ``$XDG_CACHE_HOME/ts2net_mm`` or
+                ``~/.cache/ts2net_mm``. It may be deleted at any time.
+            batch_size: Videos that the model takes at a time.
+            num_workers: Processes that decode.
+            progress: Whether to show the progress on stderr.
+
+        Raises:
+            FileNotFoundError: If the folder does not exist.
+            ValueError: If it holds no video, or none that can be read.
+            OSError: If the cache folder cannot be written.
+        """
+        videos = find_videos(folder)
+        if not videos:
+            raise ValueError(f'there is no video file in {folder}')
+        path = gallery_path(folder, inferencer.fingerprint, cache_dir)
+        on_disk = read_gallery_file(path, inferencer.fingerprint)
+        store = _Store(path, inferencer.fingerprint, videos, on_disk)
+        num_known = len(store.encoded)
+        with VideoProgress(len(videos) - num_known, enabled=progress) as bar, store:
+            for batch in inferencer.encode_videos(
+                [video.path for video in videos if video.name not in store.encoded],
+                batch_size=batch_size,
+                num_workers=num_workers,
+            ):
+                store.add(batch)
+                bar.advance(len(batch.paths) + len(batch.skipped))
+        readable = [video for video in videos if video.name in store.encoded]
+        if not readable:
+            name, reason = next(iter(store.skipped.items()))
+            raise ValueError(
+                f'none of the {len(videos)} videos in {folder} can be read; the first is '
+                f'{printable(name)}: {reason}'
+            )
+        entries = [store.encoded[video.name] for video in readable]
+        return cls(
+            folder=Path(folder),
+            fingerprint=inferencer.fingerprint,
+            videos=readable,
+            frame_features=torch.stack([entry.features for entry in entries]),
+            frame_mask=torch.stack([entry.frame_mask for entry in entries]),
+            skipped=store.skipped,
+            num_encoded=len(readable) - num_known,
+            num_dropped=len(on_disk.keys() - {video.name for video in videos}),
+        )
+
+
+class _Store:
+    """Videos encoded so far, written now and then and when the context ends, however it ends."""
+
+    def __init__(
+        self,
+        path: Path,
+        fingerprint: str,
+        videos: list[VideoFile],
+        on_disk: dict[str, EncodedVideo],
+    ) -> None:
+        self.path = path
+        self.fingerprint = fingerprint
+        self.files = {str(video.path): video for video in videos}
+        self.encoded = {
+            video.name: entry
+            for video in videos
+            if (entry := on_disk.get(video.name))
+            and (entry.size, entry.mtime_ns) == (video.size, video.mtime_ns)
+        }
+        self.skipped: dict[str, str] = {}
+        self._is_saved = len(self.encoded) == len(on_disk)
+        self._next_save = time.monotonic() + SAVE_INTERVAL
+
+    def __enter__(self) -> _Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not self._is_saved:
+            self._save()
+        if kind is KeyboardInterrupt and self.encoded:
+            counts = f'{len(self.encoded)} of {len(self.files)} videos'
+            raise KeyboardInterrupt(f'{counts} are encoded and kept in {self.path}') from None
+
+    def add(self, batch: VideoFeatures) -> None:
+        """Take over a batch of encoded videos."""
+        for path, features, mask in zip(
+            batch.paths, batch.frame_features, batch.frame_mask, strict=True
+        ):
+            file = self.files[path]
+            self.encoded[file.name] = EncodedVideo(file.size, file.mtime_ns, features, mask)
+        self.skipped.update({self.files[path].name: why for path, why in batch.skipped.items()})
+        self._is_saved = self._is_saved and not batch.paths
+        if time.monotonic() >= self._next_save:
+            self._save()
+
+    def _save(self) -> None:
+        start = time.monotonic()
+        try:
+            write_gallery_file(self.path, self.fingerprint, self.encoded)
+            self._is_saved = True
+        except OSError as error:
+            logger.warning('features cannot be kept in %s: %s', self.path, error)
+        end = time.monotonic()
+        self._next_save = end + max(SAVE_INTERVAL, SAVE_COST_FACTOR * (end - start))

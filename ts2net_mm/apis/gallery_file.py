@@ -1,0 +1,115 @@
+"""Read and write the encoded videos of a folder: one safetensors file for each folder and model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+__all__ = [
+    'EncodedVideo',
+    'default_cache_dir',
+    'gallery_path',
+    'read_gallery_file',
+    'write_gallery_file',
+]
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 'ts2net_mm gallery 1'
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedVideo:
+    """What is kept of a video, and the state of the file that it stands for.
+
+    Args:
+        size: Bytes of the file.
+        mtime_ns: Time of its last change, nanoseconds.
+        features: (T, D) float32.
+        frame_mask: (T,) bool.
+    """
+
+    size: int
+    mtime_ns: int
+    features: Tensor
+    frame_mask: Tensor
+
+
+def default_cache_dir() -> Path:
+    """``$XDG_CACHE_HOME/ts2net_mm``, or ``~/.cache/ts2net_mm``."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'ts2net_mm'
+
+
+def gallery_path(folder: str | Path, fingerprint: str, cache_dir: str | Path | None = None) -> Path:
+    """Name the file of a folder and a model; both are hashed into it.
+
+    Raises:
+        OSError: If the cache folder cannot be made or written.
+    """
+    cache = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f'cache folder {cache} cannot be made: {error.strerror}') from error
+    if not os.access(cache, os.W_OK):
+        raise PermissionError(f'cache folder {cache} cannot be written')
+    place = os.fsencode(Path(folder).expanduser().resolve())
+    return cache / f'{hashlib.sha256(place + fingerprint.encode()).hexdigest()[:32]}.safetensors'
+
+
+def read_gallery_file(path: Path, fingerprint: str) -> dict[str, EncodedVideo]:
+    """Read videos by name; a file that is damaged counts as empty, with a warning."""
+    if not path.exists():
+        return {}
+    try:
+        with safe_open(path, framework='pt') as file:
+            index = json.loads(file.metadata()['index'])
+            features, masks = file.get_tensor('frame_features'), file.get_tensor('frame_mask')
+        if index['format'] != FORMAT or index['fingerprint'] != fingerprint:
+            raise ValueError('it is of another format or model')
+        return {
+            name: EncodedVideo(int(size), int(mtime_ns), frames, mask.bool())
+            for (name, size, mtime_ns), frames, mask in zip(
+                index['videos'], features, masks, strict=True
+            )
+        }
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        logger.warning('features kept in %s cannot be used and are made anew: %s', path, error)
+        return {}
+
+
+def write_gallery_file(path: Path, fingerprint: str, videos: dict[str, EncodedVideo]) -> None:
+    """Write videos by name, whole or not at all; no videos, no file.
+
+    Raises:
+        OSError: If the disk does not take it.
+    """
+    if not videos:
+        path.unlink(missing_ok=True)
+        return
+    index = dict(
+        format=FORMAT,
+        fingerprint=fingerprint,
+        videos=[(name, video.size, video.mtime_ns) for name, video in videos.items()],
+    )
+    tensors = dict(
+        frame_features=torch.stack([video.features for video in videos.values()]),
+        frame_mask=torch.stack([video.frame_mask for video in videos.values()]),
+    )
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        save_file(tensors, part, metadata=dict(index=json.dumps(index)))
+        os.replace(part, path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,39 @@
+"""Take the test pipeline of a config apart: videos go one way, sentences another."""
+
+from mmengine.config import Config
+
+__all__ = ['split_test_pipeline']
+
+TEXT_TRANSFORM = 'TokenizeCaptions'
+
+
+def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
+    """Return the test pipeline for videos alone, and the transform that reads sentences.
+
+    Raises:
+        ValueError: If the config has no test pipeline, or that one does not tokenise captions.
+    """
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    pipeline = dataset.get('pipeline') or cfg.get('test_pipeline')
+    if not pipeline:
+        raise ValueError(f'config {cfg.filename} has no test pipeline')
+    video_pipeline, text_transform = [], None
+    for transform in pipeline:
+        transform = dict(transform)
+        if _name(transform) == TEXT_TRANSFORM:
+            text_transform = transform
+            continue
+        if 'text' in (keys := transform.get('collect_keys') or ()):
+            transform['collect_keys'] = tuple(key for key in keys if key != 'text')
+        video_pipeline.append(transform)
+    if text_transform is None:
+        raise ValueError(
+            f'the test pipeline of config {cfg.filename} has no {TEXT_TRANSFORM}, '
+            f'found {[_name(transform) for transform in pipeline]}'
+        )
+    return video_pipeline, text_transform
+
+
+def _name(transform: dict) -> str:
+    kind = transform['type']
+    return (kind if isinstance(kind, str) else kind.__name__).rsplit('.', 1)[-1]

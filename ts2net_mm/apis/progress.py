@@ -1,0 +1,76 @@
+"""Show how far the encoding of videos is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ['VideoProgress']
+
+# seconds between two lines where there is no terminal to draw a bar on
+LINE_INTERVAL = 10.0
+
+
+class VideoProgress:
+    """A bar on stderr, or a line every ten seconds if stderr is no terminal.
+
+    Args:
+        total: Number of videos.
+        enabled: False shows nothing.
+    """
+
+    def __init__(self, total: int, *, enabled: bool = True) -> None:
+        console = Console(file=sys.stderr)
+        self.total = total
+        self.num_done = 0
+        self._bar = None
+        self._lines_due = float('inf')
+        if enabled and total and console.is_terminal:
+            self._bar = Progress(
+                TextColumn('encoding videos'),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn('left:'),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            self._task = self._bar.add_task('', total=total)
+        elif enabled and total:
+            self._lines_due = time.monotonic() + LINE_INTERVAL
+
+    def __enter__(self) -> VideoProgress:
+        """Start to draw."""
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it stands."""
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, num_videos: int) -> None:
+        """Count videos that are done."""
+        self.num_done += num_videos
+        if self._bar:
+            self._bar.advance(self._task, num_videos)
+        elif time.monotonic() >= self._lines_due:
+            print(f'encoding videos: {self.num_done} of {self.total}', file=sys.stderr, flush=True)
+            self._lines_due = time.monotonic() + LINE_INTERVAL

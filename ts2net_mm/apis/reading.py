@@ -1,0 +1,132 @@
+"""Read videos the way a model's test pipeline does, and say in one line why one cannot be read."""
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from mmaction.registry import TRANSFORMS
+
+from ..datasets.video_errors import UnreadableVideoError, unreadable_reason
+from .workers import Failure
+
+__all__ = ['Frame', 'FrameReader', 'PipelineReader']
+
+# What decord says (its messages have no types), and what it means for the owner of the file
+DECORD_REASONS = {
+    'cannot find video stream': 'it has no video stream (audio only?)',
+    'Error reading': 'it is damaged or no video',
+    'Failed to measure duration': 'it states no length (a picture, or damaged)',
+    'Unable to handle EOF': 'it is damaged: it ends before its last frame',
+    'av_read_frame failed': 'it is damaged or cut off',
+    'sending packet': 'it is damaged: frames cannot be decoded',
+    'Error getting frame': 'it is damaged: frames cannot be decoded',
+    'buffer source': 'it is damaged: it states no valid frame size',
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame to look at.
+
+    Args:
+        jpeg: The encoded picture.
+        seconds: When it is shown, or None if the pipeline does not tell.
+    """
+
+    jpeg: bytes
+    seconds: float | None
+
+
+class PipelineReader:
+    """Run a pipeline on a video file; a file that cannot be read gives a ``Failure``.
+
+    Args:
+        pipeline: Configs of the transforms; the last one packs.
+    """
+
+    def __init__(self, *, pipeline: Sequence[dict]) -> None:
+        self.transforms = [TRANSFORMS.build(dict(transform)) for transform in pipeline]
+
+    def __call__(self, path: str) -> dict[str, Any] | Failure:
+        """Return what the pipeline packs, with arrays for tensors: they travel as plain bytes."""
+        try:
+            results = _open(path)
+            for transform in self.transforms:
+                results = transform(results)
+        except Exception as error:
+            return Failure(explain(error, path))
+        results['inputs'] = {key: np.asarray(value) for key, value in results['inputs'].items()}
+        return results
+
+
+class FrameReader:
+    """Decode the frames that a model looks at, uncropped, as small pictures.
+
+    Args:
+        pipeline: Configs of the transforms; it is run until there are frames.
+        max_frames: Most frames; of more, evenly spaced ones are taken.
+        max_height: Height in pixels above which pictures are made smaller.
+    """
+
+    def __init__(
+        self, *, pipeline: Sequence[dict], max_frames: int = 12, max_height: int = 180
+    ) -> None:
+        self.transforms = [TRANSFORMS.build(dict(transform)) for transform in pipeline]
+        self.max_frames = max_frames
+        self.max_height = max_height
+
+    def __call__(self, path: str) -> list[Frame] | Failure:
+        """Return the frames in their order."""
+        try:
+            results = _open(path)
+            for transform in self.transforms:
+                results = transform(results)
+                if results.get('imgs') is not None:
+                    break
+            return self._pick(results)
+        except Exception as error:
+            return Failure(explain(error, path))
+
+    def _pick(self, results: dict) -> list[Frame]:
+        mask = np.asarray(results.get('frame_mask', np.ones(len(results['imgs']), dtype=bool)))
+        valid = np.flatnonzero(mask)
+        places = np.linspace(0, len(valid) - 1, min(len(valid), self.max_frames))
+        fps = results.get('avg_fps')
+        return [
+            Frame(
+                self._shrink(results['imgs'][index]),
+                float(results['frame_inds'][index] / fps) if fps else None,
+            )
+            for index in valid[places.round().astype(int)]
+        ]
+
+    def _shrink(self, image: np.ndarray) -> bytes:
+        height, width = image.shape[:2]
+        if height > self.max_height:
+            size = (max(1, round(width * self.max_height / height)), self.max_height)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        return cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+def explain(error: Exception, path: str) -> str:
+    """Say in one line why a video could not be read."""
+    message = str(error)
+    if isinstance(error, UnreadableVideoError):
+        return message.replace(f'video {path} ', 'it ')
+    if os.path.isfile(path) and os.path.getsize(path):
+        for sign, reason in DECORD_REASONS.items():
+            if sign in message:
+                return reason
+    return unreadable_reason(path, error)
+
+
+def _open(path: str) -> dict[str, Any]:
+    """What a data set would hand to the pipeline; refuses a pipe, where reading never ends."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise UnreadableVideoError('it is no regular file')
+    return dict(filename=path, video_id=os.path.basename(path), start_index=0, modality='RGB')

@@ -1,0 +1,96 @@
+"""Find the video files of a folder."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ['VIDEO_EXTENSIONS', 'VideoFile', 'find_videos']
+
+logger = logging.getLogger(__name__)
+
+# No '.gif' (decord finds no length in it) and no '.ts' (more often TypeScript than video).
+VIDEO_EXTENSIONS = frozenset(
+    [
+        '.3gp',
+        '.asf',
+        '.avi',
+        '.divx',
+        '.f4v',
+        '.flv',
+        '.m2ts',
+        '.m2v',
+        '.m4v',
+        '.mkv',
+        '.mov',
+        '.mp4',
+        '.mpeg',
+        '.mpg',
+        '.mts',
+        '.ogv',
+        '.vob',
+        '.webm',
+        '.wmv',
+    ]
+)
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video file and what tells whether it has changed.
+
+    Args:
+        path: Where it is.
+        name: Its path inside the folder that was searched, with forward slashes.
+        size: Bytes, -1 if the file cannot be looked at (such as a broken link).
+        mtime_ns: Time of the last change, nanoseconds.
+    """
+
+    path: Path
+    name: str
+    size: int
+    mtime_ns: int
+
+
+def find_videos(folder: str | Path) -> list[VideoFile]:
+    """List the videos of a folder and its sub-folders, sorted by name.
+
+    A file counts by its extension (``VIDEO_EXTENSIONS``, in upper or lower case). Hidden files and
+    folders are left out; links to folders are followed, each folder once.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        NotADirectoryError: If it is a file.
+    """
+    root = Path(folder).expanduser()
+    if not root.exists():
+        raise FileNotFoundError(f'video folder {root} does not exist')
+    if not root.is_dir():
+        raise NotADirectoryError(f'{root} is a file, expected a folder of videos')
+    videos = []
+    visited = set()
+    for parent, subfolders, names in os.walk(root, followlinks=True, onerror=_report):
+        identity = os.stat(parent)
+        if (identity.st_dev, identity.st_ino) in visited:
+            subfolders.clear()
+            continue
+        visited.add((identity.st_dev, identity.st_ino))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith('.'))
+        paths = (Path(parent, name) for name in names if not name.startswith('.'))
+        videos += [
+            _look_at(path, root) for path in paths if path.suffix.lower() in VIDEO_EXTENSIONS
+        ]
+    return sorted(videos, key=lambda video: video.name)
+
+
+def _report(error: OSError) -> None:
+    logger.warning('folder %s is left out: %s', error.filename, error.strerror)
+
+
+def _look_at(path: Path, root: Path) -> VideoFile:
+    name = path.relative_to(root).as_posix()
+    try:
+        status = path.stat()
+    except OSError:
+        return VideoFile(path, name, size=-1, mtime_ns=0)
+    return VideoFile(path, name, status.st_size, status.st_mtime_ns)

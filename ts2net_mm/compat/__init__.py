@@ -1,0 +1,8 @@
+"""What the accepted versions of the OpenMMLab libraries need before they can be used."""
+
+from .checkpoints import allow_mmengine_checkpoints
+from .mmaction_wheel import mend_mmaction
+from .quiet import quiet_imports
+from .versions import check_versions
+
+__all__ = ['allow_mmengine_checkpoints', 'check_versions', 'mend_mmaction', 'quiet_imports']
