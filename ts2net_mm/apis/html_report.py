@@ -75,7 +75,7 @@ figcaption { color: var(--soft); font-size: .6875rem; text-align: center;
   main { padding: 16px 10px 32px; }
   h1 { font-size: 1.25rem; }
   li { padding: 10px; }
-  img { height: 62px; }
+  img { height: 54px; }
 }"""
 
 

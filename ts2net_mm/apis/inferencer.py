@@ -76,6 +76,12 @@ class RetrievalInferencer:
     Raises:
         FileNotFoundError: If config or checkpoint do not exist.
         ValueError: If one of them does not serve, or the device cannot be used.
+
+    Example:
+        >>> # xdoctest: +SKIP(needs a trained model)
+        >>> inferencer = RetrievalInferencer('configs/ts2net_msrvtt.py', 'ts2net.pth')
+        >>> gallery = Gallery.open('videos', inferencer)
+        >>> inferencer.search('a dog catches a ball', gallery)[0].path
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """Apply a function to many items in worker processes that may die."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -102,6 +103,7 @@ def _start_worker(function: Callable[[Any], Any]) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    logging.disable()
     # Below Python, decord prints the whole content of a file that it cannot open.
     sys.stdout = sys.stderr = open(os.devnull, 'w')  # noqa: SIM115
     os.dup2(sys.stdout.fileno(), 1)

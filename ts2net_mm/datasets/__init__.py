@@ -2,10 +2,11 @@
 
 from .samplers import DistinctGroupBatchSampler
 from .text_video_dataset import TextVideoDataset
-from .transforms import SampleFramesByRate, TokenizeCaptions
+from .transforms import CLIPResize, SampleFramesByRate, TokenizeCaptions
 from .video_errors import UnreadableVideoError
 
 __all__ = [
+    'CLIPResize',
     'DistinctGroupBatchSampler',
     'SampleFramesByRate',
     'TextVideoDataset',

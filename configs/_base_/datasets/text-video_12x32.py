@@ -8,8 +8,7 @@ video_pipeline = [
     dict(type='DecordInit'),
     dict(type='SampleFramesByRate', num_frames=num_frames),
     dict(type='DecordDecode'),
-    dict(type='Resize', scale=(-1, 224), interpolation='bicubic'),
-    dict(type='CenterCrop', crop_size=224),
+    dict(type='CLIPResize', size=224),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='TokenizeCaptions', max_words=max_words),
     dict(

@@ -81,7 +81,7 @@ def is_complete_mp4(path: Path) -> bool:
 
 def _encode_jpeg(frame: np.ndarray) -> bytes:
     settings = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    _, encoded = cv2.imencode('.jpg', np.ascontiguousarray(frame[..., ::-1]), settings)
+    _, encoded = cv2.imencode('.jpg', cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), settings)
     return encoded.tobytes()
 
 

@@ -1,6 +1,7 @@
 """Transforms that MMAction2 does not have."""
 
+from .clip_resize import CLIPResize
 from .sample_frames import SampleFramesByRate, frames_by_rate
 from .tokenize_captions import TokenizeCaptions
 
-__all__ = ['SampleFramesByRate', 'TokenizeCaptions', 'frames_by_rate']
+__all__ = ['CLIPResize', 'SampleFramesByRate', 'TokenizeCaptions', 'frames_by_rate']

@@ -1,0 +1,217 @@
+import json
+import logging
+import threading
+
+import pytest
+
+from ts2net_mm.datasets.moving_shapes import mp4, render_moving_shapes
+from ts2net_mm.datasets.moving_shapes.folder import one_writer
+
+
+def _contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob('*')
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope='module')
+def rendered(tmp_path_factory):
+    """A small data set, not to be changed."""
+    folder = tmp_path_factory.mktemp('moving_shapes')
+    render_moving_shapes(folder, num_train_videos=4, workers=2)
+    return folder
+
+
+@pytest.fixture
+def folder(rendered, tmp_path):
+    """A copy of the small data set."""
+    target = tmp_path / 'copy'
+    for name, content in _contents(rendered).items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(content)
+    return target
+
+
+def _render(folder, **changes):
+    return render_moving_shapes(folder, **({'num_train_videos': 4, 'workers': 1} | changes))
+
+
+def test_layout(rendered):
+    assert sorted(path.name for path in rendered.iterdir()) == [
+        'dataset.json',
+        'test',
+        'test.json',
+        'train',
+        'train.json',
+        'val',
+        'val.json',
+    ]
+    for split, count in (('train', 4), ('val', 32), ('test', 200)):
+        entries = json.loads((rendered / f'{split}.json').read_text())
+        assert len(entries) == count
+        assert sorted(entries) == sorted(
+            f'{split}/{path.name}' for path in (rendered / split).iterdir()
+        )
+        assert all(set(entry) >= {'captions', 'meaning'} for entry in entries.values())
+    assert json.loads((rendered / 'dataset.json').read_text()) == {
+        'name': 'moving_shapes',
+        'version': 1,
+        'seed': 0,
+        'videos': {'train': 4, 'val': 32, 'test': 200},
+    }
+
+
+def test_the_number_of_processes_changes_nothing(rendered, tmp_path):
+    _render(tmp_path, workers=1)
+    assert _contents(tmp_path) == _contents(rendered)
+
+
+def test_another_seed_is_another_data_set(rendered, tmp_path):
+    _render(tmp_path, seed=1)
+    ours, theirs = _contents(tmp_path), _contents(rendered)
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name] != theirs[name] for name in ours)
+
+
+def test_a_complete_folder_is_left_alone(folder):
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob('*')}
+    calls = []
+    summary = _render(folder, progress=lambda done, total: calls.append((done, total)))
+    assert (summary.num_rendered, summary.num_kept) == (0, 236)
+    assert calls == [(236, 236)]
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob('*')} == times
+
+
+def test_missing_and_incomplete_videos_are_rendered_again(folder, rendered):
+    (folder / 'train/000001.mp4').unlink()
+    (folder / 'test/000007.mp4').write_bytes(b'')
+    half = (folder / 'val/000003.mp4').read_bytes()[:10000]
+    (folder / 'val/000003.mp4').write_bytes(half)
+    kept = (folder / 'train/000000.mp4').stat().st_mtime_ns
+    calls = []
+    summary = _render(folder, progress=lambda done, total: calls.append((done, total)))
+    assert summary.num_rendered == 3
+    assert calls == [(233, 236), (234, 236), (235, 236), (236, 236)]
+    assert (folder / 'train/000000.mp4').stat().st_mtime_ns == kept
+    assert _contents(folder) == _contents(rendered)
+
+
+def test_a_missing_annotation_file_is_written_again(folder, rendered):
+    (folder / 'val.json').unlink()
+    assert _render(folder).num_rendered == 0
+    assert _contents(folder) == _contents(rendered)
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_an_interrupted_rendering_is_incomplete_and_goes_on(tmp_path, rendered, workers):
+    def interrupt(done, total):
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _render(tmp_path, workers=workers, progress=interrupt)
+    assert not (tmp_path / 'dataset.json').exists()
+    assert not (tmp_path / 'test.json').exists()
+    assert not list(tmp_path.glob('.rendering/*.mp4'))
+    videos = list(tmp_path.glob('*/*.mp4'))
+    assert all(mp4.is_complete_mp4(video) for video in videos)
+    summary = _render(tmp_path)
+    assert summary.num_kept == len(videos) >= 20
+    assert _contents(tmp_path) == _contents(rendered)
+
+
+def test_what_a_killed_rendering_left_is_removed(folder, rendered):
+    scratch = folder / '.rendering'
+    scratch.mkdir()
+    (folder / 'dataset.json').rename(scratch / 'dataset.json')
+    (scratch / 'test-000007-1234.mp4').write_bytes(b'half')
+    (folder / 'test/000007.mp4').unlink()
+    _render(folder)
+    assert _contents(folder) == _contents(rendered)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'seed': 5}, r'dataset\.json: rendered with seed=0, but seed=5 is asked for'),
+        ({'num_train_videos': 5}, r"rendered with videos=\{'train': 4.*'train': 5"),
+    ],
+)
+@pytest.mark.parametrize('finished', [True, False])
+def test_other_settings_are_an_error(folder, rendered, changes, message, finished):
+    if not finished:
+        (folder / '.rendering').mkdir()
+        (folder / 'dataset.json').rename(folder / '.rendering/dataset.json')
+    before = _contents(folder)
+    with pytest.raises(ValueError, match=message):
+        _render(folder, **changes)
+    assert _contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{"seed":', r'dataset\.json: not valid JSON'),
+        ('[1]', r'dataset\.json: expected the settings of a data set, found \[1\]'),
+    ],
+)
+def test_a_broken_manifest_is_an_error(folder, text, message):
+    (folder / 'dataset.json').write_text(text)
+    with pytest.raises(ValueError, match=message):
+        _render(folder)
+
+
+@pytest.mark.parametrize('name', ['train', 'test.json'])
+def test_a_folder_of_something_else_is_an_error(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(FileExistsError, match=rf"holds '{name}' but no dataset\.json"):
+        _render(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
+    path = tmp_path / 'file'
+    path.touch()
+    with pytest.raises(NotADirectoryError, match='file: expected a folder, found a file'):
+        _render(path)
+
+
+@pytest.mark.parametrize(
+    'changes', [{'seed': -1}, {'num_train_videos': 0}, {'workers': 0}], ids=lambda c: next(iter(c))
+)
+def test_arguments_out_of_range(tmp_path, changes):
+    (name, value) = next(iter(changes.items()))
+    with pytest.raises(ValueError, match=f'{name}={value}: expected a whole number of at least'):
+        _render(tmp_path / 'new', **changes)
+    assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_a_write_error_ends_the_rendering(tmp_path, monkeypatch, workers):
+    def fail(frames, fps):
+        raise OSError('No space left on device')
+
+    monkeypatch.setattr(mp4, 'encode_mp4', fail)
+    with pytest.raises(OSError, match='No space left'):
+        _render(tmp_path, workers=workers)
+    assert not (tmp_path / 'dataset.json').exists()
+    assert not list(tmp_path.rglob('*.mp4'))
+
+
+def test_a_second_rendering_waits_for_the_first(tmp_path, caplog):
+    pytest.importorskip('fcntl')
+    entered = threading.Event()
+
+    def second():
+        with one_writer(tmp_path):
+            entered.set()
+
+    with caplog.at_level(logging.WARNING), one_writer(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not entered.wait(0.2)
+    thread.join(10)
+    assert entered.is_set()
+    assert 'waiting for another rendering' in caplog.text

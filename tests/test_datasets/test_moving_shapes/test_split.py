@@ -1,0 +1,59 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from ts2net_mm.datasets.moving_shapes import all_meanings, split_meanings
+
+SEEDS = range(5)
+
+
+def _split(seed):
+    return split_meanings(np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+def test_each_meaning_is_in_one_part(seed):
+    split = _split(seed)
+    parts = [list(split.train), split.val.meanings, split.test.meanings]
+    assert [len(part) for part in parts] == [200, 32, 200]
+    assert sorted(sum(parts, [])) == sorted(all_meanings())
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+def test_pairs_are_reversals(seed):
+    split = _split(seed)
+    assert len(split.test.pairs) == 50
+    assert len(split.val.pairs) == 12
+    for first, second in split.test.pairs + split.val.pairs:
+        assert first.reversal == second
+        assert first != second
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+def test_training_shows_every_part_of_what_is_tested(seed):
+    train = _split(seed).train
+    sequences = Counter(meaning.events for meaning in train)
+    assert len(sequences) == 36
+    assert min(sequences.values()) >= 4
+    objects = Counter((meaning.colour, meaning.shape) for meaning in train)
+    assert len(objects) == 12
+    assert min(objects.values()) >= 14
+    places = {
+        (meaning.colour, place, len(meaning.events), event)
+        for meaning in train
+        for place, event in enumerate(meaning.events)
+    }
+    assert len({place for place in places if place[2] == 2}) == 6 * 2 * 6
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+def test_held_out_meanings_are_spread_evenly(seed):
+    split = _split(seed)
+    for part, most in ((split.test, 6), (split.val, 1)):
+        assert max(Counter(meaning.events for meaning in part.meanings).values()) <= most
+
+
+def test_split_follows_from_the_seed():
+    assert _split(3) == _split(3)
+    assert _split(3) != _split(4)

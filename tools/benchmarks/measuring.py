@@ -1,0 +1,134 @@
+"""Run several implementations in turn, and measure their time and memory."""
+
+import ctypes
+import gc
+import os
+import platform
+import re
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+__all__ = ['Measurement', 'Side', 'describe_machine', 'measure', 'saved_bytes', 'watch']
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the implementations that are compared.
+
+    Args:
+        name: How the report calls it.
+        run: Does the work once.
+        scale: How many times the whole task is larger than what ``run`` does.
+        saved: Bytes that are kept for the backward pass, where that was counted.
+    """
+
+    name: str
+    run: Callable[[], Any]
+    scale: float = 1.0
+    saved: int | None = None
+
+
+@dataclass
+class Measurement:
+    """What one side needed.
+
+    Args:
+        side: The implementation.
+        peak: Most bytes resident while it ran, above those before; None where that is unknown.
+        seconds: Duration of each round, extrapolated to the whole task.
+    """
+
+    side: Side
+    peak: int | None
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """Median duration."""
+        return statistics.median(self.seconds)
+
+    @property
+    def fastest(self) -> float:
+        """Shortest duration."""
+        return min(self.seconds)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident bytes of the process before something ran, and the most while it ran."""
+
+    before: int
+    peak: int
+
+
+def measure(sides: Sequence[Side], repeats: int) -> list[Measurement]:
+    """Run each side once to warm up, once watching its memory, then all in turn for their time."""
+    results = []
+    for side in sides:
+        side.run()
+        memory = watch(side.run)[1]
+        results.append(Measurement(side, memory and memory.peak - memory.before))
+    for _ in range(repeats):
+        for result in results:
+            start = time.perf_counter()
+            output = result.side.run()
+            result.seconds.append((time.perf_counter() - start) * result.side.scale)
+            del output
+    return results
+
+
+def watch(run: Callable[[], Any]) -> tuple[Any, Memory | None]:
+    """Run something once and give its result and its memory (known on Linux only)."""
+    gc.collect()
+    try:
+        # give freed pages back, else what runs next takes them without becoming larger
+        ctypes.CDLL(None).malloc_trim(0)
+        Path('/proc/self/clear_refs').write_text('5')  # the peak starts anew
+        before = _resident('VmRSS')
+    except (AttributeError, OSError):
+        return run(), None
+    result = run()
+    return result, Memory(before, _resident('VmHWM'))
+
+
+def _resident(key: str) -> int:
+    status = Path('/proc/self/status').read_text()
+    return int(re.findall(rf'{key}:\s+(\d+) kB', status)[0]) * 1024
+
+
+def saved_bytes(forward: Callable[[], Any]) -> int:
+    """Count the bytes that a forward pass keeps for the backward pass, shared ones once."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = forward()
+    del output
+    return sum(kept.values())
+
+
+def describe_machine() -> str:
+    """Name what the numbers were measured on."""
+    cpu = platform.processor() or platform.machine()
+    if (cpuinfo := Path('/proc/cpuinfo')).exists():
+        cpu = (re.findall(r'model name\s*:\s*(.+)', cpuinfo.read_text()) or [cpu])[0]
+    affinity = getattr(os, 'sched_getaffinity', None)
+    cores = len(affinity(0)) if affinity else os.cpu_count()
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
+    return (
+        f'machine: {cores} cores of {cpu.strip()}, {memory:.0f} GiB, {platform.system()}, Python '
+        f'{platform.python_version()}, torch {torch.__version__}, '
+        f'{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} before'
+    )

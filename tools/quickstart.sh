@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: bash tools/quickstart.sh [--seed N] [--work-dir FOLDER]
+
+From nothing to a trained TS2-Net that finds videos by a sentence:
+
+  1. installs what is missing, into the active virtual environment or else into .venv here
+     (torch and its CUDA libraries are about 3 GB; an installed mmcv is kept, else it is mmcv-lite)
+  2. renders the moving-shapes data set, real .mp4 files with captions   -> data/moving_shapes
+  3. trains a small model on them, with an ETA                            -> work_dirs/quickstart
+  4. tests it: the retrieval table, and how often it tells a video from the same one played backwards
+  5. finds test videos by two sentences                  -> work_dirs/quickstart/search.html
+
+Steps 2 to 5 take at most 12 minutes on two CPU cores. Run again, it reuses what is complete; stopped
+with Ctrl-C, the same command goes on where it was.
+
+  --seed N           seed of the training (default: 0)
+  --work-dir FOLDER  where checkpoints, logs and the page go
+                     (default: work_dirs/quickstart, with another seed work_dirs/quickstart-seedN)
+TEXT
+}
+
+refuse() {
+    printf 'error: %s\n\n' "$1" >&2
+    usage >&2
+    exit 2
+}
+
+called_from=$PWD
+# shellcheck source=tools/_setup_env.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/_setup_env.sh"
+seed=0
+work_dir=
+while (($#)); do
+    case $1 in
+        -h | --help) usage; exit ;;
+        --seed | --work-dir)
+            (($# > 1)) && [[ -n $2 ]] || refuse "$1 needs a value"
+            if [[ $1 == --seed ]]; then seed=$2; else work_dir=$2; fi
+            shift 2
+            ;;
+        *) refuse "unknown argument $1" ;;
+    esac
+done
+[[ $seed =~ ^[0-9]+$ ]] || refuse "--seed $seed is no whole number"
+
+config=configs/ts2net_moving-shapes.py
+data=data/moving_shapes
+if [[ -z $work_dir ]]; then
+    work_dir=work_dirs/quickstart
+    [[ $seed == 0 ]] || work_dir+=-seed$seed
+elif [[ $work_dir != /* ]]; then
+    work_dir=${called_from%/}/$work_dir
+fi
+cd -- "$REPOSITORY"
+trap 'printf "\nStopped. The same command goes on where this one was.\n" >&2; exit 130' INT
+
+train() {
+    local settings resume=()
+    settings="seed $seed, configs $(cat "$config" configs/_base_/default_runtime.py | cksum)"
+    mkdir -p -- "$work_dir"
+    if [[ ! -f $work_dir/quickstart.settings ]]; then
+        printf '%s\n' "$settings" >"$work_dir/quickstart.settings"
+    elif [[ $(<"$work_dir/quickstart.settings") != "$settings" ]]; then
+        die "$work_dir was trained with another seed or other configs;" \
+            'remove it, or choose another --work-dir'
+    fi
+    if [[ -f $work_dir/quickstart.done ]]; then
+        say "Trained before, kept: $work_dir"
+        return
+    fi
+    [[ ! -f $work_dir/last_checkpoint ]] || resume=(--resume)
+    say "Training, with checkpoints in $work_dir"
+    python tools/train.py "$config" --work-dir "$work_dir" --seed "$seed" "${resume[@]}"
+    touch -- "$work_dir/quickstart.done"
+}
+
+# The checkpoint with the best validation, or else the last one.
+find_checkpoint() {
+    local candidate best=
+    for candidate in "$work_dir"/best_*.pth; do
+        [[ ! -f $candidate || $candidate -ot $best ]] || best=$candidate
+    done
+    if [[ -n $best ]]; then
+        printf '%s\n' "$best"
+    else
+        # The file states where it was written; the folder may have moved since.
+        printf '%s\n' "$work_dir/$(basename -- "$(<"$work_dir/last_checkpoint")")"
+    fi
+}
+
+# Two sentences of the test split, one of which is true of the other's video played backwards.
+choose_sentences() {
+    python - "$data/test.json" <<'PYTHON'
+import json
+import sys
+
+with open(sys.argv[1], encoding='utf-8') as file:
+    videos = json.load(file)
+name, video = next(
+    (name, video) for name, video in videos.items() if 'reversal' in video and ',' in video['meaning']
+)
+for name in (name, video['reversal']):
+    print(f'{name}\t{videos[name]["captions"][0]}')
+PYTHON
+}
+
+search() {
+    local name sentence names=() sentences=()
+    while IFS=$'\t' read -r name sentence; do
+        names+=("${name##*/}")
+        sentences+=("$sentence")
+    done < <(choose_sentences)
+    say "Searching $data/test for two sentences"
+    python tools/search.py "$config" "$checkpoint" "$data/test" "${sentences[@]}" --topk 5 \
+        --cache-dir "$work_dir/gallery" --html "$work_dir/search.html"
+    echo 'The videos made for these sentences (each is a time reversal of what the other one shows):'
+    printf '  %s: %s\n' "${names[0]}" "${sentences[0]}" "${names[1]}" "${sentences[1]}"
+}
+
+set_up_environment
+say "Rendering $data"
+python tools/data/moving_shapes/render.py --out "$data"
+train
+checkpoint=$(find_checkpoint)
+say "Testing $checkpoint"
+python tools/test.py "$config" "$checkpoint" --work-dir "$work_dir/test"
+search
+say "Done. Frames of the hits: $work_dir/search.html"
+printf 'Another sentence: %q tools/search.py %q %q %q %q\n' \
+    "$(command -v python)" "$config" "$checkpoint" "$data/test" 'a green circle sinks'

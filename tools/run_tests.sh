@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: bash tools/run_tests.sh [PYTEST_ARGUMENT ...]
+
+Installs what is missing, into the active virtual environment or else into .venv here, then checks format,
+lint, types and docs and runs the tests. All checks run even if one fails; the end names those that did.
+Arguments go to pytest, which starts in the repository: bash tools/run_tests.sh tests/test_models -k shift
+TEXT
+}
+
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    usage
+    exit
+fi
+# shellcheck source=tools/_setup_env.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/_setup_env.sh"
+cd -- "$REPOSITORY"
+trap 'printf "\nStopped.\n" >&2; exit 130' INT
+set_up_environment dev
+
+failed=()
+check() {
+    local name=$1
+    shift
+    say "$name"
+    "$@" || failed+=("$name")
+}
+
+cores=$(python -c 'import os; print(os.cpu_count())')
+# One thread a process: the processes share the cores already.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+check format ruff format --check .
+check lint ruff check .
+check types mypy ts2net_mm
+check docs python tools/check_docs.py
+check tests python -m pytest -n "$((cores < 4 ? cores : 4))" "$@"
+
+if ((${#failed[@]})); then
+    say "Failed: ${failed[*]}"
+    exit 1
+fi
+say 'All passed'
