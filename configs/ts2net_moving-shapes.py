@@ -4,10 +4,10 @@ _base_ = './_base_/default_runtime.py'
 
 data_root = 'data/moving_shapes/'
 num_frames = 6
-max_words = 32
+max_words = 16
 img_size = 48
 batch_size = 64
-max_iters = 700
+max_epochs = 36  # of 40 iterations
 lr = 3e-3
 width = 64
 num_heads = 4
@@ -127,7 +127,7 @@ test_evaluator = dict(
     type='TextVideoRetrievalMetric', inverted_softmax=True, hard_negative='reversal'
 )
 
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=100)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=6)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
@@ -141,8 +141,6 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=60, eta_min_ratio=0.02),
 ]
 default_hooks = dict(
-    logger=dict(type='LoggerHook', interval=20),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=100),
+    logger=dict(interval=20), checkpoint=dict(interval=3, save_best=None, rule=None)
 )
-log_processor = dict(by_epoch=False)
 auto_scale_lr = dict(enable=False, base_batch_size=64)

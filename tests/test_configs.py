@@ -66,11 +66,8 @@ def tiny(path: Path, data_root: Path, work_dir: Path) -> Config:
             f'{loader}.dataset.ann_file': 'all.json',
             f'{loader}.dataset.data_prefix': dict(video=''),
         }
-    if cfg.train_cfg.type == 'IterBasedTrainLoop':
-        options |= {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1}
-        cfg.param_scheduler = []
-    else:
-        options['train_cfg.max_epochs'] = 1
+    options |= {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1}
+    cfg.param_scheduler = [dict(type='ConstantLR', factor=0.5)]
     cfg.merge_from_dict(options)
     cfg.work_dir = str(work_dir)
     return cfg

@@ -14,9 +14,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-__all__ = ['build_model', 'fingerprint', 'load_config', 'load_weights', 'resolve_device']
+from ..checkpoints import check_state_dict
 
-LISTED_KEYS = 10
+__all__ = ['build_model', 'fingerprint', 'load_config', 'load_weights', 'resolve_device']
 
 
 def load_config(config: str | Path | Config) -> Config:
@@ -65,21 +65,7 @@ def load_weights(model: nn.Module, checkpoint: str | Path) -> None:
             first ten keys that are missing, unexpected or of another shape.
     """
     state_dict = _read_state_dict(str(checkpoint))
-    expected = model.state_dict()
-    problems = {
-        'missing': [key for key in expected if key not in state_dict],
-        'unexpected': [key for key in state_dict if key not in expected],
-        'of another shape': [
-            f'{key} {tuple(state_dict[key].shape)} instead of {tuple(value.shape)}'
-            for key, value in expected.items()
-            if key in state_dict and state_dict[key].shape != value.shape
-        ],
-    }
-    found = [f'{len(keys)} keys {name}: {_first(keys)}' for name, keys in problems.items() if keys]
-    if found:
-        raise ValueError(
-            f'checkpoint {checkpoint} does not fit the model of the config: ' + '; '.join(found)
-        )
+    check_state_dict(state_dict, model.state_dict(), name=f'checkpoint {checkpoint}')
     model.load_state_dict(state_dict)
 
 
@@ -153,6 +139,6 @@ def _one_line(error: BaseException) -> str:
     return f'{type(error).__name__}: {sentence[:300]}'
 
 
-def _first(keys: list) -> str:
-    more = f' and {len(keys) - LISTED_KEYS} more' if len(keys) > LISTED_KEYS else ''
-    return ', '.join(str(key) for key in keys[:LISTED_KEYS]) + more
+def _first(keys: list, most: int = 10) -> str:
+    more = f' and {len(keys) - most} more' if len(keys) > most else ''
+    return ', '.join(str(key) for key in keys[:most]) + more

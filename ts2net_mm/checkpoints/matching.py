@@ -10,7 +10,11 @@ LISTED_KEYS = 10
 
 
 def check_state_dict(
-    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, unknown: Iterable[str] = ()
+    found: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    *,
+    unknown: Iterable[str] = (),
+    name: str = 'the state dict',
 ) -> None:
     """Compare keys and shapes.
 
@@ -18,6 +22,7 @@ def check_state_dict(
         found: The state dict that was read.
         expected: The state dict of the model it should fill; meta tensors will do.
         unknown: Further keys that were found and belong nowhere.
+        name: What the error calls the state dict, such as its file.
 
     Raises:
         ValueError: If keys are unexpected, missing or misshapen; the first ten of each are listed.
@@ -39,7 +44,7 @@ def check_state_dict(
         if keys
     ]
     if problems:
-        raise ValueError('the state dict does not fit the model; ' + '; '.join(problems))
+        raise ValueError(f'{name} does not fit the model: ' + '; '.join(problems))
 
 
 def _list(kind: str, keys: list[str]) -> str:

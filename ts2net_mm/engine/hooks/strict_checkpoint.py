@@ -27,7 +27,6 @@ class StrictCheckpointHook(Hook):
             key.removeprefix('module.'): value
             for key, value in checkpoint.get('state_dict', checkpoint).items()
         }
-        try:
-            check_state_dict(state_dict, model.state_dict())
-        except ValueError as error:
-            raise ValueError(f'{runner._load_from or "the checkpoint"}: {error}') from error
+        check_state_dict(
+            state_dict, model.state_dict(), name=str(runner._load_from or 'the checkpoint')
+        )

@@ -1,0 +1,111 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from ts2net_mm.apis import gallery_file
+from ts2net_mm.apis.gallery_file import (
+    EncodedVideo,
+    default_cache_dir,
+    gallery_path,
+    read_gallery_file,
+    write_gallery_file,
+)
+
+VIDEOS = {
+    name: EncodedVideo(
+        size=index,
+        mtime_ns=1_700_000_000_000_000_001 + index,
+        features=torch.randn(3, 4),
+        frame_mask=torch.tensor([True, index % 2 == 0, False]),
+    )
+    for index, name in enumerate(['a.mp4', 'ü\n日本.mp4', 'bad\udcff.mp4'])
+}
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / 'gallery.safetensors'
+
+
+def test_what_is_written_is_read(path):
+    write_gallery_file(path, 'model', VIDEOS)
+    videos = read_gallery_file(path, 'model')
+    assert list(videos) == list(VIDEOS)
+    for name, video in videos.items():
+        assert (video.size, video.mtime_ns) == (VIDEOS[name].size, VIDEOS[name].mtime_ns)
+        assert torch.equal(video.features, VIDEOS[name].features)
+        assert torch.equal(video.frame_mask, VIDEOS[name].frame_mask)
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_no_file_no_videos(path, caplog):
+    assert read_gallery_file(path, 'model') == {}
+    assert caplog.text == ''
+
+
+def test_no_videos_no_file(path):
+    write_gallery_file(path, 'model', VIDEOS)
+    write_gallery_file(path, 'model', {})
+    assert not path.exists()
+
+
+@pytest.mark.parametrize('content', [b'', b'text', bytes(100)])
+def test_a_damaged_file_counts_as_empty(path, caplog, content):
+    path.write_bytes(content)
+    assert read_gallery_file(path, 'model') == {}
+    assert 'cannot be used and are made anew' in caplog.text
+
+
+def test_a_file_of_another_model_counts_as_empty(path, caplog):
+    write_gallery_file(path, 'model', VIDEOS)
+    assert read_gallery_file(path, 'other') == {}
+    assert 'another format or model' in caplog.text
+
+
+@pytest.mark.parametrize('error', [OSError('disk full'), SafetensorError('disk full')])
+def test_a_write_that_fails_leaves_the_old_file_alone(path, monkeypatch, error):
+    write_gallery_file(path, 'model', VIDEOS)
+    before = path.read_bytes()
+
+    def fail(tensors, target, metadata):
+        Path(target).write_bytes(b'half')
+        raise error
+
+    monkeypatch.setattr(gallery_file, 'save_file', fail)
+    with pytest.raises(OSError, match='disk full'):
+        write_gallery_file(path, 'model', dict(list(VIDEOS.items())[:1]))
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_each_folder_and_model_has_its_file(tmp_path):
+    paths = {
+        gallery_path(tmp_path / folder, model, tmp_path)
+        for folder in ('a', 'b')
+        for model in ('x', 'y')
+    }
+    assert len(paths) == 4
+    assert gallery_path(tmp_path / 'b' / '..' / 'a', 'x', tmp_path) in paths
+
+
+def test_the_default_place(monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert default_cache_dir() == tmp_path / 'ts2net_mm'
+    monkeypatch.delenv('XDG_CACHE_HOME')
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    assert default_cache_dir() == tmp_path / 'home' / '.cache' / 'ts2net_mm'
+
+
+def test_a_cache_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(OSError, match=r'cache folder .*file cannot be made: File exists'):
+        gallery_path(tmp_path, 'model', tmp_path / 'file')
+
+
+def test_a_cache_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)
+    with pytest.raises(PermissionError, match='cache folder .* cannot be written'):
+        gallery_path(tmp_path, 'model', tmp_path)

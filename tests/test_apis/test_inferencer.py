@@ -1,0 +1,184 @@
+import dataclasses
+import re
+
+import pytest
+import torch
+from mmaction.registry import DATASETS, TRANSFORMS
+from mmengine.dataset import pseudo_collate
+
+from ts2net_mm.apis import Gallery, find_videos
+
+TEXTS = ['a red circle', 'the blue one grows', 'x']
+
+
+@pytest.fixture(scope='module')
+def gallery(inferencer, video_folder, tmp_path_factory):
+    return Gallery.open(video_folder, inferencer, cache_dir=tmp_path_factory.mktemp('cache'))
+
+
+@pytest.fixture(scope='module')
+def predictions(inferencer, video_folder, tmp_path_factory):
+    """The model's own test run on the same videos, through data set and ``predict``."""
+    ann_file = tmp_path_factory.mktemp('annotation') / 'test.json'
+    names = [video.name for video in find_videos(video_folder)]
+    entries = ', '.join(f'"{name}": ["a red circle"]' for name in names)
+    ann_file.write_text(f'{{{entries}}}')
+    dataset = DATASETS.build(
+        dict(
+            type='TextVideoDataset',
+            ann_file=str(ann_file),
+            data_prefix=dict(video=str(video_folder)),
+            pipeline=inferencer.cfg.test_pipeline,
+            test_mode=True,
+        )
+    )
+    data = inferencer.model.data_preprocessor(pseudo_collate([*dataset]), False)
+    with torch.no_grad():
+        return inferencer.model(**data, mode='predict')
+
+
+def test_videos_are_encoded_as_in_the_test_run(gallery, predictions):
+    features = torch.stack([sample.features.frame_features for sample in predictions])
+    mask = torch.stack([sample.features.frame_mask for sample in predictions])
+    torch.testing.assert_close(gallery.frame_features, features, rtol=1e-4, atol=1e-5)
+    assert gallery.frame_mask.tolist() == mask.tolist()
+    assert gallery.frame_mask.sum(dim=1).tolist() == [4, 4, 4, 4, 2, 4]
+
+
+def test_sentences_are_encoded_as_in_the_test_run(inferencer, predictions):
+    expected = predictions[0].features.text_feature
+    torch.testing.assert_close(inferencer.encode_texts(['a red circle'])[0], expected)
+
+
+def test_a_sentence_does_not_depend_on_its_batch(inferencer, monkeypatch):
+    monkeypatch.setattr('ts2net_mm.apis.inferencer.TEXTS_AT_A_TIME', 2)
+    together = inferencer.encode_texts(TEXTS)
+    alone = torch.cat([inferencer.encode_texts([text]) for text in TEXTS])
+    torch.testing.assert_close(together, alone)
+
+
+@pytest.mark.parametrize('texts', [[], 'one string'])
+def test_no_list_of_sentences(inferencer, texts):
+    with pytest.raises(ValueError, match='expected a list of at least one sentence'):
+        inferencer.encode_texts(texts)
+
+
+@pytest.mark.parametrize('text', ['', ' \n', 3])
+def test_an_empty_sentence(inferencer, text):
+    with pytest.raises(ValueError, match=re.escape(f'sentence 2 of 2 is {text!r}')):
+        inferencer.encode_texts(['a', text])
+
+
+def encode(inferencer, paths, **kwargs):
+    batches = list(inferencer.encode_videos(paths, **kwargs))
+    skipped = {path: why for batch in batches for path, why in batch.skipped.items()}
+    names = [path for batch in batches for path in batch.paths]
+    features = [feature for batch in batches for feature in batch.frame_features]
+    return names, torch.stack(features), skipped
+
+
+def test_a_video_does_not_depend_on_batch_and_workers(inferencer, video_folder):
+    paths = [str(video.path) for video in find_videos(video_folder)]
+    names, features, _ = encode(inferencer, paths, batch_size=4, num_workers=2)
+    names_alone, features_alone, _ = encode(inferencer, paths, batch_size=1, num_workers=1)
+    assert names == names_alone == paths
+    torch.testing.assert_close(features, features_alone, rtol=1e-4, atol=1e-5)
+
+
+def test_bad_videos_are_skipped_and_the_rest_keeps_its_order(inferencer, video_folder, bad_folder):
+    good = [str(video_folder / f'{index}.mp4') for index in range(3)]
+    bad = [str(bad_folder / name) for name in ('empty.mp4', 'text.mp4')]
+    mixed = [bad[0], good[0], good[1], bad[1], good[2]]
+    names, features, skipped = encode(inferencer, mixed, batch_size=2)
+    assert names == good
+    assert skipped == {bad[0]: 'the file is empty', bad[1]: 'it is damaged or no video'}
+    torch.testing.assert_close(features, encode(inferencer, good)[1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_of_bad_videos(inferencer, bad_folder):
+    (batch,) = inferencer.encode_videos([bad_folder / 'empty.mp4'])
+    assert batch.paths == []
+    assert len(batch.frame_features) == len(batch.frame_mask) == 0
+
+
+def test_an_impossible_batch_size(inferencer):
+    with pytest.raises(ValueError, match='batch_size=0, expected at least 1'):
+        list(inferencer.encode_videos([], batch_size=0))
+
+
+@pytest.mark.parametrize('videos_at_a_time', [2, 100])
+def test_search_ranks_by_the_cosine_without_scale(
+    inferencer, gallery, monkeypatch, videos_at_a_time
+):
+    monkeypatch.setattr('ts2net_mm.apis.inferencer.VIDEOS_AT_A_TIME', videos_at_a_time)
+    hits = inferencer.search('a red circle', gallery, topk=3)
+    (text,) = inferencer.encode_texts(['a red circle'])
+    scores = {}
+    for video, frames, mask in zip(
+        gallery.videos, gallery.frame_features, gallery.frame_mask, strict=True
+    ):
+        cosines = torch.cosine_similarity(text, frames[mask], dim=-1)
+        weights = torch.softmax(4 * cosines / cosines.norm(), dim=0)
+        scores[video.name] = float(weights @ cosines)
+    ranked = sorted(scores, key=scores.get, reverse=True)[:3]
+    assert [hit.name for hit in hits] == ranked
+    assert [hit.rank for hit in hits] == [1, 2, 3]
+    assert [hit.score for hit in hits] == pytest.approx([scores[name] for name in ranked], abs=1e-5)
+    assert all(hit.path == gallery.folder / hit.name for hit in hits)
+
+
+def test_more_hits_than_videos(inferencer, gallery):
+    hits = inferencer.search('a red circle', gallery, topk=100)
+    assert len(hits) == len(gallery) == 6
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_equal_scores_keep_the_order_of_the_names(inferencer, gallery):
+    same = gallery.frame_features[:1].expand(6, -1, -1)
+    mask = gallery.frame_mask[:1].expand(6, -1)
+    twins = dataclasses.replace(gallery, frame_features=same, frame_mask=mask)
+    hits = inferencer.search('a red circle', twins, topk=6)
+    assert [hit.name for hit in hits] == [video.name for video in gallery.videos]
+
+
+def test_no_hits_asked_for(inferencer, gallery):
+    with pytest.raises(ValueError, match='topk=0, expected at least 1'):
+        inferencer.search('a', gallery, topk=0)
+
+
+def test_a_gallery_of_another_model(inferencer, gallery):
+    other = dataclasses.replace(gallery, fingerprint='other')
+    with pytest.raises(ValueError, match='encoded by another model'):
+        inferencer.search('a', other)
+
+
+def test_an_empty_gallery(inferencer, gallery):
+    empty = dataclasses.replace(gallery, videos=[])
+    with pytest.raises(ValueError, match='holds no video'):
+        inferencer.search('a', empty)
+
+
+def test_scores_that_are_no_numbers(inferencer, gallery):
+    features = gallery.frame_features.clone()
+    features[2] = float('nan')
+    broken = dataclasses.replace(gallery, frame_features=features)
+    with pytest.raises(ValueError, match=r'the score of 2\.mp4 is not a number'):
+        inferencer.search('a', broken)
+
+
+def test_the_tokenizer_keeps_its_settings(inferencer):
+    expected = TRANSFORMS.build(dict(type='TokenizeCaptions', max_words=16))
+    assert repr(inferencer._tokenize) == repr(expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_a_gpu_gives_the_same_hits(config_file, checkpoint, inferencer, gallery):
+    from ts2net_mm.apis import RetrievalInferencer
+
+    on_gpu = RetrievalInferencer(config_file, checkpoint, device='cuda')
+    hits = on_gpu.search('a red circle', gallery)
+    expected = inferencer.search('a red circle', gallery)
+    assert [hit.score for hit in hits] == pytest.approx([h.score for h in expected], abs=1e-4)
+    paths = [video.path for video in gallery.videos]
+    features = encode(on_gpu, paths)[1]
+    torch.testing.assert_close(features, gallery.frame_features, rtol=1e-2, atol=1e-3)

@@ -1,0 +1,38 @@
+import pytest
+from mmengine.config import Config
+
+from ts2net_mm.apis.pipeline import split_test_pipeline
+from ts2net_mm.datasets import TokenizeCaptions
+
+TOKENIZE = dict(type='TokenizeCaptions', max_words=9)
+PACK = dict(type='PackActionInputs', collect_keys=('imgs', 'text', 'frame_mask'))
+
+
+@pytest.mark.parametrize(
+    'kind', [TokenizeCaptions, 'TokenizeCaptions', 'mmaction.TokenizeCaptions']
+)
+def test_videos_lose_the_text_steps(kind):
+    cfg = Config(dict(test_pipeline=[dict(type='DecordInit'), dict(TOKENIZE, type=kind), PACK]))
+    video, text = split_test_pipeline(cfg)
+    assert video == [
+        dict(type='DecordInit'),
+        dict(type='PackActionInputs', collect_keys=('imgs', 'frame_mask')),
+    ]
+    assert text == dict(type=kind, max_words=9)
+    assert cfg.test_pipeline[-1].collect_keys == PACK['collect_keys']
+
+
+def test_the_pipeline_of_the_test_data_comes_first():
+    used = dict(dataset=dict(pipeline=[TOKENIZE]))
+    cfg = Config(dict(test_pipeline=[dict(type='Unused')], test_dataloader=used))
+    assert split_test_pipeline(cfg) == ([], TOKENIZE)
+
+
+def test_no_pipeline():
+    with pytest.raises(ValueError, match='has no test pipeline'):
+        split_test_pipeline(Config(dict(test_dataloader=None)))
+
+
+def test_no_tokenizer():
+    with pytest.raises(ValueError, match=r"has no TokenizeCaptions, found \['DecordInit'\]"):
+        split_test_pipeline(Config(dict(test_pipeline=[dict(type='DecordInit')])))

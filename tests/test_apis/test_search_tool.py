@@ -1,0 +1,166 @@
+"""tools/search.py from the command line."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'search.py'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('search_tool', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def search(tool, config_file, checkpoint, video_folder, tmp_path, capsys):
+    """Run the tool; returns exit code, stdout, stderr."""
+
+    def run(*args, config=config_file, weights=checkpoint, folder=video_folder):
+        common = ['--device', 'cpu', '--cache-dir', str(tmp_path / 'cache')]
+        code = tool.main([str(config), str(weights), str(folder), *args, *common])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def rows(out):
+    """Cells of the lines that start with a rank."""
+    lines = [line.strip(' |').split(None, 2) for line in out.splitlines()]
+    return [cells for cells in lines if cells and cells[0].isdigit()]
+
+
+def test_a_table_for_each_sentence(search, inferencer, video_folder, tmp_path):
+    code, out, err = search('a red circle', 'the [blue] one', '--topk', '2')
+    assert code == 0
+    assert err == '6 videos, 6 of them encoded now\n'
+    assert out.index('a red circle') < out.index('the [blue] one')
+    assert [row[0] for row in rows(out)] == ['1', '2', '1', '2']
+    from ts2net_mm.apis import Gallery
+
+    gallery = Gallery.open(video_folder, inferencer, cache_dir=tmp_path / 'cache')
+    assert gallery.num_encoded == 0
+    hits = inferencer.search('a red circle', gallery, topk=2)
+    assert rows(out)[:2] == [[str(hit.rank), f'{hit.score:.4f}', hit.name] for hit in hits]
+
+
+def test_the_second_run_encodes_nothing(search):
+    first = search('a red circle', '--topk', '100')
+    second = search('a red circle', '--topk', '100')
+    assert len(rows(first[1])) == 6
+    assert second[1] == first[1]
+    assert second[2] == '6 videos, 0 of them encoded now\n'
+
+
+def test_bad_files_are_skipped_named_and_counted(search, video_folder, bad_folder, make_video):
+    make_video(bad_folder / 'good [red] \'x\' "y" ü.mp4')
+    make_video(bad_folder / 'two\nlines.mp4')
+    code, out, err = search('a', folder=bad_folder)
+    assert code == 0
+    assert {row[2] for row in rows(out)} == {'good [red] \'x\' "y" ü.mp4', r'two\nlines.mp4'}
+    assert err.splitlines() == [
+        '2 videos, 2 of them encoded now',
+        'skipped 6 that cannot be read:',
+        '  audio.mp4: it has no video stream (audio only?)',
+        '  cut.mp4: it is damaged or no video',
+        '  empty.mp4: the file is empty',
+        '  link.mp4: the file does not exist',
+        '  pipe.mp4: it is no regular file',
+        '  text.mp4: it is damaged or no video',
+    ]
+
+
+def test_a_page_is_written(search, tmp_path):
+    code, out, _ = search('a red circle', '--html', str(tmp_path / 'out' / 'page.html'))
+    assert code == 0
+    assert 'page.html' in out
+    assert os.listdir(tmp_path / 'out') == ['page.html']
+
+
+def test_files_that_are_gone_are_counted(search, video_folder, tmp_path):
+    folder = shutil.copytree(video_folder, tmp_path / 'videos')
+    search('a', folder=folder)
+    (folder / '0.mp4').unlink()
+    assert search('a', folder=folder)[2] == (
+        '5 videos, 0 of them encoded now, 1 gone since the last time\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(folder='nowhere'), 'video folder nowhere does not exist'),
+        (dict(folder=__file__), 'is a file, expected a folder of videos'),
+        (dict(folder=Path(__file__).parent), 'there is no video file in'),
+        (dict(config='no.py'), 'config no.py does not exist'),
+        (dict(weights='no.pth'), 'checkpoint no.pth does not exist'),
+        (dict(weights=__file__), 'is no checkpoint that torch can read'),
+    ],
+)
+def test_errors_are_one_line(search, change, message):
+    code, out, err = search('a', **change)
+    assert (code, out) == (1, '')
+    assert err.startswith('error: ')
+    assert message in err
+    assert err.count('\n') == 1
+
+
+def test_a_page_that_cannot_be_written_fails_before_the_work(search, tmp_path, monkeypatch):
+    monkeypatch.setattr('ts2net_mm.apis.RetrievalInferencer', None)
+    code, _, err = search('a', '--html', str(tmp_path))
+    assert code == 1
+    assert 'is a folder, expected a file name' in err
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        ([], 'required: sentence'),
+        (['  '], 'a sentence is empty'),
+        (['a', '--topk', '0'], "'0' is no whole number of at least 1"),
+        (['a', '--topk', 'x'], "'x' is no whole number of at least 1"),
+        (['a', '--batch-size', '-1'], "'-1' is no whole number of at least 1"),
+        (['a', '--workers', '0'], "'0' is no whole number of at least 1"),
+    ],
+)
+def test_wrong_arguments(tool, capsys, args, message):
+    with pytest.raises(SystemExit) as caught:
+        tool.main(['config.py', 'model.pth', 'videos', *args])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('args', [(), ('3 of 4 videos are encoded',)])
+def test_an_interrupt_is_one_line(tool, search, monkeypatch, args):
+    def interrupt(_):
+        raise KeyboardInterrupt(*args)
+
+    monkeypatch.setattr(tool, 'search', interrupt)
+    assert search('a') == (130, '', '; '.join(['interrupted', *args]) + '\n')
+
+
+def test_help_says_which_score(tool, capsys):
+    with pytest.raises(SystemExit) as caught:
+        tool.main(['--help'])
+    assert caught.value.code == 0
+    assert 'without the logit' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_as_a_process(config_file, checkpoint, video_folder, tmp_path):
+    args = [config_file, checkpoint, video_folder, 'a cat', '--cache-dir', tmp_path]
+    environment = dict(os.environ, PYTHONPATH=str(TOOL.parents[1]), PYTHONIOENCODING='utf-8')
+    run = subprocess.run(
+        [sys.executable, TOOL, *args], capture_output=True, text=True, env=environment
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == '6 videos, 6 of them encoded now\n'
+    assert len(rows(run.stdout)) == 5

@@ -1,0 +1,54 @@
+import os
+
+import pytest
+
+from ts2net_mm.apis import find_videos
+
+
+def test_finds_videos_in_sub_folders_by_extension(tmp_path):
+    names = ['b.MP4', 'a/c.webm', 'a/it\'s "x".mkv', 'ü/日本 [red].mov']
+    for name in [*names, 'notes.txt', 'mp4', '.hidden.mp4', '.trash/gone.mp4', 'script.ts']:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b'abc')
+    (tmp_path / 'folder.mp4').mkdir()
+    videos = find_videos(tmp_path)
+    assert [video.name for video in videos] == sorted(names)
+    assert all(video.path == tmp_path / video.name for video in videos)
+    assert {video.size for video in videos} == {3}
+
+
+def test_a_change_shows_in_size_or_time(tmp_path):
+    path = tmp_path / 'a.mp4'
+    path.write_bytes(b'abc')
+    os.utime(path, ns=(1, 5_000_000_001))
+    (before,) = find_videos(tmp_path)
+    assert (before.size, before.mtime_ns) == (3, 5_000_000_001)
+    os.utime(path, ns=(1, 5_000_000_002))
+    assert find_videos(tmp_path) != [before]
+
+
+def test_a_link_to_a_folder_above_ends(tmp_path):
+    (tmp_path / 'a.mp4').touch()
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'elsewhere' / 'b.mp4').touch()
+    folder = tmp_path / 'folder'
+    folder.mkdir()
+    (folder / 'up').symlink_to(tmp_path)
+    assert [video.name for video in find_videos(folder)] == ['up/a.mp4', 'up/elsewhere/b.mp4']
+
+
+def test_a_broken_link_is_listed(tmp_path):
+    (tmp_path / 'a.mp4').symlink_to(tmp_path / 'nowhere')
+    assert [(video.name, video.size) for video in find_videos(tmp_path)] == [('a.mp4', -1)]
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match='video folder .*nowhere does not exist'):
+        find_videos(tmp_path / 'nowhere')
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / 'a.mp4').touch()
+    with pytest.raises(NotADirectoryError, match=r'a\.mp4 is a file, expected a folder'):
+        find_videos(tmp_path / 'a.mp4')

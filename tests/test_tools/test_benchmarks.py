@@ -1,0 +1,258 @@
+"""The benchmarks run at tiny sizes, and notice when both sides do not compute the same."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / 'tools/benchmarks'
+MODULES = ('measuring', 'report', 'selection', 'similarity', 'sequence_first', 'train_step', 'core')
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Import a module of the benchmarks as the script does."""
+    monkeypatch.syspath_prepend(FOLDER)
+    for name in MODULES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield importlib.import_module
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def tiny_model():
+    return dict(
+        type='TS2Net',
+        backbone=dict(
+            type='TokenShiftViT',
+            embed_dims=32,
+            num_layers=3,
+            num_heads=2,
+            img_size=32,
+            patch_size=8,
+            out_dims=16,
+            shift_layers=(1, 2),
+            num_shift_tokens=4,
+            frozen_stages=0,
+        ),
+        text_encoder=dict(
+            type='CLIPTextEncoder', vocab_size=50, width=32, num_layers=2, num_heads=2, out_dims=16
+        ),
+        neck=dict(type='TokenSelection', embed_dims=16, topk=3, num_samples=20),
+        head=dict(
+            type='RetrievalHead',
+            temporal=dict(type='TemporalTransformer', embed_dims=16, num_layers=2, num_heads=2),
+        ),
+    )
+
+
+def names(report):
+    return [measurement.side.name for measurement in report.measurements]
+
+
+def test_selection(load):
+    selection = load('selection')
+    report = selection.run(2, selection.Sizes(frames=4, patches=9, samples=20, topk=2))
+    assert names(report) == ['ts2net_mm', 'plain one-hot']
+    assert [len(one.seconds) for one in report.measurements] == [2, 2]
+    ours, plain = (one.side.saved for one in report.measurements)
+    assert ours == 4 * 2 * 9 * 4
+    assert plain == (4 * 20 * 2 * 9 + 4 * 20 * 9) * 4  # one-hots and noise, 4 bytes each
+    assert 'saved for backward' in str(report)
+
+
+def test_selection_at_the_size_of_the_paper_saves_less_than_a_tenth(load):
+    selection = load('selection')
+    report = selection.run(1, selection.Sizes(frames=2))
+    ours, plain = (one.side.saved for one in report.measurements)
+    assert 10 * ours <= plain
+
+
+def test_selection_notices_a_wrong_gradient(load, monkeypatch):
+    selection = load('selection')
+    monkeypatch.setattr(
+        selection, 'perturbed_topk', lambda *args: 2 * selection.plain_topk(*args) - 0.5
+    )
+    with pytest.raises(AssertionError, match='not close'):
+        selection.run(1, selection.Sizes(frames=2, patches=9, samples=20))
+
+
+@pytest.fixture
+def tiny_pairs(load):
+    similarity = load('similarity')
+    sizes = similarity.Sizes(
+        texts=6,
+        videos=5,
+        frames=3,
+        dims=16,
+        layers=2,
+        heads=2,
+        batch=2,
+        pair_block=3,
+        alone_block=4,
+    )
+    return similarity, sizes
+
+
+def test_similarity(tiny_pairs):
+    similarity, sizes = tiny_pairs
+    report = similarity.run(1, sizes)
+    assert names(report) == ['ts2net_mm', 'pair loop', 'loop of 2 x 2']
+    assert [one.side.scale for one in report.measurements] == [1, 30 / 9, 30 / 4]
+    shapes = [one.side.run().shape for one in report.measurements]
+    assert shapes == [(6, 5), (3, 3), (2, 2)]
+    assert 'pair loop: time of its block x 3, memory of the block' in str(report)
+
+
+def test_similarity_alone_and_large(tiny_pairs):
+    similarity, sizes = tiny_pairs
+    assert names(similarity.run_alone(1, sizes)) == ['ts2net_mm', 'pair loop']
+    report = similarity.run_large(similarity.LargeSizes(texts=30, videos=20, frames=3, dims=8))
+    assert report.title.startswith('similarity, large: 30 texts x 20 videos')
+    assert report.measurements[0].side.run().shape == (30, 20)
+
+
+@pytest.mark.parametrize('benchmark', ['run', 'run_alone'])
+def test_similarity_notices_a_wrong_score(tiny_pairs, monkeypatch, benchmark):
+    similarity, sizes = tiny_pairs
+    monkeypatch.setattr(similarity, 'TEMPERATURE', 4.0)
+    right = similarity.block_scores
+    monkeypatch.setattr(similarity, 'block_scores', lambda *block: right(*block) + 1e-3)
+    with pytest.raises(AssertionError, match='not close'):
+        getattr(similarity, benchmark)(1, sizes)
+
+
+def test_train_step(load, tiny_model):
+    train_step = load('train_step')
+    report = train_step.run(1, train_step.Sizes(videos=2, frames=3, words=6), tiny_model)
+    assert names(report) == ['ts2net_mm', 'nn.MultiheadAttention']
+    for measurement in report.measurements:
+        assert set(measurement.side.run()) >= {'loss', 'loss_t2v', 'loss_v2t'}
+
+
+def test_multihead_attention_has_the_same_loss_and_gradients(load, tiny_model):
+    train_step, sequence_first = load('train_step'), load('sequence_first')
+    train_step.init_default_scope('mmaction')
+    torch.manual_seed(0)
+    model = train_step.MODELS.build(tiny_model)
+    model.init_weights()
+    other = sequence_first.to_multihead_attention(model.train())
+    data = train_step.draw_batch(model, train_step.Sizes(videos=2, frames=3, words=6))
+    data['inputs']['frame_mask'][1][2:] = False
+    attentions = [one for one in other.modules() if isinstance(one, torch.nn.MultiheadAttention)]
+    assert len(attentions) == 3 + 2 + 2
+    assert not any(isinstance(one, type(model.text_encoder.layers[0])) for one in other.modules())
+    for one in (model, other):
+        torch.manual_seed(1)
+        sum(one.loss(one.data_preprocessor(data)['inputs']).values()).backward()
+    pairs = [
+        (model.neck.token_mlp[1].weight, other.neck.token_mlp[1].weight),
+        (model.backbone.layers[0].attn.qkv.bias, other.backbone.blocks[0].attn.in_proj_bias),
+        (model.text_encoder.layers[0].ln1.weight, other.text_encoder.layers.blocks[0].ln1.weight),
+        (model.head.temporal.pos_embed, other.head.temporal.pos_embed),
+    ]
+    for ours, theirs in pairs:
+        assert ours is not theirs
+        assert ours.grad.abs().max() > 0
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_train_step_notices_other_weights(load, tiny_model):
+    train_step = load('train_step')
+    train_step.init_default_scope('mmaction')
+    model, other = (train_step.MODELS.build(tiny_model) for _ in range(2))
+    for one in (model, other):
+        one.init_weights()
+    data = train_step.draw_batch(model, train_step.Sizes(videos=2, frames=3, words=6))
+    with pytest.raises(AssertionError, match='not close'):
+        train_step.compare(model, other, data)
+
+
+def test_sides_run_in_turn(load):
+    measuring = load('measuring')
+    calls = []
+    sides = [measuring.Side(name, lambda name=name: calls.append(name)) for name in 'AB']
+    first, second = measuring.measure(sides, 3)
+    assert ''.join(calls) == 'AABB' + 'ABABAB'  # warm-up and memory, then the rounds
+    assert len(first.seconds) == len(second.seconds) == 3
+
+
+@pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='needs /proc')
+def test_peak_memory_counts_what_was_freed_again(load):
+    measuring = load('measuring')
+    mebibyte = 2**20
+
+    def hold_64_then_32():
+        torch.ones(64 * mebibyte, dtype=torch.uint8)
+        return torch.ones(32 * mebibyte, dtype=torch.uint8)
+
+    for _ in range(2):  # memory of an earlier run must not hide that of a later one
+        result, memory = measuring.watch(hold_64_then_32)
+        assert len(result) == 32 * mebibyte
+        assert 60 * mebibyte < memory.growth < 80 * mebibyte
+        del result
+
+
+def test_memory_is_left_out_where_it_cannot_be_measured(load, monkeypatch):
+    measuring, report = load('measuring'), load('report')
+
+    def refuse(*_):
+        raise OSError
+
+    monkeypatch.setattr(measuring.Path, 'write_text', refuse)
+    assert measuring.watch(lambda: 5) == (5, None)
+    (measurement,) = measuring.measure([measuring.Side('x', int)], 1)
+    assert measurement.peak is None
+    assert 'peak memory' not in str(report.Report('title', [], [measurement]))
+
+
+def test_report_gives_medians_and_ratios(load):
+    measuring, report = load('measuring'), load('report')
+    ours = measuring.Measurement(measuring.Side('ours', int, saved=2**20), 2**20, [0.1, 0.3, 0.2])
+    plain = measuring.Measurement(measuring.Side('plain', int, saved=2**22), 2**31, [0.5, 0.4, 9.0])
+    block = measuring.Measurement(measuring.Side('loop', int, scale=50), 2**20, [400.0])
+    lines = [
+        line.split()
+        for line in str(report.Report('title', ['note'], [ours, plain, block])).splitlines()
+    ]
+    assert lines[:2] == [['title'], ['note']]
+    assert lines[4] == ['ours', '200.0', 'ms', '100.0', 'ms', '1.00', 'MiB', '1.00', 'MiB']
+    assert lines[5] == ['plain', '500.0', 'ms', '400.0', 'ms', '2.00', 'GiB', '4.00', 'MiB']
+    assert lines[6] == ['loop', '400', 's', '400', 's', '1.00', 'MiB']
+    assert lines[7] == ['plain', '/', 'ours', '2.50', '4.00', '2,048.00', '4.00']
+    assert lines[8] == ['loop', '/', 'ours', '2,000.00', '4,000.00']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['speed'], 'no benchmark is named speed, choose from selection, similarity, train-step'),
+        (['--repeats', '0'], 'argument --repeats: 0 is not a positive whole number'),
+        (['--threads', 'all'], 'argument --threads: all is not a positive whole number'),
+    ],
+)
+def test_wrong_arguments(load, capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        load('core').main(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_command_line():
+    paths = [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
+    result = subprocess.run(
+        [sys.executable, str(FOLDER / 'core.py'), 'selection', '--repeats', '1', '--threads', '1'],
+        env=os.environ | {'PYTHONPATH': os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    assert 'threads: 1, ' in result.stdout
+    assert 'plain one-hot / ts2net_mm' in result.stdout

@@ -1,0 +1,195 @@
+"""The command lines of training and testing, as a user runs them."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import ts2net_mm  # noqa: F401  (torch may then read MMEngine checkpoints)
+
+ROOT = Path(__file__).parents[2]
+CONFIG = f"""
+_base_ = {str(ROOT / 'configs' / 'ts2net_moving-shapes.py')!r}
+
+data_root = 'DATA_ROOT'
+batch_size = 2
+model = dict(
+    backbone=dict(embed_dims=16, num_layers=2, num_heads=2, out_dims=16, shift_layers=(0, 1)),
+    text_encoder=dict(width=16, num_layers=1, num_heads=2, out_dims=16),
+    neck=dict(embed_dims=16, num_samples=10),
+    head=dict(temporal=dict(embed_dims=16, num_layers=1, num_heads=2)),
+)
+loader = dict(batch_size=2, num_workers=0, persistent_workers=False,
+              dataset=dict(data_root=data_root, ann_file='all.json'))
+train_dataloader = loader
+val_dataloader = loader
+test_dataloader = loader
+train_cfg = dict(max_epochs=2, val_interval=1)
+default_hooks = dict(checkpoint=dict(interval=1))
+param_scheduler = [dict(type='ConstantLR', factor=0.5)]
+"""
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory) -> Path:
+    """A folder with a config, five videos and their annotation."""
+    folder = tmp_path_factory.mktemp('project')
+    annotations = {}
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        name = f'{number}.mp4'
+        writer = cv2.VideoWriter(str(folder / name), cv2.VideoWriter_fourcc(*'mp4v'), 10, (64, 48))
+        for _ in range(12):
+            writer.write(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+        writer.release()
+        annotations[name] = dict(
+            captions=[f'clip number {number}', f'a clip called {number}'], meaning=name
+        )
+    annotations['0.mp4']['reversal'] = '1.mp4'
+    (folder / 'all.json').write_text(json.dumps(annotations))
+    (folder / 'config.py').write_text(CONFIG.replace('DATA_ROOT', str(folder)))
+    return folder
+
+
+def run(*arguments: object, processes: int = 0) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable]
+    if processes:
+        launcher += ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={processes}']
+    command = [*launcher, *map(str, arguments)]
+    environment = dict(PYTHONPATH=str(ROOT), PATH='/usr/bin:/bin', OMP_NUM_THREADS='1')
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+
+
+def train(project: Path, work_dir: Path, *arguments: object, **kwargs):
+    return run(
+        'tools/train.py', project / 'config.py', '--work-dir', work_dir, *arguments, **kwargs
+    )
+
+
+def table_of(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line.startswith(('| ', 'reversal'))]
+
+
+@pytest.fixture(scope='module')
+def trained(project, tmp_path_factory) -> Path:
+    """A work folder after two epochs."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    result = train(project, work_dir, '--seed', 3)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert (work_dir / 'epoch_2.pth').is_file()
+    return work_dir
+
+
+@pytest.mark.slow
+def test_seed_repeats_the_run_and_resume_goes_on(project, trained, tmp_path):
+    first = train(project, tmp_path, '--seed', 3, '--cfg-options', 'train_cfg.max_epochs=1')
+    assert first.returncode == 0, first.stderr[-2000:]
+    second = train(project, tmp_path, '--seed', 3, '--resume')
+    assert second.returncode == 0, second.stderr[-2000:]
+    assert 'resumed epoch: 1' in second.stdout + second.stderr
+
+    uninterrupted = torch.load(trained / 'epoch_1.pth')['state_dict']
+    repeated = torch.load(tmp_path / 'epoch_1.pth')['state_dict']
+    assert all(torch.equal(repeated[key], value) for key, value in uninterrupted.items())
+    assert (tmp_path / 'epoch_2.pth').is_file()
+
+
+@pytest.mark.slow
+def test_table_of_one_and_two_processes(project, trained, tmp_path):
+    arguments = ('tools/test.py', project / 'config.py', trained / 'epoch_2.pth')
+    alone = run(*arguments, '--work-dir', tmp_path / 'one', '--dump', tmp_path / 'scores.npz')
+    assert alone.returncode == 0, alone.stderr[-2000:]
+    table = table_of(alone.stdout)
+    assert len(table) == 6
+    assert re.search(r'text to video +\| +\d+\.\d', table[1])
+    with np.load(tmp_path / 'scores.npz') as dump:
+        assert dump['similarity'].shape == (10, 5)
+
+    both = run(*arguments, '--work-dir', tmp_path / 'two', '--launcher', 'pytorch', processes=2)
+    assert both.returncode == 0, both.stderr[-2000:]
+    assert table_of(both.stdout) == table
+
+
+@pytest.mark.slow
+def test_two_processes_train(project, tmp_path):
+    result = train(
+        project,
+        tmp_path,
+        '--launcher',
+        'pytorch',
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+        processes=2,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert (tmp_path / 'epoch_1.pth').is_file()
+
+
+@pytest.mark.slow
+def test_predictions_can_be_dumped_as_mmaction2_does(project, trained, tmp_path):
+    arguments = (project / 'config.py', trained / 'epoch_2.pth')
+    result = run(
+        'tools/test.py', *arguments, '--work-dir', tmp_path, '--dump', tmp_path / 'all.pkl'
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert (tmp_path / 'all.pkl').is_file()
+
+
+@pytest.mark.slow
+def test_checkpoint_of_another_architecture_is_an_error(project, trained, tmp_path):
+    result = run(
+        'tools/test.py',
+        project / 'config.py',
+        trained / 'epoch_2.pth',
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        'model.head.temporal.num_layers=2',
+    )
+    assert result.returncode != 0
+    assert re.search(
+        r'epoch_2\.pth does not fit the model: 12 missing: head\.temporal\.layers\.1', result.stderr
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('train.py', 'no.py'), 'config no.py does not exist'),
+        (('test.py', 'configs/ts2net_msrvtt.py', 'no.pth'), 'checkpoint no.pth does not exist'),
+        (
+            ('test.py', 'configs/ts2net_msrvtt.py', 'setup.cfg', '--dump', 'scores.csv'),
+            r'--dump scores.csv must end in .pkl, .pickle or .npz',
+        ),
+    ],
+)
+def test_wrong_paths_end_with_one_line(arguments, message):
+    result = run(f'tools/{arguments[0]}', *arguments[1:])
+    assert result.returncode == 2
+    assert re.search(f'error: {message}', result.stderr)
+
+
+@pytest.mark.slow
+def test_missing_annotation_and_videos_are_named(project, tmp_path):
+    missing = train(
+        project, tmp_path, '--cfg-options', 'train_dataloader.dataset.ann_file=nothing.json'
+    )
+    assert missing.returncode != 0
+    assert re.search(r'annotation file .*nothing\.json does not exist', missing.stderr)
+
+    (tmp_path / 'gone.json').write_text(json.dumps({'gone.mp4': ['a clip']}))
+    gone = train(
+        project,
+        tmp_path,
+        '--cfg-options',
+        f'train_dataloader.dataset.ann_file={tmp_path / "gone.json"}',
+    )
+    assert gone.returncode != 0
+    assert re.search(r'1 of 1 video files are missing, the first are .*gone\.mp4', gone.stderr)
