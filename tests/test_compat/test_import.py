@@ -13,7 +13,8 @@ def run(code: str, path: str = '') -> subprocess.CompletedProcess:
         **os.environ,
         'PYTHONPATH': os.pathsep.join(filter(None, (path, str(REPOSITORY)))),
     }
-    command = [sys.executable, '-W', 'default', '-c', code]
+    # torch 2.6 leaves a temporary folder to the end of the process.
+    command = [sys.executable, '-W', 'default', '-W', 'ignore::ResourceWarning', '-c', code]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 

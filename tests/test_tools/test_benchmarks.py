@@ -214,9 +214,14 @@ def test_memory_is_left_out_where_it_cannot_be_measured(load, monkeypatch):
 
 def test_report_gives_medians_and_ratios(load):
     measuring, report = load('measuring'), load('report')
-    ours = measuring.Measurement(measuring.Side('ours', int, saved=2**20), 2**20, [0.1, 0.3, 0.2])
-    plain = measuring.Measurement(measuring.Side('plain', int, saved=2**22), 2**31, [0.5, 0.4, 9.0])
-    block = measuring.Measurement(measuring.Side('loop', int, scale=50), 2**20, [400.0])
+    ours, plain, block = (
+        measuring.Measurement(measuring.Side(name, int, scale, saved), *measured)
+        for name, scale, saved, *measured in (
+            ('ours', 1, 2**20, 2**20, [0.1, 0.3, 0.2], [0.1]),
+            ('plain', 1, 2**22, 2**31, [0.5, 0.4, 9.0], [0.4]),
+            ('loop', 50, None, 2**20, [400.0], [400.0]),
+        )
+    )
     lines = [
         line.split()
         for line in str(report.Report('title', ['note'], [ours, plain, block])).splitlines()

@@ -1,6 +1,7 @@
 """Read and check MMAction2's video-text JSON."""
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,8 @@ def load_annotations(path: str | Path) -> list[VideoAnnotation]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is no such JSON, names a video twice, or a caption is empty or no string;
-            the message names file and key.
+        ValueError: If it is no such JSON, names a video or a field twice, a caption is empty or no
+            string, or a time makes no sense; the message names file and key.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'annotation file {path} does not exist')
@@ -38,37 +39,55 @@ def load_annotations(path: str | Path) -> list[VideoAnnotation]:
         )
     if not pairs:
         raise ValueError(f'{path} names no videos')
-    repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    repeated = pairs.repeated_names()
     if repeated:
-        raise ValueError(f'{path} names {len(repeated)} videos twice, the first is {repeated[0]!r}')
+        raise ValueError(
+            f'{path} names {len(repeated)} videos more than once, the first is {repeated[0]!r}'
+        )
     return [_parse_video(path, name, value) for name, value in pairs]
 
 
 class _Pairs(list):
     """A JSON object as a list, which keeps repeated names."""
 
+    def repeated_names(self) -> list[str]:
+        return [name for name, count in Counter(name for name, _ in self).items() if count > 1]
+
 
 def _parse_video(path: str | Path, name: str, value: Any) -> VideoAnnotation:
     where = f'{path}: {name!r}'
-    fields = {}
-    if isinstance(value, _Pairs):
-        fields = dict(value)
-        value = fields.pop('captions', None)
-    if not isinstance(value, list) or isinstance(value, _Pairs) or not value:
-        raise ValueError(f'{where} has no captions, expected a list of sentences')
-    for number, caption in enumerate(value):
+    value = _to_plain(where, value)
+    fields = value if isinstance(value, dict) else {'captions': value}
+    captions = fields.pop('captions', None)
+    if not isinstance(captions, list) or not captions:
+        raise ValueError(
+            f'{where} has no captions: expected a list of sentences, found {captions!r:.80}'
+        )
+    for number, caption in enumerate(captions):
         if not isinstance(caption, str):
             raise ValueError(f'{where}: caption {number} is {caption!r}, expected a string')
         if not caption.strip():
             raise ValueError(f'{where}: caption {number} is empty')
     _check_times(where, fields)
-    return VideoAnnotation(name, value, fields)
+    return VideoAnnotation(name, captions, fields)
+
+
+def _to_plain(where: str, value: Any) -> Any:
+    """Turn JSON objects into dicts, at any depth."""
+    if isinstance(value, _Pairs):
+        if repeated := value.repeated_names():
+            raise ValueError(f'{where} holds {repeated[0]!r} more than once')
+        return {key: _to_plain(where, element) for key, element in value}
+    if isinstance(value, list):
+        return [_to_plain(where, element) for element in value]
+    return value
 
 
 def _check_times(where: str, fields: dict[str, Any]) -> None:
     times = {key: fields[key] for key in ('start', 'end') if fields.get(key) is not None}
     for key, seconds in times.items():
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not is_number or not math.isfinite(seconds) or seconds < 0:
             raise ValueError(f'{where}: {key} is {seconds!r}, expected seconds from 0 on')
     if len(times) == 2 and times['end'] <= times['start']:
         raise ValueError(f'{where}: end {times["end"]} is not after start {times["start"]}')

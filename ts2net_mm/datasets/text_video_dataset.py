@@ -1,5 +1,6 @@
 """Videos with their captions, from MMAction2's video-text JSON."""
 
+import logging
 import os.path as osp
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
@@ -16,6 +17,8 @@ __all__ = ['TextVideoDataset']
 
 OnMissing = Literal['error', 'drop']
 NAMED_FILES = 5
+# what the data set and its base classes put into an item
+RESERVED_FIELDS = {'filename', 'modality', 'sample_idx', 'start_index', 'text', 'video_id'}
 
 
 @DATASETS.register_module()
@@ -38,7 +41,8 @@ class TextVideoDataset(BaseActionDataset):
 
     Raises:
         FileNotFoundError: If video files are missing, with their number and the first five.
-        ValueError: If the annotation is not what it should be, naming file and key.
+        ValueError: If the annotation is not what it should be, naming file and key, or
+            ``data_prefix`` has no video folder.
     """
 
     def __init__(
@@ -56,12 +60,15 @@ class TextVideoDataset(BaseActionDataset):
             raise ValueError(
                 f'on_missing={on_missing!r} is unknown, choose one of {get_args(OnMissing)}'
             )
+        data_prefix = data_prefix or dict(video='')
+        if 'video' not in data_prefix:
+            raise ValueError(f"data_prefix={data_prefix} lacks 'video', the folder of the videos")
         self.one_caption_per_video = one_caption_per_video
         self.on_missing = on_missing
         super().__init__(
             ann_file,
             pipeline=list(pipeline),
-            data_prefix=data_prefix or dict(video=''),
+            data_prefix=data_prefix,
             test_mode=test_mode,
             **kwargs,
         )
@@ -69,6 +76,12 @@ class TextVideoDataset(BaseActionDataset):
     def load_data_list(self) -> list[dict]:
         """Read the annotation and check that the videos exist."""
         annotations = load_annotations(self.ann_file)
+        for annotation in annotations:
+            if reserved := RESERVED_FIELDS.intersection(annotation.fields):
+                raise ValueError(
+                    f'{self.ann_file}: {annotation.video_id!r} has the fields {sorted(reserved)}, '
+                    'whose names are taken by the data set'
+                )
         items = [
             dict(
                 annotation.fields,
@@ -90,6 +103,8 @@ class TextVideoDataset(BaseActionDataset):
         item['captions'] = item['text']
         try:
             return self.pipeline(item)
+        except UnreadableVideoError:
+            raise
         except DECODING_ERRORS as error:
             reason = unreadable_reason(item['filename'], error)
             raise UnreadableVideoError(f'cannot read video {item["filename"]}: {reason}') from error
@@ -99,6 +114,7 @@ class TextVideoDataset(BaseActionDataset):
 
         Raises:
             KeyError: If an item lacks the field.
+            TypeError: If its value is a list or an object.
         """
         numbers: dict[Any, int] = {}
         groups = np.empty(len(self), dtype=np.int64)
@@ -106,6 +122,11 @@ class TextVideoDataset(BaseActionDataset):
             item = self.get_data_info(index)
             if field not in item:
                 raise KeyError(f'{self.ann_file}: {item["video_id"]!r} has no field {field!r}')
+            if isinstance(item[field], list | dict):
+                raise TypeError(
+                    f'{self.ann_file}: {field!r} of {item["video_id"]!r} is {item[field]!r:.80}, '
+                    'expected one value to group by'
+                )
             groups[index] = numbers.setdefault(item[field], len(numbers))
         return groups
 
@@ -125,6 +146,6 @@ class TextVideoDataset(BaseActionDataset):
         )
         if self.on_missing == 'error' or len(missing) == len(annotations):
             raise FileNotFoundError(f"{report}; on_missing='drop' leaves missing videos out")
-        print_log(f'{report}; they are left out', logger='current', level='WARNING')
+        print_log(f'{report}; they are left out', logger='current', level=logging.WARNING)
         gone = {a.video_id for a in missing}
         return [a for a in annotations if a.video_id not in gone]

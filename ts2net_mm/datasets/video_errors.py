@@ -1,6 +1,7 @@
 """Say in one line why a video cannot be read."""
 
 import os
+import re
 
 from decord import DECORDError
 
@@ -8,6 +9,8 @@ __all__ = ['DECODING_ERRORS', 'UnreadableVideoError', 'unreadable_reason']
 
 # what DecordInit and DecordDecode raise on a bad file
 DECODING_ERRORS = (DECORDError, RuntimeError, OSError)
+# [12:30:59] /path/of/source.cc:61:, several times in one message
+DECORD_LOCATION = re.compile(r'\[[\d:]+\] \S+\.(?:cc|h):\d+: ')
 
 
 class UnreadableVideoError(RuntimeError):
@@ -27,6 +30,9 @@ def unreadable_reason(filename: str, error: Exception) -> str:
     text = str(error).strip()
     if 'cannot find video stream' in text:
         return 'it has no video stream'
+    if 'Cannot create buffer source' in text:
+        return 'it has no frames that can be decoded'
     if text.startswith('Error reading'):
         return 'it is damaged or no video'
-    return f'{type(error).__name__}: {text.splitlines()[0] if text else "no further reason"}'
+    first_line = DECORD_LOCATION.sub('', text).splitlines()[0] if text else 'no further reason'
+    return f'{type(error).__name__}: {first_line}'

@@ -26,6 +26,7 @@ class DistinctGroupBatchSampler:
         group: Annotation field whose values are the groups; the video by default.
 
     Raises:
+        TypeError: If the sampler counts no epochs or its data set has no groups.
         ValueError: If the groups cannot fill a single batch.
     """
 
@@ -34,6 +35,13 @@ class DistinctGroupBatchSampler:
     def __init__(
         self, sampler: DefaultSampler, batch_size: int, *, group: str = 'video_id'
     ) -> None:
+        if not hasattr(sampler, 'epoch'):
+            raise TypeError(f'sampler must be a DefaultSampler, found {type(sampler).__name__}')
+        if not hasattr(sampler.dataset, 'group_ids'):
+            raise TypeError(
+                f'the data set must have a method group_ids, as TextVideoDataset does; '
+                f'{type(sampler.dataset).__name__} has none'
+            )
         self.sampler = sampler
         self.batch_size = batch_size
         self.groups = sampler.dataset.group_ids(group)
@@ -73,9 +81,8 @@ def deal_batches(
     """
     order = rng.permutation(len(groups))
     relabelled = rng.permutation(groups.max() + 1)[groups]
-    order = order[
-        np.argsort(relabelled[order], kind='stable')
-    ]  # groups shuffled, items in them too
+    # groups shuffled, items in them too
+    order = order[np.argsort(relabelled[order], kind='stable')]
     members = np.split(order, np.flatnonzero(np.diff(relabelled[order])) + 1)
     batches: list[list[int]] = [[] for _ in range(num_batches)]
     free: list[int] = []

@@ -11,7 +11,8 @@ __all__ = ['TokenizeCaptions']
 class TokenizeCaptions(BaseTransform):
     """Turn captions into token ids with CLIP's byte-pair encoding.
 
-    Longer captions are cut, the end-of-text token stays.
+    Longer captions are cut, the end-of-text token stays. An empty caption becomes the start and the
+    end token, as in the release; the data set lets none come here.
 
     Required keys: text (a list of sentences, or one). Modified key: text, (C, max_words) int64,
     padded with 0.
@@ -20,7 +21,7 @@ class TokenizeCaptions(BaseTransform):
         max_words: Tokens of a caption, start and end included; 32 in the paper, 64 for paragraphs.
 
     Raises:
-        ValueError: If a caption is empty.
+        ValueError: If ``max_words`` leaves no room for a word.
         TypeError: If a caption is no string.
     """
 
@@ -38,8 +39,6 @@ class TokenizeCaptions(BaseTransform):
         for caption in captions:
             if not isinstance(caption, str):
                 raise TypeError(f'a caption must be a string, found {caption!r}')
-            if not caption.strip():
-                raise ValueError(f'empty caption for {results.get("video_id", "an item")!r}')
         results['text'] = self.tokenizer(captions)
         return results
 

@@ -18,9 +18,14 @@ class LogitScaleClampHook(Hook):
 
     Args:
         max_scale: Largest factor (not its logarithm).
+
+    Raises:
+        ValueError: If ``max_scale`` is not positive.
     """
 
     def __init__(self, *, max_scale: float = 100.0) -> None:
+        if max_scale <= 0:
+            raise ValueError(f'max_scale={max_scale} must be positive')
         self.max_log_scale = math.log(max_scale)
 
     @torch.no_grad()

@@ -65,6 +65,16 @@ class BertAdam(Optimizer):
         )
         super().__init__(params, defaults)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the moments in the precision they are computed in."""
+        super().load_state_dict(state_dict)
+        # torch casts them to the parameter's type, which would turn fp16 arithmetic into fp32
+        for group in self.param_groups:
+            for param in group['params']:
+                dtype = _arithmetic_dtype(param, group)
+                state = self.state.get(param, {})
+                state.update({key: moment.to(dtype) for key, moment in state.items()})
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Update all parameters that have a gradient."""
@@ -79,7 +89,7 @@ class BertAdam(Optimizer):
         return loss
 
     def _update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        dtype = torch.float16 if group['fp16_arithmetic'] else param.dtype
+        dtype = _arithmetic_dtype(param, group)
         state = self.state[param]
         if not state:
             state['exp_avg'] = torch.zeros_like(param, dtype=dtype)
@@ -94,6 +104,10 @@ class BertAdam(Optimizer):
         if group['weight_decay']:
             update += group['weight_decay'] * value
         param.copy_(value - group['lr'] * update)
+
+
+def _arithmetic_dtype(param: Tensor, group: dict[str, Any]) -> torch.dtype:
+    return torch.float16 if group['fp16_arithmetic'] else param.dtype
 
 
 def _clip(grad: Tensor, max_norm: float) -> Tensor:

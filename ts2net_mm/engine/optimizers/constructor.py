@@ -36,7 +36,8 @@ class CLIPOptimWrapperConstructor:
             updated in fp16 (for BertAdam).
 
     Raises:
-        ValueError: If ``paramwise_cfg`` holds an unknown key.
+        ValueError: If ``paramwise_cfg`` holds an unknown key, or asks for fp16 arithmetic of an
+            optimiser that has none.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -61,6 +62,10 @@ class CLIPOptimWrapperConstructor:
         groups = [self._group(kind, list(named.values())) for kind, named in kinds.items()]
         self._log(kinds, groups)
         optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=groups))
+        if self.fp16_arithmetic and 'fp16_arithmetic' not in optimizer.defaults:
+            raise ValueError(
+                f'paramwise_cfg asks for fp16_arithmetic, which {type(optimizer).__name__} lacks'
+            )
         wrapper_cfg = dict(dict(type='OptimWrapper'), **self.optim_wrapper_cfg)
         return OPTIM_WRAPPERS.build(wrapper_cfg, default_args=dict(optimizer=optimizer))
 

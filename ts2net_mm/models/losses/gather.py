@@ -20,7 +20,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
-        grad = grad.contiguous()
+        grad = grad.clone(memory_format=torch.contiguous_format)  # autograd may share it
         torch_dist.all_reduce(grad)
         first = get_rank() * ctx.num_rows
         return grad[first : first + ctx.num_rows]

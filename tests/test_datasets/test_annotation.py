@@ -1,0 +1,112 @@
+import pytest
+
+from ts2net_mm.datasets.annotation import VideoAnnotation, load_annotations
+
+
+def test_both_forms(write_annotation):
+    path = write_annotation(
+        {
+            'a.mp4': ['a cat', 'a small cat'],
+            'b.mp4': {'captions': ['a dog'], 'start': 2, 'end': 7.5},
+            'c.mp4': {'captions': ['a café'], 'start': None, 'end': None},
+        }
+    )
+    assert load_annotations(path) == [
+        VideoAnnotation('a.mp4', ['a cat', 'a small cat'], {}),
+        VideoAnnotation('b.mp4', ['a dog'], {'start': 2, 'end': 7.5}),
+        VideoAnnotation('c.mp4', ['a café'], {'start': None, 'end': None}),
+    ]
+
+
+def test_further_fields_keep_their_form(write_annotation):
+    fields = {'meaning': 'red left', 'place': {'city': 'Ulm', 'box': [{'x': 1}, 2]}, 'n': [1, 2]}
+    path = write_annotation({'a.mp4': {'captions': ['a cat'], **fields}})
+    assert load_annotations(path)[0].fields == fields
+
+
+def test_start_may_be_zero_and_stand_alone(write_annotation):
+    path = write_annotation(
+        {'a.mp4': {'captions': ['x'], 'start': 0}, 'b.mp4': {'captions': ['x'], 'end': 3}}
+    )
+    assert [a.fields for a in load_annotations(path)] == [{'start': 0}, {'end': 3}]
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'annotation file .*none\.json does not exist'):
+        load_annotations(tmp_path / 'none.json')
+
+
+def test_file_that_is_no_text(tmp_path):
+    (tmp_path / 'binary.json').write_bytes(b'{"a": "\xff\xfe"}')
+    with pytest.raises(ValueError, match=r'binary\.json is no valid JSON: .*utf-8'):
+        load_annotations(tmp_path / 'binary.json')
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', r'annotation\.json is no valid JSON: Expecting value'),
+        ('{"a.mp4": ["x",]}', r'annotation\.json is no valid JSON: .*line 1 column'),
+        ('[["a.mp4", "x"]]', r'annotation\.json holds a list, expected an object'),
+        ('"a.mp4"', r'annotation\.json holds a str, expected an object'),
+        ('{}', r'annotation\.json names no videos'),
+        (
+            '{"a": ["x"], "b": ["x"], "b": ["y"], "c": ["x"], "c": ["x"]}',
+            r"annotation\.json names 2 videos more than once, the first is 'b'",
+        ),
+        (
+            '{"a": {"captions": ["x"], "captions": ["y"]}}',
+            r"annotation\.json: 'a' holds 'captions' more than once",
+        ),
+        (
+            '{"a": {"captions": ["x"], "place": [{"x": 1, "x": 2}]}}',
+            r"annotation\.json: 'a' holds 'x' more than once",
+        ),
+    ],
+)
+def test_text_that_is_no_annotation(write_annotation, text, message):
+    with pytest.raises(ValueError, match=message):
+        load_annotations(write_annotation(text))
+
+
+@pytest.mark.parametrize(
+    ('value', 'message'),
+    [
+        ([], r"'bad\.mp4' has no captions: expected a list of sentences, found \[\]"),
+        ('a cat', r"'bad\.mp4' has no captions: expected a list of sentences, found 'a cat'"),
+        (None, r"'bad\.mp4' has no captions: .* found None"),
+        ({}, r"'bad\.mp4' has no captions: .* found None"),
+        ({'caption': ['x']}, r"'bad\.mp4' has no captions: .* found None"),
+        ({'captions': []}, r"'bad\.mp4' has no captions: .* found \[\]"),
+        ({'captions': {'en': ['x']}}, r"'bad\.mp4' has no captions: .* found {'en'"),
+        (['x', ''], r"'bad\.mp4': caption 1 is empty"),
+        (['x', ' \t\n'], r"'bad\.mp4': caption 1 is empty"),
+        ({'captions': ['']}, r"'bad\.mp4': caption 0 is empty"),
+        (['x', 7], r"'bad\.mp4': caption 1 is 7, expected a string"),
+        ([['x']], r"'bad\.mp4': caption 0 is \['x'\], expected a string"),
+        ({'captions': [None]}, r"'bad\.mp4': caption 0 is None, expected a string"),
+    ],
+)
+def test_bad_captions(write_annotation, value, message):
+    path = write_annotation({'good.mp4': ['x'], 'bad.mp4': value})
+    with pytest.raises(ValueError, match=r'annotation\.json: ' + message):
+        load_annotations(path)
+
+
+@pytest.mark.parametrize(
+    ('times', 'message'),
+    [
+        ({'start': -1}, r'start is -1, expected seconds from 0 on'),
+        ({'start': '3'}, r"start is '3', expected seconds"),
+        ({'start': True}, r'start is True, expected seconds'),
+        ({'end': [1]}, r'end is \[1\], expected seconds'),
+        ({'start': float('nan')}, r'start is nan, expected seconds'),
+        ({'end': float('inf')}, r'end is inf, expected seconds'),
+        ({'start': 5, 'end': 5}, r'end 5 is not after start 5'),
+        ({'start': 5, 'end': 4.5}, r'end 4\.5 is not after start 5'),
+    ],
+)
+def test_bad_times(write_annotation, times, message):
+    path = write_annotation({'bad.mp4': {'captions': ['x'], **times}})
+    with pytest.raises(ValueError, match=r"annotation\.json: 'bad\.mp4': " + message):
+        load_annotations(path)

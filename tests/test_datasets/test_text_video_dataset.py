@@ -1,0 +1,163 @@
+import logging
+
+import numpy as np
+import pytest
+from mmengine.registry import DATASETS
+
+from ts2net_mm.datasets import TextVideoDataset
+
+THREE = {
+    'a.mp4': ['one', 'two'],
+    'b': {'captions': ['three'], 'start': 1, 'end': 2, 'meaning': 'red', 'place': {'x': [1]}},
+    'c.mp4': ['four', 'five', 'six'],
+}
+
+
+@pytest.fixture
+def three_files(videos):
+    """Files under the names of THREE; nothing reads them."""
+    for name in ('a.mp4', 'b.mp4', 'c.mp4'):
+        (videos / name).touch()
+
+
+@pytest.mark.usefixtures('three_files')
+def test_training_takes_every_pair(make_dataset, videos):
+    dataset = make_dataset(THREE)
+    items = [dataset[index] for index in range(len(dataset))]
+    assert [(item['video_id'], item['captions']) for item in items] == [
+        ('a.mp4', ['one']),
+        ('a.mp4', ['two']),
+        ('b', ['three']),
+        ('c.mp4', ['four']),
+        ('c.mp4', ['five']),
+        ('c.mp4', ['six']),
+    ]
+    assert all(item['text'] == item['captions'] for item in items)
+    assert items[0]['filename'] == str(videos / 'a.mp4')
+
+
+@pytest.mark.usefixtures('three_files')
+def test_name_without_extension_is_an_mp4(make_dataset, videos):
+    item = make_dataset(THREE)[2]
+    assert item['video_id'] == 'b'
+    assert item['filename'] == str(videos / 'b.mp4')
+
+
+@pytest.mark.usefixtures('three_files')
+def test_fields_travel_with_every_item(make_dataset):
+    item = make_dataset(THREE)[2]
+    assert item['start'] == 1
+    assert item['end'] == 2
+    assert item['meaning'] == 'red'
+    assert item['place'] == {'x': [1]}
+    assert 'meaning' not in make_dataset(THREE)[0]
+
+
+@pytest.mark.usefixtures('three_files')
+@pytest.mark.parametrize('one_caption_per_video', [False, True])
+def test_testing_takes_videos_with_all_captions(make_dataset, one_caption_per_video):
+    dataset = make_dataset(THREE, test_mode=True, one_caption_per_video=one_caption_per_video)
+    items = [dataset[index] for index in range(len(dataset))]
+    assert [item['video_id'] for item in items] == ['a.mp4', 'b', 'c.mp4']
+    assert [item['text'] for item in items] == [['one', 'two'], ['three'], ['four', 'five', 'six']]
+
+
+@pytest.mark.usefixtures('three_files')
+def test_one_caption_per_video_draws_anew_each_epoch(make_dataset):
+    np.random.seed(0)
+    dataset = make_dataset(THREE, one_caption_per_video=True)
+    assert len(dataset) == 3
+    epochs = [tuple(dataset[index]['text'][0] for index in range(3)) for _ in range(60)]
+    drawn = [set(captions) for captions in zip(*epochs, strict=True)]
+    assert drawn == [{'one', 'two'}, {'three'}, {'four', 'five', 'six'}]
+    assert all(len(dataset[index]['captions']) == 1 for index in range(3))
+
+
+@pytest.mark.usefixtures('three_files')
+def test_group_ids(make_dataset, write_annotation):
+    assert make_dataset(THREE).group_ids().tolist() == [0, 0, 1, 2, 2, 2]
+    assert make_dataset(THREE, test_mode=True).group_ids().tolist() == [0, 1, 2]
+    meanings = {
+        name: {'captions': ['x', 'y'], 'meaning': m} for name, m in zip('abc', 'rgr', strict=True)
+    }
+    dataset = make_dataset(meanings)
+    assert dataset.group_ids('meaning').tolist() == [0, 0, 1, 1, 0, 0]
+    assert dataset.group_ids('meaning').dtype == np.int64
+
+
+@pytest.mark.usefixtures('three_files')
+def test_group_ids_of_bad_fields(make_dataset):
+    with pytest.raises(KeyError, match=r"annotation\.json: 'a\.mp4' has no field 'meaning'"):
+        make_dataset(THREE).group_ids('meaning')
+    listed = {'a': {'captions': ['x'], 'tags': ['cat', 'dog']}}
+    with pytest.raises(TypeError, match=r"'tags' of 'a' is \['cat', 'dog'\], expected one value"):
+        make_dataset(listed).group_ids('tags')
+
+
+def test_missing_videos_are_counted_and_five_are_named(make_dataset, videos):
+    (videos / '0.mp4').touch()
+    annotation = {f'{number}.mp4': ['x'] for number in range(8)}
+    with pytest.raises(FileNotFoundError) as caught:
+        make_dataset(annotation)
+    message = str(caught.value)
+    assert '7 of 8 video files are missing' in message
+    assert [f'{videos}/{n}.mp4' in message for n in range(8)] == [
+        n in range(1, 6) for n in range(8)
+    ]
+    assert 'annotation.json' in message
+    assert "on_missing='drop'" in message
+
+
+def test_missing_videos_can_be_dropped(make_dataset, videos, log_records):
+    for number in (0, 2):
+        (videos / f'{number}.mp4').touch()
+    annotation = {f'{number}.mp4': ['x', 'y'] for number in range(3)}
+    dataset = make_dataset(annotation, on_missing='drop')
+    assert [dataset[n]['video_id'] for n in range(4)] == ['0.mp4', '0.mp4', '2.mp4', '2.mp4']
+    assert len(dataset) == 4
+    warnings = [record for record in log_records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    text = warnings[0].getMessage()
+    assert '1 of 3 video files are missing' in text
+    assert f'{videos}/1.mp4; they are left out' in text
+
+
+def test_all_videos_missing_is_an_error_even_with_drop(make_dataset):
+    with pytest.raises(FileNotFoundError, match='2 of 2 video files are missing'):
+        make_dataset({'a.mp4': ['x'], 'b.mp4': ['x']}, on_missing='drop')
+
+
+def test_nothing_is_reported_if_nothing_is_missing(make_dataset, videos, log_records):
+    (videos / 'a.mp4').touch()
+    make_dataset({'a.mp4': ['x']}, on_missing='drop')
+    assert not log_records
+
+
+def test_bad_settings(make_dataset, write_annotation):
+    with pytest.raises(ValueError, match=r"on_missing='skip' is unknown, choose one of \('error'"):
+        make_dataset(THREE, on_missing='skip')
+    with pytest.raises(ValueError, match=r"data_prefix={'img': 'x'} lacks 'video'"):
+        TextVideoDataset(ann_file='x.json', pipeline=(), data_prefix=dict(img='x'))
+
+
+def test_fields_whose_names_the_items_need(make_dataset):
+    with pytest.raises(ValueError, match=r"'a' has the fields \['filename', 'text'\], whose names"):
+        make_dataset({'a': {'captions': ['x'], 'text': 'y', 'filename': 'z', 'other': 1}})
+
+
+@pytest.mark.usefixtures('three_files')
+def test_paths_below_data_root_and_the_registry(videos, write_annotation):
+    root = videos.parent
+    write_annotation(THREE)
+    dataset = DATASETS.build(
+        dict(
+            type='mmaction.TextVideoDataset',
+            data_root=str(root),
+            ann_file='annotation.json',
+            data_prefix=dict(video='videos'),
+            pipeline=[],
+        )
+    )
+    assert dataset[0]['filename'] == str(videos / 'a.mp4')
+    with pytest.raises(FileNotFoundError, match='other.json does not exist'):
+        TextVideoDataset(data_root=str(root), ann_file='other.json', pipeline=())

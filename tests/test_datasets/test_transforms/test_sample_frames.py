@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ts2net_mm.datasets import SampleFramesByRate, UnreadableVideoError
+from ts2net_mm.datasets.transforms import frames_by_rate
+
+REFERENCE = json.loads((Path(__file__).parents[2] / 'data' / 'frame_sampling.json').read_text())
+
+
+def sample(transform: SampleFramesByRate, total_frames: int, fps: float, **fields) -> dict:
+    return transform(dict(total_frames=total_frames, avg_fps=fps, filename='a.mp4', **fields))
+
+
+@pytest.mark.parametrize('case', REFERENCE, ids=str)
+def test_released_rule(case):
+    transform = SampleFramesByRate(num_frames=case['max_frames'])
+    found = sample(
+        transform, case['total_frames'], case['fps'], start=case['start'], end=case['end']
+    )
+    valid = found['frame_mask']
+    assert found['frame_inds'][valid].tolist() == case['frames']
+    assert valid.tolist() == [True] * len(case['frames']) + [False] * (
+        case['max_frames'] - len(case['frames'])
+    )
+
+
+def test_reference_covers_the_rule():
+    assert len(REFERENCE) > 10
+    assert any(case['start'] is not None for case in REFERENCE)
+    assert any(case['fps'] % 1 for case in REFERENCE)
+    assert any(len(case['frames']) < case['max_frames'] for case in REFERENCE)
+
+
+def test_a_short_video_is_padded_by_its_last_frame():
+    found = sample(SampleFramesByRate(num_frames=6), 60, 25.0)
+    assert found['frame_inds'].tolist() == [0, 25, 50, 50, 50, 50]
+    assert found['frame_mask'].tolist() == [True] * 3 + [False] * 3
+    assert found['frame_mask'].dtype == bool
+    assert found['clip_len'] == 6
+    assert found['num_clips'] == 1
+
+
+def test_a_video_of_one_frame():
+    found = sample(SampleFramesByRate(num_frames=1), 1, 30.0)
+    assert found['frame_inds'].tolist() == [0]
+    assert found['frame_mask'].tolist() == [True]
+
+
+def test_seconds_are_widened_to_whole_ones():
+    whole = frames_by_rate(250, 25, start=2, end=5)
+    assert whole.tolist() == [50, 75, 100, 125]
+    assert frames_by_rate(250, 25, start=2.9, end=4.1).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize(
+    ('frame_rate', 'frames'),
+    [
+        (1, [0, 10, 20]),
+        (2, [0, 5, 10, 15, 20]),
+        (3, [0, 3, 6, 10, 13, 16, 20, 23]),
+        (10, list(range(25))),
+        (99, list(range(25))),
+    ],
+)
+def test_frame_rate(frame_rate, frames):
+    assert frames_by_rate(25, 10.7, frame_rate=frame_rate).tolist() == frames
+
+
+def test_less_than_a_frame_a_second():
+    assert frames_by_rate(4, 0.5).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize('fps', [0.5, 1, 7, 24.0, 29.97, 60])
+@pytest.mark.parametrize('num_frames', [1, 2, 12])
+def test_what_is_sampled_is_in_the_video_and_in_order(fps, num_frames):
+    for total in range(1, 200, 7):
+        found = sample(SampleFramesByRate(num_frames=num_frames), total, fps)
+        frames = found['frame_inds'][found['frame_mask']]
+        assert len(found['frame_inds']) == num_frames
+        assert frames[0] == 0
+        assert (np.diff(frames) > 0).all()
+        assert frames[-1] < total
+
+
+@pytest.mark.parametrize(
+    ('total', 'fields', 'message'),
+    [
+        (0, {}, r'video a\.mp4 has no frames \(0 frames, 25 a second\)'),
+        (
+            50,
+            dict(start=7, end=9.5),
+            r'video a\.mp4 has no frames between 7 and 9\.5 seconds \(50 frames, 25 a second\)',
+        ),
+        (50, dict(start=7), r'video a\.mp4 has no frames between 7 and None seconds'),
+    ],
+)
+def test_no_frames(total, fields, message):
+    with pytest.raises(UnreadableVideoError, match=message):
+        sample(SampleFramesByRate(), total, 25.0, **fields)
+
+
+@pytest.mark.parametrize('settings', [dict(num_frames=0), dict(frame_rate=0)])
+def test_bad_settings(settings):
+    name, value = next(iter(settings.items()))
+    with pytest.raises(ValueError, match=f'{name}={value}.* must be at least 1'):
+        SampleFramesByRate(**settings)
+
+
+def test_repr():
+    transform = SampleFramesByRate(num_frames=3, frame_rate=2)
+    assert repr(transform) == 'SampleFramesByRate(num_frames=3, frame_rate=2)'

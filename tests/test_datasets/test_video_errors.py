@@ -1,0 +1,153 @@
+import os
+
+import numpy as np
+import pytest
+from decord import DECORDError
+from torch.utils.data import DataLoader
+
+from ts2net_mm.datasets import UnreadableVideoError
+from ts2net_mm.datasets.video_errors import unreadable_reason
+
+SAMPLERS = {
+    'rate': dict(type='SampleFramesByRate', num_frames=4),
+    'uniform': dict(type='UniformSample', clip_len=4),
+    'uniform test': dict(type='UniformSample', clip_len=4, test_mode=True),
+}
+
+
+def pipeline(sampler: str) -> tuple:
+    return (dict(type='DecordInit'), SAMPLERS[sampler], dict(type='DecordDecode'))
+
+
+def write_audio(path):
+    av = pytest.importorskip('av')
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('aac', rate=16000)
+        silence = np.zeros((1, 16000), dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format='fltp', layout='mono')
+        frame.sample_rate = 16000
+        for packet in (*stream.encode(frame), *stream.encode()):
+            container.mux(packet)
+
+
+def damage(path, how):
+    """Turn a sound video into a bad one."""
+    data = path.read_bytes()
+    if how == 'empty':
+        path.write_bytes(b'')
+    elif how == 'text':
+        path.write_text('no video at all\n' * 100)
+    elif how == 'truncated':
+        path.write_bytes(data[: len(data) // 2])
+    elif how == 'wiped':
+        start = data.find(b'mdat') + 4
+        end = data.find(b'moov') - 4
+        path.write_bytes(data[:start] + bytes(end - start) + data[end:])
+    elif how == 'folder':
+        path.unlink()
+        path.mkdir()
+    elif how == 'audio':
+        path.unlink()
+        write_audio(path)
+    elif how == 'gone':
+        path.unlink()
+
+
+REASONS = {
+    'empty': 'the file is empty',
+    'text': 'it is damaged or no video',
+    'truncated': 'it is damaged or no video',
+    'wiped': 'it has no frames that can be decoded',
+    'folder': 'it is a folder',
+    'audio': 'it has no video stream',
+    'gone': 'the file does not exist',
+}
+
+
+@pytest.mark.parametrize('sampler', SAMPLERS)
+@pytest.mark.parametrize('how', REASONS)
+def test_bad_files(write_video, make_dataset, how, sampler):
+    path = write_video('bad.mp4')
+    dataset = make_dataset({'bad.mp4': ['x']}, pipeline(sampler))
+    damage(path, how)
+    with pytest.raises(UnreadableVideoError) as caught:
+        dataset[0]
+    assert str(caught.value) == f'cannot read video {path}: {REASONS[how]}'
+
+
+@pytest.mark.parametrize('sampler', SAMPLERS)
+def test_video_without_frames(write_video, make_dataset, sampler):
+    path = write_video('bad.mp4', num_frames=0)
+    dataset = make_dataset({'bad.mp4': ['x']}, pipeline(sampler))
+    with pytest.raises(UnreadableVideoError, match=f'{path}: it has no video stream'):
+        dataset[0]
+
+
+def test_stream_without_frames(videos, make_dataset):
+    av = pytest.importorskip('av')
+    with av.open(str(videos / 'bad.mkv'), 'w') as container:
+        stream = container.add_stream('mpeg4', rate=12)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        container.start_encoding()
+    dataset = make_dataset({'bad.mkv': ['x']}, pipeline('rate'))
+    with pytest.raises(UnreadableVideoError, match=r'bad\.mkv: (it has no|it is|DECORDError: )'):
+        dataset[0]
+
+
+def test_part_without_frames_is_reported_once(write_video, make_dataset):
+    path = write_video('short.mp4', num_frames=24)
+    dataset = make_dataset(
+        {'short.mp4': {'captions': ['x'], 'start': 10, 'end': 12}}, pipeline('rate')
+    )
+    with pytest.raises(UnreadableVideoError) as caught:
+        dataset[0]
+    assert str(caught.value) == (
+        f'video {path} has no frames between 10 and 12 seconds (24 frames, 12 a second)'
+    )
+
+
+def test_error_reaches_the_main_process_from_a_worker(write_video, make_dataset):
+    write_video('a.mp4')
+    path = write_video('bad.mp4')
+    damage(path, 'truncated')
+    dataset = make_dataset({'a.mp4': ['x'], 'bad.mp4': ['x']}, pipeline('rate'))
+    loader = DataLoader(dataset, batch_size=1, num_workers=1, collate_fn=list, timeout=60)
+    with pytest.raises(UnreadableVideoError, match=f'{path}: it is damaged or no video'):
+        list(loader)
+
+
+def test_errors_that_are_not_about_the_video_stay(write_video, make_dataset):
+    def broken(results):
+        raise ZeroDivisionError('a bug of mine')
+
+    write_video('a.mp4')
+    with pytest.raises(ZeroDivisionError, match='a bug of mine'):
+        make_dataset({'a.mp4': ['x']}, (broken,))[0]
+
+
+def test_reason_for_lack_of_permission(tmp_path, monkeypatch):
+    path = tmp_path / 'a.mp4'
+    path.write_text('x')
+    monkeypatch.setattr(os, 'access', lambda *_: False)
+    assert unreadable_reason(str(path), OSError('denied')) == 'no permission to read it'
+
+
+@pytest.mark.parametrize(
+    ('error', 'reason'),
+    [
+        (
+            DECORDError(
+                '[18:23:48] /build/decord/src/video/ffmpeg/threaded_decoder.cc:292: [18:23:48] '
+                '/build/decord/src/video/threaded_decoder.cc:218: Check failed: Error sending '
+                'packet.\nStack trace returned 7 entries:\n[bt] (0) libdecord.so'
+            ),
+            'DECORDError: Check failed: Error sending packet.',
+        ),
+        (RuntimeError(''), 'RuntimeError: no further reason'),
+        (OSError(5, 'Input/output error'), 'OSError: [Errno 5] Input/output error'),
+    ],
+)
+def test_other_reasons_take_one_line(tmp_path, error, reason):
+    path = tmp_path / 'a.mp4'
+    path.write_text('x')
+    assert unreadable_reason(str(path), error) == reason

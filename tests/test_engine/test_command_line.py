@@ -1,0 +1,108 @@
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from ts2net_mm.engine.command_line import add_config_arguments, load_config
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    path = tmp_path / 'little.py'
+    path.write_text("model = dict(neck=dict(topk=3), sizes=[1, 2])\nbase = 'x'\n")
+    return path
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Function that reads a command line."""
+    monkeypatch.setenv('LOCAL_RANK', 'removed below')
+    monkeypatch.delenv('LOCAL_RANK')
+
+    def load(*arguments):
+        parser = argparse.ArgumentParser(prog='train.py')
+        add_config_arguments(parser)
+        return load_config(parser, parser.parse_args([str(argument) for argument in arguments]))
+
+    yield load
+    os.environ.pop('LOCAL_RANK', None)
+
+
+def test_plain_config(load, config):
+    cfg = load(config)
+    assert cfg.model == dict(neck=dict(topk=3), sizes=[1, 2])
+    assert cfg.launcher == 'none'
+    assert cfg.work_dir == os.path.join('work_dirs', 'little')
+    assert os.environ['LOCAL_RANK'] == '0'
+
+
+def test_work_dir_of_command_line_then_of_config_then_default(load, config):
+    config.write_text("work_dir = 'from_config'\n")
+    assert load(config).work_dir == 'from_config'
+    assert load(config, '--work-dir', 'given').work_dir == 'given'
+    assert load(config, '--cfg-options', 'work_dir=option').work_dir == 'option'
+
+
+def test_cfg_options_replace_and_add(load, config):
+    cfg = load(
+        config, '--cfg-options', 'model.neck.topk=5', 'model.sizes=[7,8]', 'new.deep.key=a,b'
+    )
+    assert cfg.model == dict(neck=dict(topk=5), sizes=[7, 8])
+    assert cfg.new.deep.key == ['a', 'b']
+    assert cfg.base == 'x'
+
+
+@pytest.mark.parametrize('spelling', ['--local_rank', '--local-rank'])
+def test_local_rank_in_both_spellings(load, config, spelling):
+    load(config, f'{spelling}=3')
+    assert os.environ['LOCAL_RANK'] == '3'
+
+
+def test_local_rank_of_the_environment_wins(load, config, monkeypatch):
+    monkeypatch.setenv('LOCAL_RANK', '2')
+    load(config)
+    assert os.environ['LOCAL_RANK'] == '2'
+
+
+@pytest.mark.parametrize('name', ['none.py', '.'])
+def test_missing_config_ends_with_the_usage(load, tmp_path, capsys, name):
+    with pytest.raises(SystemExit) as caught:
+        load(tmp_path / name)
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith('usage: train.py')
+    assert f'config {tmp_path / name} does not exist' in message
+
+
+def test_unknown_launcher(load, config, capsys):
+    with pytest.raises(SystemExit):
+        load(config, '--launcher', 'kubernetes')
+    assert "invalid choice: 'kubernetes'" in capsys.readouterr().err
+
+
+def test_processes_without_accelerator_are_joined_over_gloo(load, config, monkeypatch, tmp_path):
+    """What torchrun sets for one process of one."""
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    settings = dict(RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1', MASTER_PORT='0')
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    try:
+        cfg = load(config, '--launcher', 'pytorch')
+        assert dist.get_backend() == 'gloo'
+        again = load(config, '--launcher', 'pytorch')
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    wrapper = dict(type='MMDistributedDataParallel', device_ids=None)
+    assert cfg.model_wrapper_cfg == again.model_wrapper_cfg == wrapper
+    assert cfg.launcher == 'pytorch'
+
+
+def test_processes_with_accelerator_are_left_to_mmengine(load, config, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    cfg = load(config, '--launcher', 'pytorch')
+    assert not dist.is_initialized()
+    assert 'model_wrapper_cfg' not in cfg

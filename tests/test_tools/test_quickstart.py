@@ -1,0 +1,166 @@
+"""The order of the quickstart's steps, with a stand-in for Python that notes what it is to run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+STAND_IN = r"""#!/usr/bin/env bash
+case "$1 $2" in
+    '- data/'*) exec "$REAL_PYTHON" "$@" ;;
+    '-c '* | '- '* | '-m pip') exit ;;
+esac
+printf '%s\n' "$*" >>"$LOG"
+if [[ $1 == tools/train.py ]]; then
+    if [[ -n ${INTERRUPT:-} ]]; then
+        echo "$4/epoch_1.pth" >"$4/last_checkpoint"
+        kill -INT "$PPID" $$
+    fi
+    echo "/elsewhere/epoch_2.pth" >"$4/last_checkpoint"
+fi
+"""
+
+VIDEOS = {
+    'test/0.mp4': {'captions': ['a'], 'meaning': 'red circle: up', 'reversal': 'test/1.mp4'},
+    'test/1.mp4': {'captions': ['b'], 'meaning': 'red circle: down', 'reversal': 'test/0.mp4'},
+    'test/2.mp4': {'captions': ['c'], 'meaning': 'red circle: up, grows'},
+    'test/3.mp4': {'captions': ['d d'], 'meaning': 'x: up, left', 'reversal': 'test/4.mp4'},
+    'test/4.mp4': {'captions': ['e e'], 'meaning': 'x: right, down', 'reversal': 'test/3.mp4'},
+}
+
+
+class Quickstart:
+    def __init__(self, folder: Path):
+        self.root = folder / 'a repository'
+        self.log = folder / 'log'
+        for name in ('tools', 'configs', 'requirements'):
+            shutil.copytree(REPOSITORY / name, self.root / name)
+        for name in ('setup.cfg', 'pyproject.toml'):
+            shutil.copy(REPOSITORY / name, self.root)
+        (self.root / 'data/moving_shapes').mkdir(parents=True)
+        (self.root / 'data/moving_shapes/test.json').write_text(json.dumps(VIDEOS))
+        python = folder / 'environment/bin/python'
+        python.parent.mkdir(parents=True)
+        python.write_text(STAND_IN)
+        python.chmod(0o755)
+        self.variables = {
+            'PATH': os.environ['PATH'],
+            'VIRTUAL_ENV': str(folder / 'environment'),
+            'REAL_PYTHON': sys.executable,
+            'LOG': str(self.log),
+        }
+
+    def run(self, *arguments: str, cwd: Path | None = None, **variables: str):
+        self.log.write_text('')
+        return subprocess.run(
+            ['bash', str(self.root / 'tools/quickstart.sh'), *arguments],
+            env={**self.variables, **variables},
+            cwd=cwd or self.root.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def steps(self, *arguments: str, **options) -> list[str]:
+        done = self.run(*arguments, **options)
+        assert done.returncode == 0, done.stderr
+        return self.log.read_text().splitlines()
+
+
+@pytest.fixture
+def quickstart(tmp_path):
+    return Quickstart(tmp_path)
+
+
+CONFIG = 'configs/ts2net_moving-shapes.py'
+TRAIN = f'tools/train.py {CONFIG} --work-dir work_dirs/quickstart --seed 0'
+OTHERS = [
+    'tools/data/moving_shapes/render.py --out data/moving_shapes',
+    f'tools/test.py {CONFIG} work_dirs/quickstart/epoch_2.pth --work-dir work_dirs/quickstart/test',
+    f'tools/search.py {CONFIG} work_dirs/quickstart/epoch_2.pth data/moving_shapes/test d d e e '
+    '--topk 5 --cache-dir work_dirs/quickstart/gallery --html work_dirs/quickstart/search.html',
+]
+
+
+def test_the_steps_from_any_folder(quickstart):
+    assert quickstart.steps(cwd=Path('/')) == [OTHERS[0], TRAIN, *OTHERS[1:]]
+
+
+def test_a_finished_training_is_kept(quickstart):
+    quickstart.steps()
+    assert quickstart.steps() == OTHERS
+
+
+def test_the_right_answers_are_named(quickstart):
+    assert quickstart.run().stdout.count('  3.mp4: d d\n  4.mp4: e e\n') == 1
+
+
+def test_the_newest_best_checkpoint_is_preferred(quickstart):
+    quickstart.steps()
+    folder = quickstart.root / 'work_dirs/quickstart'
+    for age, name in ((20, 'best_t2v_R1_epoch_1.pth'), (10, 'best_t2v_R1_epoch_2.pth')):
+        (folder / name).touch()
+        os.utime(folder / name, (1e9 - age, 1e9 - age))
+    assert 'work_dirs/quickstart/best_t2v_R1_epoch_2.pth' in quickstart.steps()[1]
+
+
+def test_an_interrupted_training_is_resumed(quickstart):
+    done = quickstart.run(INTERRUPT='1')
+    assert done.returncode == 130
+    assert 'The same command goes on where this one was.' in done.stderr
+    assert quickstart.steps()[1] == f'{TRAIN} --resume'
+
+
+def test_another_seed_has_a_folder_of_its_own(quickstart):
+    quickstart.steps()
+    assert 'work_dirs/quickstart-seed7 --seed 7' in quickstart.steps('--seed', '7')[1]
+
+
+def test_a_work_dir_is_relative_to_the_caller(quickstart, tmp_path):
+    steps = quickstart.steps('--work-dir', 'my work', cwd=tmp_path)
+    assert f'--work-dir {tmp_path}/my work --seed 0' in steps[1]
+
+
+def test_a_folder_of_other_settings_is_refused(quickstart):
+    quickstart.steps()
+    done = quickstart.run('--work-dir', 'a repository/work_dirs/quickstart', '--seed', '1')
+    assert done.returncode == 1
+    assert 'was trained with another seed or other configs' in done.stderr
+    with (quickstart.root / CONFIG).open('a') as file:
+        file.write('# changed\n')
+    assert quickstart.run().returncode == 1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--seed', 'x'], 'error: --seed x is no whole number'),
+        (['--seed'], 'error: --seed needs a value'),
+        (['--work-dir', ''], 'error: --work-dir needs a value'),
+        (['--epochs'], 'error: unknown argument --epochs'),
+    ],
+)
+def test_wrong_arguments_are_named(quickstart, arguments, message):
+    done = quickstart.run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert quickstart.log.read_text() == ''
+
+
+@pytest.mark.parametrize('script', ['quickstart.sh', 'run_tests.sh'])
+def test_help_installs_nothing(quickstart, script):
+    done = subprocess.run(
+        ['bash', str(quickstart.root / 'tools' / script), '--help'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith(f'usage: bash tools/{script}')
+    assert not (quickstart.root / '.venv').exists()
