@@ -52,7 +52,7 @@ make_environment() {
     if [[ -n $OWN ]] && ! "$python" -m pip --version >/dev/null 2>&1; then
         base=$(find_python)
         say "Making the virtual environment $ENVIRONMENT with $("$base" --version)"
-        if ! "$base" -m venv "$ENVIRONMENT"; then
+        if ! "$base" -m venv --clear "$ENVIRONMENT"; then
             rm -rf -- "$ENVIRONMENT"
             die "$base cannot make a virtual environment (Debian, Ubuntu: install python3-venv)"
         fi

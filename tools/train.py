@@ -1,6 +1,7 @@
 """Train a model; takes what MMAction2's tools/train.py takes."""
 
 import argparse
+import sys
 
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
@@ -71,7 +72,10 @@ def main() -> None:
     cfg = load_config(parser, args)
     merge_arguments(cfg, args)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.train()
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        sys.exit(f'interrupted; --resume goes on from the last checkpoint in {cfg.work_dir}')
 
 
 if __name__ == '__main__':

@@ -59,7 +59,7 @@ REASONS = {
     'truncated': 'it is damaged or no video',
     'wiped': 'it has no frames that can be decoded',
     'folder': 'it is a folder',
-    'audio': 'it has no video stream',
+    'audio': 'it has no video stream (audio only?)',
     'gone': 'the file does not exist',
 }
 
@@ -141,7 +141,7 @@ def test_reason_for_lack_of_permission(tmp_path, monkeypatch):
                 '/build/decord/src/video/threaded_decoder.cc:218: Check failed: Error sending '
                 'packet.\nStack trace returned 7 entries:\n[bt] (0) libdecord.so'
             ),
-            'DECORDError: Check failed: Error sending packet.',
+            'DECORDError: Check failed: Odd thing happened.',
         ),
         (RuntimeError(''), 'RuntimeError: no further reason'),
         (OSError(5, 'Input/output error'), 'OSError: [Errno 5] Input/output error'),

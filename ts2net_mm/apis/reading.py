@@ -15,18 +15,6 @@ from .workers import Failure
 
 __all__ = ['Frame', 'FrameReader', 'PipelineReader']
 
-# What decord says (its messages have no types), and what it means for the owner of the file
-DECORD_REASONS = {
-    'cannot find video stream': 'it has no video stream (audio only?)',
-    'Error reading': 'it is damaged or no video',
-    'Failed to measure duration': 'it states no length (a picture, or damaged)',
-    'Unable to handle EOF': 'it is damaged: it ends before its last frame',
-    'av_read_frame failed': 'it is damaged or cut off',
-    'sending packet': 'it is damaged: frames cannot be decoded',
-    'Error getting frame': 'it is damaged: frames cannot be decoded',
-    'buffer source': 'it is damaged: it states no valid frame size',
-}
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -115,13 +103,8 @@ class FrameReader:
 
 def explain(error: Exception, path: str) -> str:
     """Say in one line why a video could not be read."""
-    message = str(error)
     if isinstance(error, UnreadableVideoError):
-        return message.replace(f'video {path} ', 'it ')
-    if os.path.isfile(path) and os.path.getsize(path):
-        for sign, reason in DECORD_REASONS.items():
-            if sign in message:
-                return reason
+        return str(error).replace(f'video {path} ', 'it ')
     return unreadable_reason(path, error)
 
 
