@@ -138,8 +138,8 @@ def test_reason_for_lack_of_permission(tmp_path, monkeypatch):
         (
             DECORDError(
                 '[18:23:48] /build/decord/src/video/ffmpeg/threaded_decoder.cc:292: [18:23:48] '
-                '/build/decord/src/video/threaded_decoder.cc:218: Check failed: Error sending '
-                'packet.\nStack trace returned 7 entries:\n[bt] (0) libdecord.so'
+                '/build/decord/src/video/threaded_decoder.cc:218: Check failed: Odd thing '
+                'happened.\nStack trace returned 7 entries:\n[bt] (0) libdecord.so'
             ),
             'DECORDError: Check failed: Odd thing happened.',
         ),
