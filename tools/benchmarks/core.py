@@ -9,6 +9,7 @@ import similarity
 import torch
 import train_step
 from measuring import describe_machine
+from mmengine.logging import MMLogger
 from report import Report
 
 BENCHMARKS: dict[str, tuple[Callable[[int], Report], ...]] = {
@@ -52,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f'no benchmark is named {unknown[0]}, choose from {", ".join(BENCHMARKS)}')
     if args.threads:
         torch.set_num_threads(args.threads)
-    print(f'{describe_machine()}; {args.repeats} rounds', flush=True)
+    MMLogger.get_instance('benchmarks', log_level='ERROR')  # else each drawn weight is logged
+    print(f'{describe_machine()}; rounds: {args.repeats}', flush=True)
     for name in args.names or BENCHMARKS:
         for benchmark in BENCHMARKS[name]:
             print(f'measuring {name} ...', file=sys.stderr, flush=True)

@@ -44,11 +44,14 @@ class Measurement:
         side: The implementation.
         peak: Most bytes resident while it ran, above those before; None where that is unknown.
         seconds: Duration of each round, extrapolated to the whole task.
+        cpu_seconds: The same on the clock of the process, all threads together; other programs on
+            the machine hardly change it.
     """
 
     side: Side
-    peak: int | None
+    peak: int | None = None
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -56,9 +59,18 @@ class Measurement:
         return statistics.median(self.seconds)
 
     @property
-    def fastest(self) -> float:
-        """Shortest duration."""
-        return min(self.seconds)
+    def median_cpu(self) -> float:
+        """Median of the CPU time."""
+        return statistics.median(self.cpu_seconds)
+
+    def run_once(self) -> Any:
+        """Run the side, note its time and give its result."""
+        start, cpu_start = time.perf_counter(), time.process_time()
+        output = self.side.run()
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+        self.seconds.append(seconds * self.side.scale)
+        self.cpu_seconds.append(cpu_seconds * self.side.scale)
+        return output
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,11 @@ class Memory:
     before: int
     peak: int
 
+    @property
+    def growth(self) -> int:
+        """Most bytes above those before."""
+        return self.peak - self.before
+
 
 def measure(sides: Sequence[Side], repeats: int) -> list[Measurement]:
     """Run each side once to warm up, once watching its memory, then all in turn for their time."""
@@ -75,13 +92,10 @@ def measure(sides: Sequence[Side], repeats: int) -> list[Measurement]:
     for side in sides:
         side.run()
         memory = watch(side.run)[1]
-        results.append(Measurement(side, memory and memory.peak - memory.before))
+        results.append(Measurement(side, memory.growth if memory else None))
     for _ in range(repeats):
         for result in results:
-            start = time.perf_counter()
-            output = result.side.run()
-            result.seconds.append((time.perf_counter() - start) * result.side.scale)
-            del output
+            result.run_once()
     return results
 
 
@@ -128,7 +142,7 @@ def describe_machine() -> str:
     cores = len(affinity(0)) if affinity else os.cpu_count()
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
     return (
-        f'machine: {cores} cores of {cpu.strip()}, {memory:.0f} GiB, {platform.system()}, Python '
-        f'{platform.python_version()}, torch {torch.__version__}, '
-        f'{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} before'
+        f'machine: {cores} cores of {cpu.strip()}, {memory:.0f} GiB, {platform.system()}; Python '
+        f'{platform.python_version()}, torch {torch.__version__}, threads: '
+        f'{torch.get_num_threads()}, load average before: {os.getloadavg()[0]:.1f}'
     )

@@ -7,7 +7,7 @@ from measuring import Measurement
 
 __all__ = ['Report', 'format_bytes']
 
-HEADER = ('', 'median', 'fastest', 'peak memory', 'saved for backward')
+HEADER = ('', 'median time', 'median CPU time', 'peak memory', 'saved for backward')
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def _value_row(one: Measurement) -> tuple[str, ...]:
     return (
         one.side.name,
         _format_seconds(one.median),
-        _format_seconds(one.fastest),
+        _format_seconds(one.median_cpu),
         format_bytes(one.peak),
         format_bytes(one.side.saved),
     )
@@ -56,7 +56,7 @@ def _ratio_row(other: Measurement, ours: Measurement) -> tuple[str, ...]:
     return (
         f'{other.side.name} / {ours.side.name}',
         _format_ratio(other.median, ours.median),
-        _format_ratio(other.fastest, ours.fastest),
+        _format_ratio(other.median_cpu, ours.median_cpu),
         # a block's memory says nothing about the whole
         _format_ratio(other.peak, ours.peak) if other.side.scale == 1 else '',
         _format_ratio(other.side.saved, ours.side.saved),

@@ -1,15 +1,16 @@
 """Scores of all texts and videos against loops that encode the videos again for each text."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from measuring import Measurement, Side, measure, watch
-from mmaction.registry import MODELS
 from report import Report, format_bytes
 from torch import Tensor
+
+from ts2net_mm.models.heads import FrameWeightedSimilarity
+from ts2net_mm.models.temporal import TemporalTransformer
 
 __all__ = ['LargeSizes', 'Sizes', 'run', 'run_alone', 'run_large']
 
@@ -75,17 +76,12 @@ def run(repeats: int, sizes: Sizes | None = None) -> Report:
     """Measure from the selected tokens to the scores."""
     sizes = sizes or Sizes()
     torch.manual_seed(0)
-    temporal = MODELS.build(
-        dict(
-            type='TemporalTransformer',
-            embed_dims=sizes.dims,
-            num_layers=sizes.layers,
-            num_heads=sizes.heads,
-        )
+    temporal = TemporalTransformer(
+        embed_dims=sizes.dims, num_layers=sizes.layers, num_heads=sizes.heads
     )
     temporal.init_weights()
     temporal.eval()
-    similarity = MODELS.build(dict(type='FrameWeightedSimilarity', temperature=TEMPERATURE))
+    similarity = FrameWeightedSimilarity(temperature=TEMPERATURE)
     text = torch.randn(sizes.texts, sizes.dims)
     tokens = torch.randn(sizes.videos, sizes.frames, sizes.tokens, sizes.dims)
     mask = torch.ones(sizes.videos, sizes.frames, dtype=torch.bool)
@@ -116,7 +112,7 @@ def run_alone(repeats: int, sizes: Sizes | None = None) -> Report:
     """Measure from the frame features to the scores, without the temporal transformer."""
     sizes = sizes or Sizes()
     torch.manual_seed(0)
-    similarity = MODELS.build(dict(type='FrameWeightedSimilarity', temperature=TEMPERATURE))
+    similarity = FrameWeightedSimilarity(temperature=TEMPERATURE)
     text = torch.randn(sizes.texts, sizes.dims)
     frames = torch.randn(sizes.videos, sizes.frames, sizes.dims)
     mask = torch.ones(sizes.videos, sizes.frames, dtype=torch.bool)
@@ -143,17 +139,16 @@ def run_large(sizes: LargeSizes | None = None) -> Report:
     """Measure time and memory of one large similarity matrix, once."""
     sizes = sizes or LargeSizes()
     torch.manual_seed(0)
-    similarity = MODELS.build(dict(type='FrameWeightedSimilarity', temperature=TEMPERATURE))
+    similarity = FrameWeightedSimilarity(temperature=TEMPERATURE)
     text = torch.randn(sizes.texts, sizes.dims)
     frames = torch.randn(sizes.videos, sizes.frames, sizes.dims)
     mask = torch.ones(sizes.videos, sizes.frames, dtype=torch.bool)
-    side = Side('ts2net_mm', lambda: similarity(text, frames, mask))
-    start = time.perf_counter()
-    scores, memory = watch(side.run)
-    seconds = time.perf_counter() - start
+    measurement = Measurement(Side('ts2net_mm', lambda: similarity(text, frames, mask)))
+    scores, memory = watch(measurement.run_once)
     last = block_scores(text[-8:], frames[-8:], mask[-8:])
     notes = _compare(scores[-8:, -8:], last)
     if memory:
+        measurement.peak = memory.growth
         notes.append(
             f'the process held {format_bytes(memory.before)} before (libraries and features), and '
             f'{format_bytes(memory.peak)} at the peak; 4 GB are {format_bytes(4 * 10**9)}'
@@ -162,7 +157,7 @@ def run_large(sizes: LargeSizes | None = None) -> Report:
         f'similarity, large: {sizes.texts} texts x {sizes.videos} videos of {sizes.frames} frames, '
         'once',
         notes,
-        [Measurement(side, memory and memory.peak - memory.before, [seconds])],
+        [measurement],
     )
 
 

@@ -1,13 +1,13 @@
 """One training step of the whole model against the same on torch.nn.MultiheadAttention."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from measuring import Side, measure
 from mmaction.registry import MODELS
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from report import Report
@@ -38,18 +38,17 @@ def run(
     sizes = sizes or Sizes()
     cfg = Config.fromfile(CONFIG)
     init_default_scope('mmaction')
-    MMLogger.get_instance('benchmarks', log_level='ERROR')
     torch.manual_seed(0)
     model = MODELS.build(model_cfg or cfg.model)
     model.init_weights()
     model.train()
-    models = [model, to_multihead_attention(model)]
+    other = to_multihead_attention(model)
     data = draw_batch(model, sizes)
-    notes = compare(*models, data)
+    notes = compare(model, other, data)
     sides = []
-    for name, one in zip(('ts2net_mm', 'nn.MultiheadAttention'), models, strict=True):
+    for name, one in (('ts2net_mm', model), ('nn.MultiheadAttention', other)):
         optim_wrapper = build_optim_wrapper(one, cfg.optim_wrapper)
-        sides.append(Side(name, lambda one=one, optim=optim_wrapper: one.train_step(data, optim)))
+        sides.append(Side(name, partial(one.train_step, data, optim_wrapper)))
     size, layers = model.backbone.img_size[0], len(model.backbone.layers)
     return Report(
         f'train step: {sizes.videos} videos x {sizes.frames} frames of {size} x {size} pixels, '
