@@ -15,11 +15,6 @@ topk = 3
 
 model = dict(
     type='TS2Net',
-    data_preprocessor=dict(
-        type='TextVideoDataPreprocessor',
-        mean=[122.771, 116.746, 104.094],
-        std=[68.501, 66.632, 70.323],
-    ),
     backbone=dict(
         type='TokenShiftViT',
         embed_dims=width,
@@ -48,7 +43,6 @@ model = dict(
             num_layers=2,
             num_heads=num_heads,
             num_positions=num_frames * (1 + topk),
-            tokens_per_frame=1 + topk,
             frame_std=0.5,
             slot_std=0.1,
         ),

@@ -67,7 +67,8 @@ def tiny(path: Path, data_root: Path, work_dir: Path) -> Config:
             f'{loader}.dataset.data_prefix': dict(video=''),
         }
     options |= {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1}
-    cfg.param_scheduler = [dict(type='ConstantLR', factor=0.5)]
+    if isinstance(cfg.param_scheduler, list):  # a warm-up longer than the tiny run
+        cfg.param_scheduler[0].end = cfg.param_scheduler[1].begin = 1
     cfg.merge_from_dict(options)
     cfg.work_dir = str(work_dir)
     return cfg
@@ -112,3 +113,13 @@ def test_trains_and_tests(path, data_root, tmp_path):
     assert optimised == {id(p) for p in runner.model.parameters() if p.requires_grad}
     metrics = runner.test()
     assert {'t2v/R1', 'v2t/MnR', 't2v_dsl/R1'} <= set(metrics)
+
+
+def test_distinct_videos_in_a_batch_of_msrvtt(data_root, tmp_path):
+    cfg = tiny(CONFIGS / 'ts2net_msrvtt.py', data_root, tmp_path)
+    cfg.train_dataloader.drop_last = False
+    cfg.train_dataloader.batch_sampler = dict(type='DistinctGroupBatchSampler')
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+    for batch in loader:
+        first, second = (sample.video_id for sample in batch['data_samples'])
+        assert first != second

@@ -78,18 +78,9 @@ train() {
     touch -- "$work_dir/quickstart.done"
 }
 
-# The checkpoint with the best validation, or else the last one.
+# The file states where the last checkpoint was written; the folder may have moved since.
 find_checkpoint() {
-    local candidate best=
-    for candidate in "$work_dir"/best_*.pth; do
-        [[ ! -f $candidate || $candidate -ot $best ]] || best=$candidate
-    done
-    if [[ -n $best ]]; then
-        printf '%s\n' "$best"
-    else
-        # The file states where it was written; the folder may have moved since.
-        printf '%s\n' "$work_dir/$(basename -- "$(<"$work_dir/last_checkpoint")")"
-    fi
+    printf '%s\n' "$work_dir/$(basename -- "$(<"$work_dir/last_checkpoint")")"
 }
 
 # Two sentences of the test split, one of which is true of the other's video played backwards.

@@ -1,4 +1,4 @@
-"""Test a checkpoint; takes what MMAction2's tools/test.py takes and prints the retrieval table."""
+"""Test a checkpoint as MMAction2's tools/test.py does, and print the retrieval table."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,8 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
-from ts2net_mm.engine.command_line import add_config_arguments, load_config
+from ts2net_mm.checkpoints import read_state_dict
+from ts2net_mm.engine.command_line import add_config_arguments, config_from_arguments
 from ts2net_mm.evaluation import format_table
 
 
@@ -17,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(description='Test a text-video retrieval model.')
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', type=Path, help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint file or URL')
     parser.add_argument(
         '--dump',
         type=Path,
@@ -34,9 +35,10 @@ def add_dump(cfg: Config, path: Path) -> None:
     if path.suffix in ('.pkl', '.pickle'):
         evaluators.append(dict(type='DumpResults', out_file_path=str(path)))
     else:
-        for evaluator in evaluators:
-            if evaluator['type'] == 'TextVideoRetrievalMetric':
-                evaluator['dump'] = str(path)
+        ours = [e for e in evaluators if str(e['type']).endswith('TextVideoRetrievalMetric')]
+        if not ours:
+            raise SystemExit('--dump FILE.npz needs a TextVideoRetrievalMetric in test_evaluator')
+        ours[0]['dump'] = str(path)
     cfg.test_evaluator = evaluators
 
 
@@ -44,12 +46,14 @@ def main() -> None:
     """Run the command line."""
     parser = build_parser()
     args = parser.parse_args()
-    if not args.checkpoint.is_file():
-        parser.error(f'checkpoint {args.checkpoint} does not exist')
     if args.dump is not None and args.dump.suffix not in ('.pkl', '.pickle', '.npz'):
         parser.error(f'--dump {args.dump} must end in .pkl, .pickle or .npz')
-    cfg = load_config(parser, args)
-    cfg.load_from = str(args.checkpoint)
+    cfg = config_from_arguments(parser, args)
+    try:
+        read_state_dict(args.checkpoint)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.dump is not None:
         add_dump(cfg, args.dump)

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
-from ts2net_mm.engine.command_line import add_config_arguments, load_config
+from ts2net_mm.engine.command_line import add_config_arguments, config_from_arguments
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,7 +69,7 @@ def main() -> None:
     """Run the command line."""
     parser = build_parser()
     args = parser.parse_args()
-    cfg = load_config(parser, args)
+    cfg = config_from_arguments(parser, args)
     merge_arguments(cfg, args)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     try:

@@ -1,21 +1,22 @@
 """Released weights become ours."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 
 from ts2net_mm.checkpoints import check_state_dict, config_from_state_dict, convert_state_dict
 
-DATA = Path(__file__).parents[1] / 'data'
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / 'tests' / 'data'
 
 
 @pytest.fixture
 def released() -> dict[str, torch.Tensor]:
-    init_default_scope('mmaction')
     with np.load(DATA / 'tiny_released_weights.npz') as arrays:
         return {key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}
 
@@ -46,6 +47,36 @@ def test_values_and_dtypes_stay(released):
 def test_sizes_beside_the_weights_are_left_out(released):
     released['clip.input_resolution'] = torch.tensor(56)
     assert len(convert_state_dict(released)) == len(released) - 1
+
+
+def test_prefix_of_a_parallel_wrapper_is_taken_off(released):
+    wrapped = {f'module.{key}': tensor for key, tensor in released.items()}
+    assert config_from_state_dict(wrapped) == config_from_state_dict(released)
+    assert set(convert_state_dict(wrapped)) == set(convert_state_dict(released))
+
+
+def test_patches_must_form_a_square(released):
+    released['clip.visual.positional_embedding'] = torch.zeros(49, 64)
+    with pytest.raises(ValueError, match='is for 48 patches, expected a square'):
+        config_from_state_dict(released)
+
+
+def test_a_fresh_process_needs_no_scope():
+    """As in the README: neither a default scope nor a config is there."""
+    code = f"""
+import numpy as np, torch
+from mmaction.registry import MODELS
+from ts2net_mm.checkpoints import config_from_state_dict, convert_state_dict
+arrays = np.load({str(DATA / 'tiny_released_weights.npz')!r})
+released = {{key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}}
+model = MODELS.build(config_from_state_dict(released))
+model.load_state_dict(convert_state_dict(released))
+print(model.data_preprocessor.mean.flatten().tolist()[0])
+"""
+    code = code.replace('from mmaction', 'import ts2net_mm\nfrom mmaction', 1)
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip().startswith('122.77')
 
 
 def test_unknown_and_missing_keys_are_listed(released):

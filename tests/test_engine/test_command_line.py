@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from ts2net_mm.engine.command_line import add_config_arguments, load_config
+from ts2net_mm.engine.command_line import add_config_arguments, config_from_arguments
 
 
 @pytest.fixture
@@ -25,7 +25,9 @@ def load(monkeypatch):
     def load(*arguments):
         parser = argparse.ArgumentParser(prog='train.py')
         add_config_arguments(parser)
-        return load_config(parser, parser.parse_args([str(argument) for argument in arguments]))
+        return config_from_arguments(
+            parser, parser.parse_args([str(argument) for argument in arguments])
+        )
 
     yield load
     os.environ.pop('LOCAL_RANK', None)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 
 from ts2net_mm.checkpoints import config_from_state_dict, convert_state_dict
 
@@ -22,11 +21,6 @@ def load_npz(name: str) -> dict[str, torch.Tensor]:
         key: tensor.float() if tensor.dtype == torch.float16 else tensor
         for key, tensor in tensors.items()
     }
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmaction')
 
 
 @pytest.fixture(scope='session')
@@ -50,7 +44,6 @@ def expected_grad_norms() -> dict[str, float]:
 @pytest.fixture
 def released_model(released_weights):
     """Our model with the released weights."""
-    init_default_scope('mmaction')
     model = MODELS.build(config_from_state_dict(released_weights))
     model.load_state_dict(convert_state_dict(released_weights))
     return model
@@ -98,7 +91,6 @@ def tiny_config() -> dict:
 @pytest.fixture
 def tiny_model(tiny_config):
     """The tiny model with weights drawn from a fixed seed, in evaluation mode."""
-    init_default_scope('mmaction')
     torch.manual_seed(0)
     model = MODELS.build(tiny_config)
     model.init_weights()

@@ -33,3 +33,9 @@ def test_ragged_captions_are_stacked():
 
 def test_all_frames_count_without_a_mask():
     assert build()(loaded())['inputs']['frame_mask'].all()
+
+
+def test_clip_normalisation_is_the_default():
+    batch = TextVideoDataPreprocessor()(loaded())['inputs']
+    expected = [(20 / 255 - 0.48145466) / 0.26862954, (20 / 255 - 0.4578275) / 0.26130258]
+    torch.testing.assert_close(batch['imgs'][0, 0, :2, 0, 0], torch.tensor(expected))

@@ -96,3 +96,13 @@ def test_topk_beyond_the_patches(tokens):
 def test_unknown_test_mode():
     with pytest.raises(ValueError, match="test_mode='soft' is unknown"):
         build(test_mode='soft')
+
+
+@pytest.mark.parametrize('name', ['topk', 'num_samples', 'sigma'])
+def test_numbers_must_be_positive(name):
+    with pytest.raises(ValueError, match=f'{name}=0 must be positive'):
+        build(**{name: 0})
+
+
+def test_double_precision_stays(tokens):
+    assert build().double()(tokens.double()).dtype == torch.float64

@@ -119,3 +119,10 @@ def test_freezing(frozen_stages, frozen_layers):
 def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         build(**settings)
+
+
+def test_frames_must_divide_into_patches():
+    with pytest.raises(
+        ValueError, match='frames of 33 x 32 pixels do not divide into patches of 8'
+    ):
+        build()(torch.rand(1, 2, 3, 33, 32))

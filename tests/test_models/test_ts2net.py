@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import METRICS, MODELS
 from mmaction.structures import ActionDataSample
 
 
@@ -143,3 +143,64 @@ def test_unknown_setting_is_named(tiny_config):
     tiny_config['backbone']['shift_layer'] = (1,)
     with pytest.raises(TypeError, match="TokenShiftViT.*unexpected keyword argument 'shift_layer'"):
         MODELS.build(tiny_config)
+
+
+def test_frames_need_five_axes(tiny_model, batch):
+    with pytest.raises(ValueError, match=r'imgs has shape \(3, 3, 32, 32\), expected \(B, T, 3'):
+        tiny_model.encode_video(batch['imgs'][:, 0])
+
+
+def test_logit_scale_must_be_positive(tiny_config):
+    tiny_config['head']['logit_scale'] = 0.0
+    with pytest.raises(ValueError, match='logit_scale=0.0 must be positive'):
+        MODELS.build(tiny_config)
+
+
+@pytest.mark.parametrize(('topk', 'expected'), [(3, 4), (5, 6), (None, 1)])
+def test_temporal_positions_know_the_tokens_of_a_frame(tiny_config, topk, expected):
+    if topk is None:
+        tiny_config['neck'] = None
+    else:
+        tiny_config['neck']['topk'] = topk
+    assert MODELS.build(tiny_config).head.temporal.tokens_per_frame == expected
+
+
+@torch.no_grad()
+def test_predictions_own_their_memory(tiny_model, batch):
+    features = tiny_model(batch, mode='predict')[0].features
+    assert features.frame_features.untyped_storage().nbytes() == 6 * 16 * 4
+
+
+@torch.no_grad()
+def test_mmaction2s_own_metric_gives_the_same_text_to_video_numbers(tiny_config, batch):
+    tiny_config['head']['similarity'] = dict(type='MeanPooledSimilarity')
+    torch.manual_seed(0)
+    model = MODELS.build(tiny_config).eval()
+    samples = [ActionDataSample(metainfo=dict(video_id=str(i), captions=['x'])) for i in range(3)]
+    predicted = [sample.to_dict() for sample in model(batch, samples, mode='predict')]
+    found = []
+    for name in ('RetrievalMetric', 'TextVideoRetrievalMetric'):
+        metric = METRICS.build(dict(type=name))
+        metric.process(None, predicted)
+        found.append(metric.evaluate(3))
+    theirs, ours = found
+    for key in ('R1', 'R5', 'R10', 'MdR', 'MnR'):
+        assert ours[f't2v/{key}'] == pytest.approx(theirs[f'retrieval/{key}'])
+
+
+def test_checkpointing_autocast_and_freezing_together(tiny_config, batch):
+    plain = MODELS.build(tiny_config)
+    for part in ('backbone', 'text_encoder'):
+        tiny_config[part].update(with_cp=True, frozen_stages=1)
+    tiny_config['head']['temporal']['with_cp'] = True
+    model = MODELS.build(tiny_config)
+    model.load_state_dict(plain.state_dict())
+    losses = []
+    for each in (plain, model):
+        torch.manual_seed(1)
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            losses.append(sum(each.train().loss(batch).values()))
+    torch.testing.assert_close(*losses)
+    losses[1].backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +9,10 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner.checkpoint import CheckpointLoader
-from torch import Tensor, nn
+from torch import nn
 
-from ..checkpoints import check_state_dict
+from ..checkpoints import check_state_dict, read_state_dict
+from ..checkpoints.reading import one_line
 
 __all__ = ['build_model', 'fingerprint', 'load_config', 'load_weights', 'resolve_device']
 
@@ -33,7 +31,7 @@ def load_config(config: str | Path | Config) -> Config:
         try:
             config = Config.fromfile(path)
         except Exception as error:  # a config is code: it may raise anything
-            raise ValueError(f'config {path} cannot be read: {_one_line(error)}') from error
+            raise ValueError(f'config {path} cannot be read: {one_line(error)}') from error
     if 'model' not in config:
         raise ValueError(
             f'config {config.filename} describes no model, found keys {sorted(config)}'
@@ -52,7 +50,7 @@ def build_model(config: Config) -> nn.Module:
         return MODELS.build(config.model)
     except Exception as error:  # constructors raise many types
         raise ValueError(
-            f'the model of config {config.filename} cannot be built: {_one_line(error)}'
+            f'the model of config {config.filename} cannot be built: {one_line(error)}'
         ) from error
 
 
@@ -64,7 +62,7 @@ def load_weights(model: nn.Module, checkpoint: str | Path) -> None:
         ValueError: If it is no checkpoint, or one of another architecture; the message lists the
             first ten keys that are missing, unexpected or of another shape.
     """
-    state_dict = _read_state_dict(str(checkpoint))
+    state_dict = read_state_dict(checkpoint)
     check_state_dict(state_dict, model.state_dict(), name=f'checkpoint {checkpoint}')
     model.load_state_dict(state_dict)
 
@@ -90,55 +88,5 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise ValueError(f'device {str(device)!r} cannot be used: {_one_line(error)}') from error
+        raise ValueError(f'device {str(device)!r} cannot be used: {one_line(error)}') from error
     return torch.device(device)
-
-
-def _read_state_dict(checkpoint: str) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint, without the prefix that parallel wrappers add."""
-    is_url = re.match(r'\w{2,}://', checkpoint) is not None
-    if not is_url and not Path(checkpoint).expanduser().is_file():
-        raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
-    try:
-        content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
-    except Exception as error:  # torch raises a dozen types on a file of another kind
-        raise ValueError(
-            f'{checkpoint} is no checkpoint that torch can read: {_describe(checkpoint, error)}'
-        ) from error
-    state_dict = content.get('state_dict', content) if isinstance(content, Mapping) else content
-    if not isinstance(state_dict, Mapping):
-        raise ValueError(f'{checkpoint} holds a {type(content).__name__}, expected a state dict')
-    strange = [key for key, value in state_dict.items() if not isinstance(value, Tensor)]
-    if strange or not state_dict:
-        raise ValueError(
-            f'{checkpoint} holds no state dict: '
-            + (f'the entries {_first(strange)} are no tensors' if strange else 'it is empty')
-        )
-    return {re.sub(r'^module\.', '', key): value for key, value in state_dict.items()}
-
-
-def _describe(checkpoint: str, error: Exception) -> str:
-    """Say what the file seems to be."""
-    path = Path(checkpoint).expanduser()
-    if not path.is_file():
-        return _one_line(error)
-    with path.open('rb') as file:
-        start = file.read(64)
-    if not start:
-        return 'the file is empty'
-    if start.lstrip()[:1] == b'<':
-        return 'it starts like a web page (a download that failed?)'
-    if start.startswith(b'version https://git-lfs'):
-        return 'it is a Git LFS pointer; fetch the file itself'
-    return _one_line(error)
-
-
-def _one_line(error: BaseException) -> str:
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    sentence = re.split(r'\n|\.\s', str(text).strip(), maxsplit=1)[0]
-    return f'{type(error).__name__}: {sentence[:300]}'
-
-
-def _first(keys: list, most: int = 10) -> str:
-    more = f' and {len(keys) - most} more' if len(keys) > most else ''
-    return ', '.join(str(key) for key in keys[:most]) + more

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from .released import rename_key
+from .released import rename_key, without_wrapper
 
 __all__ = ['config_from_state_dict']
 
@@ -29,7 +29,7 @@ def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> dict:
     Raises:
         ValueError: If a tensor that shows the architecture is missing; the message names it.
     """
-    shapes = _Shapes(state_dict)
+    shapes = _Shapes(without_wrapper(state_dict))
     text_width = shapes['clip.token_embedding.weight'][1]
     out_dims = shapes['clip.text_projection'][1]
     return dict(
@@ -61,6 +61,11 @@ def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> dict:
 def _backbone_config(shapes: '_Shapes') -> dict:
     width, _, patch_size, _ = shapes['clip.visual.conv1.weight']
     num_patches = shapes['clip.visual.positional_embedding'][0] - 1
+    if math.isqrt(num_patches) ** 2 != num_patches:
+        raise ValueError(
+            f"'clip.visual.positional_embedding' is for {num_patches} patches, expected a square "
+            'of a whole number'
+        )
     return dict(
         type='TokenShiftViT',
         embed_dims=width,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .architecture import config_from_state_dict
 from .matching import check_state_dict
-from .released import IGNORED_KEYS, rename_key, to_our_layout
+from .released import IGNORED_KEYS, rename_key, to_our_layout, without_wrapper
 
 __all__ = ['convert_state_dict']
 
@@ -28,7 +28,7 @@ def convert_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     config = config_from_state_dict(state_dict)
     converted: dict[str, Tensor] = {}
     unknown = []
-    for key, tensor in state_dict.items():
+    for key, tensor in without_wrapper(state_dict).items():
         name = rename_key(key)
         if name is not None:
             converted[name] = to_our_layout(name, tensor)

@@ -1,10 +1,11 @@
 """Key names of the released TS2-Net checkpoints, and of OpenAI's CLIP inside them."""
 
 import re
+from collections.abc import Mapping
 
 from torch import Tensor
 
-__all__ = ['IGNORED_KEYS', 'rename_key', 'to_our_layout']
+__all__ = ['IGNORED_KEYS', 'rename_key', 'to_our_layout', 'without_wrapper']
 
 # sizes that OpenAI stores next to the weights
 IGNORED_KEYS = frozenset({'clip.input_resolution', 'clip.context_length', 'clip.vocab_size'})
@@ -38,6 +39,11 @@ _BLOCK = (
     (r'\.ln_1\.', '.ln1.'),
     (r'\.ln_2\.', '.ln2.'),
 )
+
+
+def without_wrapper(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take off the ``module.`` that a parallel wrapper puts before every key."""
+    return {key.removeprefix('module.'): tensor for key, tensor in state_dict.items()}
 
 
 def rename_key(key: str) -> str | None:

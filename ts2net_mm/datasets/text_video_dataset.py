@@ -144,7 +144,9 @@ class TextVideoDataset(BaseActionDataset):
             f'{self.ann_file}: {len(missing)} of {len(annotations)} video files are missing, '
             f'the first are {names}'
         )
-        if self.on_missing == 'error' or len(missing) == len(annotations):
+        if len(missing) == len(annotations):
+            raise FileNotFoundError(f'{report}; is {self.data_prefix["video"]!r} the right folder?')
+        if self.on_missing == 'error':
             raise FileNotFoundError(f"{report}; on_missing='drop' leaves missing videos out")
         print_log(f'{report}; they are left out', logger='current', level=logging.WARNING)
         gone = {a.video_id for a in missing}

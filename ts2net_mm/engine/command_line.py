@@ -8,7 +8,7 @@ import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 
-__all__ = ['add_config_arguments', 'load_config']
+__all__ = ['add_config_arguments', 'config_from_arguments']
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +29,13 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         '--launcher',
         choices=('none', 'pytorch', 'slurm', 'mpi'),
         default='none',
-        help='how the processes of a distributed run were started (default: none)',
+        help='how the processes of a distributed run were started (default: none); without a GPU '
+        'only pytorch',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
-def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Config:
+def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Config:
     """Read the config and merge what the command line says; a missing file ends with the usage.
 
     On a machine without accelerator, processes started by torchrun are joined over gloo here,

@@ -1,10 +1,16 @@
 """Stack, normalise and mask a batch of videos and sentences on the device."""
 
+from collections.abc import Sequence
+
 import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 
 __all__ = ['TextVideoDataPreprocessor']
+
+# of pixels from 0 to 255
+CLIP_MEAN = tuple(255 * mean for mean in (0.48145466, 0.4578275, 0.40821073))
+CLIP_STD = tuple(255 * std for std in (0.26862954, 0.26130258, 0.27577711))
 
 
 @MODELS.register_module()
@@ -15,12 +21,21 @@ class TextVideoDataPreprocessor(ActionDataPreprocessor):
     exactly 0, and the sentences of all videos are put one below the other. A batch without
     ``frame_mask`` (uniform sampling) is valid throughout.
 
+    Args:
+        mean: Mean of each channel, 0 to 255; CLIP's by default.
+        std: Standard deviation of each channel, 0 to 255; CLIP's by default.
+
     Shape:
         - imgs: B x (T, 3, H, W) -> (B, T, 3, H, W) float
         - text: B x (C, L) -> (sum of C, L) int64
         - frame_mask: B x (T,) bool -> (B, T) bool
         - num_captions: added, the list of C
     """
+
+    def __init__(
+        self, *, mean: Sequence[float] = CLIP_MEAN, std: Sequence[float] = CLIP_STD
+    ) -> None:
+        super().__init__(mean=mean, std=std)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare one batch of the data loader."""

@@ -8,7 +8,7 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
 from .layers.similarity import masked_mean
 
@@ -41,14 +41,13 @@ class TS2Net(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(
-            data_preprocessor=data_preprocessor or dict(type='TextVideoDataPreprocessor'),
-            init_cfg=init_cfg,
-        )
+        # built here because MMEngine would look in its own registry only
+        preprocessor = MODELS.build(data_preprocessor or dict(type='TextVideoDataPreprocessor'))
+        super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
         self.text_encoder = MODELS.build(text_encoder)
         self.neck = MODELS.build(neck) if neck else None
-        self.head = MODELS.build(head)
+        self.head = MODELS.build(_with_tokens_per_frame(head, self.neck))
 
     def encode_text(self, text: Tensor) -> Tensor:
         """Encode sentences: (N, L) int64 -> (N, D), not normalised."""
@@ -56,6 +55,8 @@ class TS2Net(BaseModel):
 
     def encode_video(self, imgs: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """Encode videos: (B, T, 3, H, W) normalised, (B, T) bool -> (B, T, D), not normalised."""
+        if imgs.ndim != 5:
+            raise ValueError(f'imgs has shape {tuple(imgs.shape)}, expected (B, T, 3, H, W)')
         frame_mask = _bool_mask(imgs, frame_mask)
         tokens = self.backbone(imgs, frame_mask)  # (B, T, 1 + P, D)
         selected = self.neck(tokens) if self.neck is not None else tokens[:, :, :1]
@@ -131,21 +132,34 @@ class TS2Net(BaseModel):
         """Features of one video, under the names that MMAction2's and our metric read."""
         features = InstanceData(
             metainfo=dict(
-                frame_features=frames.detach(),
-                frame_mask=frame_mask,
-                text_features=captions.detach(),
+                frame_features=_own(frames),
+                frame_mask=_own(frame_mask),
+                text_features=_own(captions),
                 logit_scale=self.head.logit_scale.exp().item(),
                 similarity=self.head.similarity_cfg,
             )
         )
-        features.video_feature = pooled.detach()
+        features.video_feature = _own(pooled)
         if len(captions) == 1:
-            features.text_feature = captions[0].detach()
+            features.text_feature = _own(captions[0])
         return features
 
     def _encode(self, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
         video = self.encode_video(inputs['imgs'], inputs.get('frame_mask'))
         return video, self.encode_text(inputs['text'])
+
+
+def _with_tokens_per_frame(head: dict, neck: nn.Module | None) -> dict:
+    """Tell the temporal part how many tokens of a frame it gets, unless the config does."""
+    if not head.get('temporal'):
+        return head
+    per_frame = 1 if neck is None else neck.num_tokens
+    return dict(head, temporal=dict(dict(tokens_per_frame=per_frame), **head['temporal']))
+
+
+def _own(part: Tensor) -> Tensor:
+    """A part of a batch in memory of its own: copying or saving it leaves the batch behind."""
+    return part.detach().clone()
 
 
 def _bool_mask(frames: Tensor, frame_mask: Tensor | None) -> Tensor:

@@ -1,12 +1,6 @@
 # TS2-Net on CLIP ViT-B/32. A neck and a head follow the ViT; all sizes are arguments of the parts.
 model = dict(
     type='TS2Net',
-    data_preprocessor=dict(
-        type='TextVideoDataPreprocessor',
-        # CLIP's mean and standard deviation of a pixel, times 255
-        mean=[122.771, 116.746, 104.094],
-        std=[68.501, 66.632, 70.323],
-    ),
     backbone=dict(
         type='TokenShiftViT',
         embed_dims=768,

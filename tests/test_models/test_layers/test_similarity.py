@@ -5,7 +5,6 @@ import torch
 from mmaction.registry import MODELS
 
 from ts2net_mm.models.layers.similarity import (
-    chunk_texts,
     frame_weighted_similarity,
     masked_mean,
     mean_pooled_similarity,
@@ -60,7 +59,7 @@ def test_one_frame_is_its_cosine(features):
 @pytest.mark.parametrize('max_elements', [1, 20, 45, 139, 140, 10_000])
 def test_chunks_change_nothing(features, max_elements):
     whole = frame_weighted_similarity(*features)
-    parts = chunk_texts(frame_weighted_similarity, *features, max_elements=max_elements)
+    parts = frame_weighted_similarity(*features, max_elements=max_elements)
     torch.testing.assert_close(parts, whole)
 
 

@@ -5,9 +5,10 @@ from typing import Any
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from ...checkpoints import check_state_dict
+from ...checkpoints.released import without_wrapper
 
 __all__ = ['StrictCheckpointHook']
 
@@ -23,10 +24,6 @@ class StrictCheckpointHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint with the model before MMEngine loads it."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        state_dict = {
-            key.removeprefix('module.'): value
-            for key, value in checkpoint.get('state_dict', checkpoint).items()
-        }
-        check_state_dict(
-            state_dict, model.state_dict(), name=str(runner._load_from or 'the checkpoint')
-        )
+        state_dict = without_wrapper(checkpoint.get('state_dict', checkpoint))
+        name = runner._load_from or find_latest_checkpoint(runner.work_dir) or 'the checkpoint'
+        check_state_dict(state_dict, model.state_dict(), name=str(name))

@@ -46,15 +46,15 @@ class BertAdam(Optimizer):
         fp16_arithmetic: bool = False,
     ) -> None:
         ranges = (
-            ('lr', lr, lr >= 0),
-            ('betas', betas, all(0 <= beta < 1 for beta in betas)),
-            ('eps', eps, eps >= 0),
-            ('weight_decay', weight_decay, weight_decay >= 0),
-            ('max_grad_norm', max_grad_norm, max_grad_norm >= 0),
+            ('lr', lr, lr >= 0, 'at least 0'),
+            ('betas', betas, all(0 <= beta < 1 for beta in betas), 'from 0 to below 1'),
+            ('eps', eps, eps >= 0, 'at least 0'),
+            ('weight_decay', weight_decay, weight_decay >= 0, 'at least 0'),
+            ('max_grad_norm', max_grad_norm, max_grad_norm >= 0, 'at least 0'),
         )
-        for name, value, legal in ranges:
+        for name, value, legal, expected in ranges:
             if not legal:
-                raise ValueError(f'{name}={value} is out of range')
+                raise ValueError(f'{name}={value} is out of range, expected {expected}')
         defaults = dict(
             lr=lr,
             betas=tuple(betas),

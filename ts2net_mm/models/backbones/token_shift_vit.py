@@ -19,9 +19,8 @@ __all__ = ['TokenShiftViT']
 class TokenShiftViT(VisionTransformer):
     """CLIP's ViT over the frames of a video, with tokens that move between frames.
 
-    They move in some blocks, before attention: query, key and value see them, the residual path
-    does not. All
-    tokens leave through CLIP's last LayerNorm and projection.
+    They move in some blocks, before attention: query, key and value see the moved tokens, the
+    residual path does not. All tokens leave through CLIP's last LayerNorm and projection.
 
     Args:
         embed_dims: Width of the transformer.
@@ -31,7 +30,7 @@ class TokenShiftViT(VisionTransformer):
         patch_size: Height and width of a patch, pixels.
         out_dims: Size of the joint embedding.
         shift_layers: Blocks with a shift, counted from 0; negative ones from the end, () for none.
-        num_shift_tokens: Moved tokens in each direction; 7 in the released model.
+        num_shift_tokens: About how many tokens move in each direction; 7 in the released model.
         forward_offset: First token that takes its value from the previous frame.
         backward_offset: First token that takes its value from the next frame.
         mask_aware_shift: Stop the shift at the last valid frame; the released model lets padding
@@ -45,7 +44,8 @@ class TokenShiftViT(VisionTransformer):
         - imgs: (B, T, 3, H, W), frame_mask: (B, T) bool -> (B, T, 1 + P, out_dims), [CLS] first
 
     Raises:
-        ValueError: If a shift layer does not exist or the shift does not fit the number of tokens.
+        ValueError: If a shift layer does not exist, the shift does not fit the number of tokens, or
+            frames do not divide into patches.
 
     Example:
         >>> import torch, ts2net_mm
@@ -126,6 +126,12 @@ class TokenShiftViT(VisionTransformer):
 
     def _embed(self, frames: Tensor) -> Tensor:
         """Cut frames into patch tokens: (N, 3, H, W) -> (N, 1 + P, D)."""
+        patch_height, patch_width = self.patch_embed.projection.kernel_size
+        if frames.shape[-2] % patch_height or frames.shape[-1] % patch_width:
+            raise ValueError(
+                f'frames of {frames.shape[-2]} x {frames.shape[-1]} pixels do not divide into '
+                f'patches of {patch_height} x {patch_width}'
+            )
         x, resolution = self.patch_embed(frames)
         x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1)
         x = x + self.resize_pos_embed(

@@ -7,6 +7,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..layers.precision import at_least_fp32
+
 __all__ = ['RetrievalHead']
 
 
@@ -21,6 +23,9 @@ class RetrievalHead(BaseModule):
         logit_scale: Initial factor on the cosines (its logarithm is learned); CLIP starts at 1 /
             0.07.
         init_cfg: MMEngine's initialisation settings.
+
+    Raises:
+        ValueError: If ``logit_scale`` is not positive.
     """
 
     def __init__(
@@ -33,6 +38,8 @@ class RetrievalHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if logit_scale <= 0:
+            raise ValueError(f'logit_scale={logit_scale} must be positive')
         self.similarity_cfg = dict(similarity or dict(type='FrameWeightedSimilarity'))
         self.temporal = MODELS.build(temporal) if temporal else None
         self.cosine_similarity = MODELS.build(self.similarity_cfg)
@@ -48,9 +55,12 @@ class RetrievalHead(BaseModule):
     def similarity(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
         """Compute logits in fp32: (N, D), (B, T, D), (B, T) bool -> (N, B), scale included."""
         with torch.autocast(text.device.type, enabled=False):
-            cosines = self.cosine_similarity(text.float(), video.float(), frame_mask)
-            return self.logit_scale.float().exp() * cosines
+            text, video = at_least_fp32(text), at_least_fp32(video)
+            return self.logit_scale.exp() * self.cosine_similarity(text, video, frame_mask)
 
     def loss(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Compute the losses of a batch with one sentence a video."""
-        return self.loss_module(self.similarity, text, video, frame_mask)
+        # fp32 here, because other processes' features and gradients travel in this precision
+        return self.loss_module(
+            self.similarity, at_least_fp32(text), at_least_fp32(video), frame_mask
+        )

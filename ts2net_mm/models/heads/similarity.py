@@ -1,11 +1,9 @@
 """Registered similarities between sentences and videos."""
 
-from functools import partial
-
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from ..layers.similarity import chunk_texts, frame_weighted_similarity, mean_pooled_similarity
+from ..layers.similarity import frame_weighted_similarity, mean_pooled_similarity
 
 __all__ = ['FrameWeightedSimilarity', 'MeanPooledSimilarity']
 
@@ -34,8 +32,7 @@ class FrameWeightedSimilarity(nn.Module):
 
     def forward(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
         """Compare every sentence with every video."""
-        similarity = partial(frame_weighted_similarity, temperature=self.temperature)
-        return chunk_texts(similarity, text, video, frame_mask)
+        return frame_weighted_similarity(text, video, frame_mask, temperature=self.temperature)
 
 
 @MODELS.register_module()

@@ -1,12 +1,10 @@
 """Text-video similarity of per-frame features, as pure functions."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['chunk_texts', 'frame_weighted_similarity', 'masked_mean', 'mean_pooled_similarity']
+__all__ = ['frame_weighted_similarity', 'masked_mean', 'mean_pooled_similarity']
 
 # 4M cosines of (texts, frames) at a time: 16 MiB in fp32, small enough for a CPU's cache to help
 MAX_CHUNK_ELEMENTS = 4 * 1024 * 1024
@@ -33,50 +31,41 @@ def mean_pooled_similarity(text: Tensor, video: Tensor, frame_mask: Tensor) -> T
 
 
 def frame_weighted_similarity(
-    text: Tensor, video: Tensor, frame_mask: Tensor, *, temperature: float = 4.0
+    text: Tensor,
+    video: Tensor,
+    frame_mask: Tensor,
+    *,
+    temperature: float = 4.0,
+    max_elements: int = MAX_CHUNK_ELEMENTS,
 ) -> Tensor:
     """Sum of frame cosines, weighted by how well each frame fits the sentence.
 
     ``s`` holds the cosine of the sentence and each frame, and the weights are the softmax over the
-    valid frames of ``temperature * s / ||s||``, where the norm runs over the valid frames.
+    valid frames of ``temperature * s / ||s||``, where the norm runs over the valid frames. It is
+    computed for a few texts at a time, so that no (N, B, T) tensor exists whole.
 
     Args:
         text: Sentence features.
         video: Frame features.
         frame_mask: True for the frames of the video.
         temperature: Sharpness of the weights; 4 in the released model.
-
-    Shape:
-        - text: (N, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B)
-    """
-    cosines = torch.einsum('nd,btd->nbt', F.normalize(text, dim=-1), F.normalize(video, dim=-1))
-    cosines = cosines.masked_fill(~frame_mask, 0.0)
-    weights = temperature * F.normalize(cosines, dim=-1)
-    weights = weights.masked_fill(~frame_mask, float('-inf')).softmax(dim=-1)
-    return (weights * cosines).sum(dim=-1)
-
-
-def chunk_texts(
-    similarity: Callable[[Tensor, Tensor, Tensor], Tensor],
-    text: Tensor,
-    video: Tensor,
-    frame_mask: Tensor,
-    *,
-    max_elements: int = MAX_CHUNK_ELEMENTS,
-) -> Tensor:
-    """Compute a similarity matrix a few texts at a time; no (N, B, T) tensor exists whole.
-
-    Args:
-        similarity: Function of (text, video, frame_mask) with (N, B) result.
-        text: Sentence features.
-        video: Frame features.
-        frame_mask: True for the frames of the video.
         max_elements: Most (text, video, frame) triples at a time.
 
     Shape:
         - text: (N, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B)
     """
+    text, video = F.normalize(text, dim=-1), F.normalize(video, dim=-1)
     rows = max(1, max_elements // max(1, frame_mask.numel()))
-    if len(text) <= rows:
-        return similarity(text, video, frame_mask)
-    return torch.cat([similarity(part, video, frame_mask) for part in text.split(rows)])
+    scores = [
+        _weigh_frames(torch.einsum('nd,btd->nbt', part, video), frame_mask, temperature)
+        for part in text.split(rows)
+    ]
+    return torch.cat(scores)
+
+
+def _weigh_frames(cosines: Tensor, frame_mask: Tensor, temperature: float) -> Tensor:
+    """Reduce the frames: (N, B, T), (B, T) bool -> (N, B)."""
+    cosines = cosines.masked_fill(~frame_mask, 0.0)
+    weights = temperature * F.normalize(cosines, dim=-1)
+    weights = weights.masked_fill(~frame_mask, float('-inf')).softmax(dim=-1)
+    return (weights * cosines).sum(dim=-1)

@@ -21,7 +21,8 @@ def shift_indices(
 
     Args:
         num_tokens: Tokens of a frame, [CLS] included (token 0).
-        num_shift_tokens: Moved tokens in each direction; 7 in the released model.
+        num_shift_tokens: Sets the stride; about as many tokens move in each direction. 7 in the
+            released model.
         forward_offset: First token that takes its value from the previous frame.
         backward_offset: First token that takes its value from the next frame.
 
@@ -29,7 +30,7 @@ def shift_indices(
         The forward and the backward indices, int64.
 
     Raises:
-        ValueError: If the two sets overlap, are empty or do not fit the frame.
+        ValueError: If the two sets overlap or do not fit the frame.
     """
     if num_shift_tokens < 1 or num_shift_tokens > num_tokens:
         raise ValueError(

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..layers import perturbed_topk as topk_ops
+from ..layers.precision import at_least_fp32
 
 __all__ = ['TokenSelection']
 
@@ -38,7 +39,8 @@ class TokenSelection(BaseModule):
         - tokens: (B, T, 1 + P, D), [CLS] first -> (B, T, 1 + topk, D), [CLS] first
 
     Raises:
-        ValueError: If ``topk`` exceeds the patches of a frame or ``test_mode`` is unknown.
+        ValueError: If ``topk`` exceeds the patches of a frame, a number is not positive or
+            ``test_mode`` is unknown.
 
     Example:
         >>> import torch, ts2net_mm
@@ -63,6 +65,9 @@ class TokenSelection(BaseModule):
             raise ValueError(
                 f'test_mode={test_mode!r} is unknown, choose one of {get_args(TestMode)}'
             )
+        for name, value in dict(topk=topk, num_samples=num_samples, sigma=sigma).items():
+            if value <= 0:
+                raise ValueError(f'{name}={value} must be positive')
         self.topk = topk
         self.num_samples = num_samples
         self.sigma = sigma
@@ -87,7 +92,7 @@ class TokenSelection(BaseModule):
     def forward(self, tokens: Tensor) -> Tensor:
         """Select the tokens of each frame."""
         with torch.autocast(tokens.device.type, enabled=False):
-            tokens = tokens.float()
+            tokens = at_least_fp32(tokens)
             scores = self.token_scores(tokens)[..., 1:]
             patches = tokens[:, :, 1:]
             chosen = self._choose(scores.flatten(0, 1)).unflatten(0, scores.shape[:2])
