@@ -56,11 +56,12 @@ def frame_weighted_similarity(
     """
     text, video = F.normalize(text, dim=-1), F.normalize(video, dim=-1)
     rows = max(1, max_elements // max(1, frame_mask.numel()))
-    scores = [
-        _weigh_frames(torch.einsum('nd,btd->nbt', part, video), frame_mask, temperature)
-        for part in text.split(rows)
-    ]
-    return torch.cat(scores)
+    scores = text.new_empty(len(text), len(video))
+    for first in range(0, len(text), rows):
+        part = text[first : first + rows]
+        cosines = (part @ video.flatten(0, 1).T).unflatten(1, frame_mask.shape)
+        scores[first : first + rows] = _weigh_frames(cosines, frame_mask, temperature)
+    return scores
 
 
 def _weigh_frames(cosines: Tensor, frame_mask: Tensor, temperature: float) -> Tensor:
