@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,11 @@ VIDEOS = {
     'test/000004.mp4': {'captions': ['d d'], 'meaning': 'x', 'reversal': 'test/000005.mp4'},
     'test/000005.mp4': {'captions': ['e e'], 'meaning': 'y', 'reversal': 'test/000004.mp4'},
 }
+
+
+def _heed_interrupts():
+    """A shell starts background jobs, such as this test run, with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Quickstart:
@@ -63,6 +69,7 @@ class Quickstart:
             capture_output=True,
             text=True,
             check=False,
+            preexec_fn=_heed_interrupts,
         )
 
     def steps(self, *arguments: str, **options) -> list[str]:

@@ -48,6 +48,11 @@ def test_render_again_and_with_another_seed(tmp_path):
     assert 'Traceback' not in other.stderr
 
 
+def _heed_interrupts():
+    """A shell starts background jobs, such as this test run, with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='looks at /proc')
 @pytest.mark.parametrize('signal_number', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -60,6 +65,7 @@ def test_a_stopped_rendering_goes_on(tmp_path, signal_number):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_heed_interrupts,
     )
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob('train/*.mp4'))) < 100:
