@@ -1,3 +1,3 @@
 _base_ = './ts2net_msrvtt.py'
 
-model = dict(backbone=dict(patch_size=16))
+model = dict(init_cfg=dict(checkpoint='ViT-B/16'), backbone=dict(patch_size=16))

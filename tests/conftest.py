@@ -4,6 +4,13 @@ import logging
 
 import pytest
 from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+
+@pytest.fixture(autouse=True)
+def _mmaction_scope():
+    """Let no test depend on the scope that another has left; fresh processes test having none."""
+    init_default_scope('mmaction')
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def tiny(path: Path, data_root: Path, work_dir: Path) -> Config:
             f'{loader}.dataset.ann_file': 'all.json',
             f'{loader}.dataset.data_prefix': dict(video=''),
         }
-    options |= {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1}
+    options |= {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, 'model.init_cfg': None}
     if isinstance(cfg.param_scheduler, list):  # a warm-up longer than the tiny run
         cfg.param_scheduler[0].end = cfg.param_scheduler[1].begin = 1
     cfg.merge_from_dict(options)
@@ -116,6 +116,7 @@ def test_trains_and_tests(path, data_root, tmp_path):
 
 
 def test_distinct_videos_in_a_batch_of_msrvtt(data_root, tmp_path):
+    init_default_scope('mmaction')
     cfg = tiny(CONFIGS / 'ts2net_msrvtt.py', data_root, tmp_path)
     cfg.train_dataloader.drop_last = False
     cfg.train_dataloader.batch_sampler = dict(type='DistinctGroupBatchSampler')

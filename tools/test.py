@@ -9,7 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
-from ts2net_mm.checkpoints import read_state_dict
+from ts2net_mm.checkpoints import Checkpoint, config_of, read_checkpoint
 from ts2net_mm.engine.command_line import add_config_arguments, config_from_arguments
 from ts2net_mm.evaluation import format_table
 
@@ -18,7 +18,17 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(description='Test a text-video retrieval model.')
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    weights = parser.add_mutually_exclusive_group(required=True)
+    weights.add_argument(
+        'checkpoint',
+        nargs='?',
+        help="weights of the config's model, in any format: file, folder, URL or name (ViT-B/32)",
+    )
+    weights.add_argument(
+        '--from-weights',
+        metavar='FILE',
+        help='weights whose model is read off their shapes, so that the config need not have one',
+    )
     parser.add_argument(
         '--dump',
         type=Path,
@@ -26,6 +36,20 @@ def build_parser() -> argparse.ArgumentParser:
         help='.pkl: every prediction, as MMAction2 does; .npz: the similarity matrix and captions',
     )
     return parser
+
+
+def take_model(cfg: Config, checkpoint: Checkpoint) -> None:
+    """Replace the config's model by that of the weights, and add what a test run needs."""
+    model = config_of(checkpoint)
+    if preprocessor := cfg.get('model', {}).get('data_preprocessor'):
+        model['data_preprocessor'] = preprocessor
+    cfg.model = model
+    defaults = dict(default_scope='mmaction', test_cfg=dict(type='TestLoop'), launcher='none')
+    for key, value in defaults.items():
+        cfg.setdefault(key, value)
+    hooks = list(cfg.get('custom_hooks') or [])
+    if not any(str(hook['type']).endswith('StrictCheckpointHook') for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type='StrictCheckpointHook')]
 
 
 def add_dump(cfg: Config, path: Path) -> None:
@@ -50,10 +74,12 @@ def main() -> None:
         parser.error(f'--dump {args.dump} must end in .pkl, .pickle or .npz')
     cfg = config_from_arguments(parser, args)
     try:
-        read_state_dict(args.checkpoint)
+        checkpoint = read_checkpoint(args.checkpoint or args.from_weights)
+        if args.from_weights:
+            take_model(cfg, checkpoint)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
-    cfg.load_from = args.checkpoint
+    cfg.load_from = args.checkpoint or args.from_weights
     cfg.resume = False
     if args.dump is not None:
         add_dump(cfg, args.dump)

@@ -5,7 +5,7 @@ import sys
 
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
 from ts2net_mm.engine.command_line import add_config_arguments, config_from_arguments
@@ -53,6 +53,8 @@ def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    if replaces_initial_weights(cfg):
+        cfg.model.init_cfg = None
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     randomness = dict(seed=None) | dict(cfg.get('randomness') or {})
@@ -63,6 +65,13 @@ def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.deterministic:
         randomness['deterministic'] = True
     cfg.randomness = randomness
+
+
+def replaces_initial_weights(cfg: Config) -> bool:
+    """Tell whether a checkpoint will be loaded over what ``init_cfg`` might have to download."""
+    if cfg.get('load_from'):
+        return True
+    return bool(cfg.get('resume') and find_latest_checkpoint(cfg.work_dir))
 
 
 def main() -> None:

@@ -3,7 +3,13 @@
 Importing the package registers all its parts; it prints nothing and downloads nothing.
 """
 
-from .compat import allow_mmengine_checkpoints, check_versions, mend_mmaction, quiet_imports
+from .compat import (
+    allow_mmengine_checkpoints,
+    check_versions,
+    leave_out_multimodal,
+    mend_mmaction,
+    quiet_imports,
+)
 from .version import __version__
 
 check_versions()
@@ -11,6 +17,7 @@ mend_mmaction()
 allow_mmengine_checkpoints()
 
 with quiet_imports():
+    leave_out_multimodal()
     from . import checkpoints, datasets, engine, evaluation, models
 
 __all__ = ['__version__', 'checkpoints', 'datasets', 'engine', 'evaluation', 'models']

@@ -18,6 +18,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='LogitScaleClampHook', max_scale=100.0),
     dict(type='StrictCheckpointHook'),
+    dict(type='ModelConfigHook'),
 ]
 
 env_cfg = dict(

@@ -102,7 +102,7 @@ def test_files_that_are_gone_are_counted(search, video_folder, tmp_path):
         (dict(folder=Path(__file__).parent), 'there is no video file in'),
         (dict(config='no.py'), 'config no.py does not exist'),
         (dict(weights='no.pth'), 'checkpoint no.pth does not exist'),
-        (dict(weights=__file__), 'is no checkpoint that torch can read'),
+        (dict(weights=__file__), 'is no checkpoint that can be read'),
     ],
 )
 def test_errors_are_one_line(search, change, message):

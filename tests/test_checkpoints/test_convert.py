@@ -80,18 +80,21 @@ print(model.data_preprocessor.mean.flatten().tolist()[0])
 
 
 def test_unknown_and_missing_keys_are_listed(released):
-    released['clip.visual.attnpool.weight'] = torch.zeros(3)
+    released['clip.visual.extra.weight'] = torch.zeros(3)
     del released['clip.visual.ln_post.bias']
     with pytest.raises(
         ValueError,
-        match='1 unexpected: clip.visual.attnpool.weight; 1 missing: backbone.ln1.bias',
+        match=r'1 unexpected: clip.visual.extra.weight; '
+        r'1 missing: backbone.ln1.bias \(clip.visual.ln_post.bias\)',
     ):
         convert_state_dict(released)
 
 
 def test_misshapen_tensor_is_named(released):
     released['clip.ln_final.weight'] = torch.zeros(32)
-    with pytest.raises(ValueError, match=r'ln_final.weight \(32,\) instead of \(64,\)'):
+    with pytest.raises(
+        ValueError, match=r'ln_final.weight \(clip.ln_final.weight\) \(32,\) instead of \(64,\)'
+    ):
         convert_state_dict(released)
 
 

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from ts2net_mm.checkpoints.released import rename_key, to_our_layout
+from ts2net_mm.checkpoints.formats import FORMATS
 from ts2net_mm.models.layers import perturbed_topk
 from ts2net_mm.models.layers.perturbed_topk import hard_topk
+
+RELEASED = FORMATS['released']
 
 TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3
@@ -91,11 +93,11 @@ def test_loss_and_all_gradients(model, expected, expected_grad_norms):
 
     loss.backward()
     parameters = dict(model.named_parameters())
-    assert {rename_key(key) for key in expected_grad_norms} == set(parameters)
+    assert {RELEASED.our_name(key) for key in expected_grad_norms} == set(parameters)
     for key, norm in expected_grad_norms.items():
-        found = parameters[rename_key(key)].grad.norm().item()
+        found = parameters[RELEASED.our_name(key)].grad.norm().item()
         assert found == pytest.approx(norm, rel=GRADIENT_TOLERANCE), key
     for key in (key for key in expected if key.startswith('grad/')):
-        name = rename_key(key.removeprefix('grad/'))
-        gradient = to_our_layout(name, expected[key])
+        renamed, _ = RELEASED.to_ours({key.removeprefix('grad/'): expected[key]})
+        ((name, gradient),) = renamed.items()
         assert distance(parameters[name].grad, gradient) < GRADIENT_TOLERANCE, key

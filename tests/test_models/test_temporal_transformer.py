@@ -71,7 +71,7 @@ def test_stretching_can_be_forbidden():
 
 
 def test_new_positions_are_a_frame_code_plus_a_slot_code():
-    table = build(frame_std=0.5, slot_std=0.1).pos_embed.detach().view(6, 4, 16)
+    table = build(tokens_per_frame=4, frame_std=0.5, slot_std=0.1).pos_embed.detach().view(6, 4, 16)
     slots = table - table[:, :1]
     torch.testing.assert_close(slots, slots[:1].expand(6, -1, -1))
     assert 0.3 < (table[:, 0] - table[:, 0].mean(dim=0)).std() < 0.7

@@ -11,7 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from ..checkpoints import check_state_dict, read_state_dict
+from ..checkpoints import load_weights as load_checkpoint
+from ..checkpoints import read_checkpoint
 from ..checkpoints.reading import one_line
 
 __all__ = ['build_model', 'fingerprint', 'load_config', 'load_weights', 'resolve_device']
@@ -55,16 +56,14 @@ def build_model(config: Config) -> nn.Module:
 
 
 def load_weights(model: nn.Module, checkpoint: str | Path) -> None:
-    """Load a checkpoint or plain state dict (a file or URL) whose keys and shapes all fit.
+    """Load weights of any format (a file, folder, URL or name) whose keys and shapes all fit.
 
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If it is no checkpoint, or one of another architecture; the message lists the
             first ten keys that are missing, unexpected or of another shape.
     """
-    state_dict = read_state_dict(checkpoint)
-    check_state_dict(state_dict, model.state_dict(), name=f'checkpoint {checkpoint}')
-    model.load_state_dict(state_dict)
+    load_checkpoint(model, read_checkpoint(checkpoint))
 
 
 def fingerprint(model: nn.Module, *settings: Any) -> str:

@@ -1,53 +1,144 @@
-"""Read checkpoint files, and say in one line why one cannot be read."""
+"""Read weight files of every container, and say in one line why one cannot be read."""
 
 import re
+import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import safetensors.torch
+import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
-from .released import without_wrapper
+from .downloading import fetch, is_url
+from .names import without_wrapper
+from .settings import add_settings, settings_beside, settings_inside
+from .torchscript import is_torchscript, read_torchscript
 
-__all__ = ['is_url', 'one_line', 'read_state_dict']
+__all__ = ['Checkpoint', 'load_content', 'one_line', 'read_checkpoint', 'read_state_dict']
+
+# in torch's message about a pickle that is more than tensors
+_FORBIDDEN = re.compile(r'GLOBAL (\S+) was not an allowed global')
+# what a folder of Hugging Face or open_clip may hold, the first that is there
+_FOLDER_FILES = (
+    'model.safetensors',
+    'pytorch_model.bin',
+    'open_clip_model.safetensors',
+    'open_clip_pytorch_model.bin',
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a weight file holds.
+
+    Args:
+        state_dict: Its tensors under its own names, without a parallel wrapper's prefix.
+        settings: Settings of the model that the file tells beside the tensors, in the shape of a
+            model config; empty for most.
+        name: The file, for messages.
+    """
+
+    state_dict: dict[str, Tensor]
+    settings: dict = field(default_factory=dict)
+    name: str = 'the checkpoint'
+
+    @classmethod
+    def of(cls, content: Any, name: str) -> 'Checkpoint':
+        """Find the state dict in what a file holds.
+
+        Raises:
+            ValueError: If there is none; the message says what is there.
+        """
+        state_dict = content.get('state_dict', content) if isinstance(content, Mapping) else content
+        if not isinstance(state_dict, Mapping):
+            raise ValueError(f'{name} holds a {type(content).__name__}, expected a state dict')
+        strange = [key for key, value in state_dict.items() if not isinstance(value, Tensor)]
+        if strange or not state_dict:
+            raise ValueError(
+                f'{name} holds no state dict: '
+                + (f'the entries {_first(strange)} are no tensors' if strange else 'it is empty')
+            )
+        return cls(without_wrapper(state_dict), settings_inside(content, name), name)
+
+
+def read_checkpoint(checkpoint: str | Path) -> Checkpoint:
+    """Read a checkpoint or plain state dict. Nothing that a file contains is executed.
+
+    Args:
+        checkpoint: A file of torch, TorchScript or safetensors, recognised by its content; a folder
+            of Hugging Face; an address; or the name of one of OpenAI's CLIPs (``ViT-B/32``).
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If it is no checkpoint; the message says what it seems to be.
+    """
+    name = str(checkpoint)
+    if is_url(name) and not name.startswith(('http://', 'https://')):
+        content = CheckpointLoader.load_checkpoint(name, map_location='cpu', logger='silent')
+        return Checkpoint.of(content, name)
+    return Checkpoint.of(load_content(fetch(checkpoint)), name)
 
 
 def read_state_dict(checkpoint: str | Path) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint or plain state dict, without a parallel wrapper's prefix.
+    """Read the tensors of a checkpoint or plain state dict; see ``read_checkpoint``."""
+    return read_checkpoint(checkpoint).state_dict
 
-    Args:
-        checkpoint: File or URL.
+
+def load_content(path: Path, map_location: Any = 'cpu') -> Any:
+    """Read a file or folder: what torch saved in it, or the state dict of another container.
+
+    What a config file beside the weights tells is put into ``meta``.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is no checkpoint; the message says what it seems to be.
+        FileNotFoundError: If a folder holds no weights.
+        ValueError: If it cannot be read; the message says what it seems to be.
     """
-    checkpoint = str(checkpoint)
-    if not is_url(checkpoint) and not Path(checkpoint).expanduser().is_file():
-        raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
+    path = _file_of(path)
+    content = _load_file(path, map_location)
+    settings = settings_beside(path)
+    return add_settings(content, settings) if settings else content
+
+
+def _load_file(path: Path, map_location: Any) -> Any:
     try:
-        content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
+        if _is_safetensors(path):
+            with safetensors.safe_open(path, framework='pt', device='cpu') as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                return dict(state_dict=tensors, meta=dict(file.metadata() or {}))
+        if is_torchscript(path):
+            return dict(state_dict=read_torchscript(path))
+        return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # torch raises a dozen types on a file of another kind
         raise ValueError(
-            f'{checkpoint} is no checkpoint that torch can read: {_describe(checkpoint, error)}'
+            f'{path} is no checkpoint that can be read: {_describe(path, error)}'
         ) from error
-    state_dict = content.get('state_dict', content) if isinstance(content, Mapping) else content
-    if not isinstance(state_dict, Mapping):
-        raise ValueError(f'{checkpoint} holds a {type(content).__name__}, expected a state dict')
-    strange = [key for key, value in state_dict.items() if not isinstance(value, Tensor)]
-    if strange or not state_dict:
-        raise ValueError(
-            f'{checkpoint} holds no state dict: '
-            + (f'the entries {_first(strange)} are no tensors' if strange else 'it is empty')
-        )
-    return without_wrapper(state_dict)
 
 
-def _describe(checkpoint: str, error: Exception) -> str:
+def _file_of(path: Path) -> Path:
+    """The weight file of a folder, or the file itself."""
+    if path.is_file():
+        return path
+    for name in _FOLDER_FILES:
+        if (path / name).is_file():
+            return path / name
+    found = sorted(entry.name for entry in path.iterdir())[:10]
+    raise FileNotFoundError(
+        f'folder {path} holds none of {", ".join(_FOLDER_FILES)}; it holds {found}'
+    )
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell by the header: its length in eight bytes, then JSON."""
+    with path.open('rb') as file:
+        start = file.read(9)
+    return len(start) == 9 and start[8:] == b'{' and start[5:8] == bytes(3)
+
+
+def _describe(path: Path, error: Exception) -> str:
     """Say what the file seems to be."""
-    path = Path(checkpoint).expanduser()
-    if not path.is_file():
-        return one_line(error)
     with path.open('rb') as file:
         start = file.read(64)
     if not start:
@@ -56,12 +147,11 @@ def _describe(checkpoint: str, error: Exception) -> str:
         return 'it starts like a web page (a download that failed?)'
     if start.startswith(b'version https://git-lfs'):
         return 'it is a Git LFS pointer; fetch the file itself'
+    if start.startswith(b'PK') and not zipfile.is_zipfile(path):
+        return 'it is cut off (a download or a copy that was broken off?)'
+    if found := _FORBIDDEN.search(str(error)):
+        return f'it asks for {found[1]}, which no weights need and which is not run'
     return one_line(error)
-
-
-def is_url(checkpoint: str | Path) -> bool:
-    """Tell whether a checkpoint lies on a server."""
-    return re.match(r'\w{2,}://', str(checkpoint)) is not None
 
 
 def one_line(error: BaseException) -> str:

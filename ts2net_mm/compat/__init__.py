@@ -2,7 +2,14 @@
 
 from .checkpoints import allow_mmengine_checkpoints
 from .mmaction_wheel import mend_mmaction
+from .multimodal import leave_out_multimodal
 from .quiet import quiet_imports
 from .versions import check_versions
 
-__all__ = ['allow_mmengine_checkpoints', 'check_versions', 'mend_mmaction', 'quiet_imports']
+__all__ = [
+    'allow_mmengine_checkpoints',
+    'check_versions',
+    'leave_out_multimodal',
+    'mend_mmaction',
+    'quiet_imports',
+]

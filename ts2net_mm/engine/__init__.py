@@ -1,6 +1,6 @@
 """What MMEngine's loop needs for the recipe."""
 
-from .hooks import LogitScaleClampHook, StrictCheckpointHook
+from .hooks import LogitScaleClampHook, ModelConfigHook, StrictCheckpointHook
 from .optimizers import BertAdam, CLIPOptimWrapperConstructor
 from .schedulers import WarmupCosineLR
 
@@ -8,6 +8,7 @@ __all__ = [
     'BertAdam',
     'CLIPOptimWrapperConstructor',
     'LogitScaleClampHook',
+    'ModelConfigHook',
     'StrictCheckpointHook',
     'WarmupCosineLR',
 ]

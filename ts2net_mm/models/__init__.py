@@ -4,19 +4,22 @@ from .backbones import CLIPTextEncoder, TokenShiftViT
 from .data_preprocessor import TextVideoDataPreprocessor
 from .heads import FrameWeightedSimilarity, MeanPooledSimilarity, RetrievalHead
 from .losses import SymmetricContrastiveLoss
-from .necks import TokenSelection
-from .temporal import TemporalTransformer
+from .necks import CLSOnly, TokenSelection
+from .temporal import TemporalLSTM, TemporalTransformer, TokenMean
 from .ts2net import TS2Net
 
 __all__ = [
+    'CLSOnly',
     'CLIPTextEncoder',
     'FrameWeightedSimilarity',
     'MeanPooledSimilarity',
     'RetrievalHead',
     'SymmetricContrastiveLoss',
     'TS2Net',
+    'TemporalLSTM',
     'TemporalTransformer',
     'TextVideoDataPreprocessor',
+    'TokenMean',
     'TokenSelection',
     'TokenShiftViT',
 ]

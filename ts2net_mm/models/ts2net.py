@@ -8,15 +8,17 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import Tensor
 
+from .layers.pretrained_last import PretrainedLast
 from .layers.similarity import masked_mean
+from .temporal import TemporalTransformer
 
 __all__ = ['TS2Net']
 
 
 @MODELS.register_module()
-class TS2Net(BaseModel):
+class TS2Net(PretrainedLast, BaseModel):
     """Find a video by a sentence and a sentence by a video.
 
     Frames pass the token shift ViT, the token selection and the temporal transformer; sentences
@@ -25,10 +27,10 @@ class TS2Net(BaseModel):
     Args:
         backbone: Config of the frame encoder.
         text_encoder: Config of the sentence encoder.
-        neck: Config of the token selection; None keeps the [CLS] of each frame alone.
+        neck: Config of the token selection; by default the [CLS] of each frame alone.
         head: Config of temporal transformer, similarity and loss.
         data_preprocessor: Config of the batch preparation.
-        init_cfg: MMEngine's initialisation settings.
+        init_cfg: MMEngine's initialisation settings, such as ``CLIPPretrained``.
     """
 
     def __init__(
@@ -46,8 +48,11 @@ class TS2Net(BaseModel):
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
         self.text_encoder = MODELS.build(text_encoder)
-        self.neck = MODELS.build(neck) if neck else None
-        self.head = MODELS.build(_with_tokens_per_frame(head, self.neck))
+        self.neck = MODELS.build(neck or dict(type='CLSOnly'))
+        self.head = MODELS.build(head)
+        temporal = self.head.temporal
+        if isinstance(temporal, TemporalTransformer) and temporal.tokens_per_frame is None:
+            temporal.tokens_per_frame = self.neck.num_tokens
 
     def encode_text(self, text: Tensor) -> Tensor:
         """Encode sentences: (N, L) int64 -> (N, D), not normalised."""
@@ -59,8 +64,7 @@ class TS2Net(BaseModel):
             raise ValueError(f'imgs has shape {tuple(imgs.shape)}, expected (B, T, 3, H, W)')
         frame_mask = _bool_mask(imgs, frame_mask)
         tokens = self.backbone(imgs, frame_mask)  # (B, T, 1 + P, D)
-        selected = self.neck(tokens) if self.neck is not None else tokens[:, :, :1]
-        return self.head(selected, frame_mask)
+        return self.head(self.neck(tokens), frame_mask)
 
     def similarity(
         self, text_feats: Tensor, video_feats: Tensor, frame_mask: Tensor | None = None
@@ -147,14 +151,6 @@ class TS2Net(BaseModel):
     def _encode(self, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
         video = self.encode_video(inputs['imgs'], inputs.get('frame_mask'))
         return video, self.encode_text(inputs['text'])
-
-
-def _with_tokens_per_frame(head: dict, neck: nn.Module | None) -> dict:
-    """Tell the temporal part how many tokens of a frame it gets, unless the config does."""
-    if not head.get('temporal'):
-        return head
-    per_frame = 1 if neck is None else neck.num_tokens
-    return dict(head, temporal=dict(dict(tokens_per_frame=per_frame), **head['temporal']))
 
 
 def _own(part: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 # TS2-Net on CLIP ViT-B/32. A neck and a head follow the ViT; all sizes are arguments of the parts.
 model = dict(
     type='TS2Net',
+    # a name of OpenAI's, which is downloaded once, or a file of any format: docs/weights.md
+    init_cfg=dict(type='CLIPPretrained', checkpoint='ViT-B/32'),
     backbone=dict(
         type='TokenShiftViT',
         embed_dims=768,

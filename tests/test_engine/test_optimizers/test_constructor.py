@@ -6,7 +6,7 @@ from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
 
-from ts2net_mm.checkpoints.released import IGNORED_KEYS, rename_key
+from ts2net_mm.checkpoints.formats import FORMATS
 from ts2net_mm.engine import BertAdam, CLIPOptimWrapperConstructor
 
 BERT_ADAM = dict(type='BertAdam', lr=1e-4, weight_decay=0.2)
@@ -41,8 +41,8 @@ def test_groups_of_the_release(model, released_weights, fp16_arithmetic):
     assert len(frozen) == 7
     checked = set()
     for key in released_weights:
-        name = rename_key(key)
-        if key in IGNORED_KEYS or name in frozen:
+        name = FORMATS['released'].our_name(key)
+        if name in frozen:
             assert name not in groups
             continue
         group = groups[name]
@@ -82,10 +82,61 @@ def test_built_as_the_runner_does(model):
     assert 'CLIPOptimWrapperConstructor' in OPTIM_WRAPPER_CONSTRUCTORS
 
 
-def test_prefixes_are_the_callers(model):
-    groups = settings_by_name(model, build(model, clip_prefixes=['text_encoder.'], clip_lr_mult=0))
+@pytest.mark.parametrize('prefixes', ['text_encoder.', ['text_encoder.']])
+def test_prefixes_are_the_callers(model, prefixes):
+    groups = settings_by_name(model, build(model, clip_prefixes=prefixes, clip_lr_mult=0))
     for name, group in groups.items():
         assert group['lr'] == (0 if name.startswith('text_encoder.') else 1e-4)
+
+
+def test_a_prefix_of_no_parameter(model):
+    with pytest.raises(ValueError, match=r"holds 'visual\.', with which no parameter begins"):
+        build(model, clip_prefixes=('backbone.', 'visual.'))
+
+
+class OtherParts(nn.Module):
+    """Parts that TS2-Net does not have, but a user's model may."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.ModuleDict(
+            dict(
+                attention=nn.MultiheadAttention(4, 2, bias=True),
+                conv1d=nn.Conv1d(4, 4, 1),
+                norm=nn.LayerNorm(4),
+                embedding=nn.Embedding(3, 4),
+            )
+        )
+        self.lstm = nn.LSTM(4, 4)
+        self.scale = nn.Parameter(torch.ones(()))
+
+
+def test_attention_and_recurrent_parts():
+    model = OtherParts()
+    groups = settings_by_name(model, build(model, clip_prefixes='backbone.', fp16_arithmetic=True))
+    assert set(groups) == {name for name, _ in model.named_parameters()}
+    in_fp16 = {name for name, group in groups.items() if group['fp16_arithmetic']}
+    assert in_fp16 == {
+        f'backbone.{name}{kind}'
+        for name in ('attention.in_proj_', 'attention.out_proj.', 'conv1d.')
+        for kind in ('weight', 'bias')
+    }
+    undecayed = {name for name, group in groups.items() if not group['weight_decay']}
+    assert undecayed == {name for name in groups if 'bias' in name}
+    assert {'lstm.bias_ih_l0', 'backbone.attention.in_proj_bias'} <= undecayed
+
+
+def test_decay_of_matrices_only(model):
+    groups = settings_by_name(model, build(model, decay_matrices_only=True))
+    matrices = {
+        f'{name}.weight'
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    }
+    assert {name for name, group in groups.items() if group['weight_decay']} == (
+        matrices - {'backbone.patch_embed.projection.weight'}  # frozen
+    )
+    assert not groups['head.temporal.pos_embed']['weight_decay']
 
 
 def test_other_optimisers_work_without_fp16(model):
@@ -117,18 +168,31 @@ def test_unknown_setting():
         CLIPOptimWrapperConstructor(dict(optimizer=BERT_ADAM), dict(decay=1, clip_lr=1))
 
 
-def test_the_groups_are_logged(model, log_records):
-    build(model, fp16_arithmetic=True)
+def test_optimizer_without_a_rate():
+    with pytest.raises(ValueError, match=r"\{'type': 'BertAdam'\} has no lr"):
+        CLIPOptimWrapperConstructor(dict(optimizer=dict(type='BertAdam')))
+
+
+def logged_rows(log_records) -> dict[tuple[str, ...], tuple[int, int]]:
+    """Tensors and weights of each row of the logged table."""
     messages = [record.getMessage() for record in log_records]
     (table,) = [message for message in messages if message.startswith('parameters')]
     header, *rows = table.splitlines()
     assert header.split() == ['parameters', 'lr', 'decay', 'arithmetic', 'tensors', 'weights']
+    cells = [re.split(r'\s{2,}', row) for row in rows]
+    assert all(len(row) == 6 for row in cells)
+    return {tuple(row[:4]): (int(row[4]), int(row[5].replace(',', ''))) for row in cells}
+
+
+def test_the_groups_are_logged(model, log_records):
+    build(model, fp16_arithmetic=True)
+    rows = logged_rows(log_records)
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    assert rows.pop(('frozen', '-', '-', '-')) == (7, sum(p.numel() for p in frozen))
     trained = [p for p in model.parameters() if p.requires_grad]
-    assert sum(int(row.split()[-2]) for row in rows) == len(trained)
-    weights = sum(int(row.split()[-1].replace(',', '')) for row in rows)
-    assert weights == sum(p.numel() for p in trained)
-    described = {tuple(re.split(r'\s{2,}', row)[:4]) for row in rows}
-    assert described == {
+    assert sum(tensors for tensors, _ in rows.values()) == len(trained)
+    assert sum(weights for _, weights in rows.values()) == sum(p.numel() for p in trained)
+    assert set(rows) == {
         ('CLIP', '1e-07', '0.2', 'fp16'),
         ('CLIP', '1e-07', '0', 'fp16'),
         ('CLIP', '1e-07', '0.2', 'as stored'),
@@ -136,3 +200,9 @@ def test_the_groups_are_logged(model, log_records):
         ('new', '0.0001', '0.2', 'as stored'),
         ('new', '0.0001', '0', 'as stored'),
     }
+
+
+def test_the_log_shows_the_optimisers_own_decay(log_records):
+    build(OtherParts(), dict(type='AdamW', lr=1e-3), clip_prefixes='backbone.')
+    assert {row[2] for row in logged_rows(log_records)} == {'0.01', '0'}  # AdamW's default
+    assert not any(row[0] == 'frozen' for row in logged_rows(log_records))

@@ -5,13 +5,14 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..layers.pretrained_last import PretrainedLast
 from ..layers.transformer import LAYER_NORM_EPS, CLIPTransformer
 
 __all__ = ['CLIPTextEncoder']
 
 
 @MODELS.register_module()
-class CLIPTextEncoder(BaseModule):
+class CLIPTextEncoder(PretrainedLast, BaseModule):
     """CLIP's causal text transformer; the feature is the hidden state at the end-of-text token.
 
     Args:
@@ -20,11 +21,13 @@ class CLIPTextEncoder(BaseModule):
         width: Width of the transformer.
         num_layers: Number of blocks.
         num_heads: Attention heads of a block; CLIP has one per 64 channels.
+        act_cfg: Activation of the blocks; QuickGELU by default, as in OpenAI's weights, while those
+            that open_clip trained mostly want ``dict(type='GELU')``.
         out_dims: Size of the joint embedding.
         frozen_stages: -1 trains everything, 0 freezes the token and position embeddings (the
             released recipe), n also the first n blocks.
         with_cp: Recompute each block's activations in the backward pass to save memory.
-        init_cfg: MMEngine's initialisation settings.
+        init_cfg: MMEngine's initialisation settings, such as ``CLIPPretrained``.
 
     Shape:
         - text: (N, L) int64 -> (N, out_dims)
@@ -40,6 +43,8 @@ class CLIPTextEncoder(BaseModule):
         torch.Size([1, 512])
     """
 
+    key_prefix = 'text_encoder.'  # of its weights in a whole model
+
     def __init__(
         self,
         *,
@@ -49,6 +54,7 @@ class CLIPTextEncoder(BaseModule):
         num_layers: int = 12,
         num_heads: int = 8,
         out_dims: int = 512,
+        act_cfg: dict | None = None,
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | None = None,
@@ -57,7 +63,11 @@ class CLIPTextEncoder(BaseModule):
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.pos_embed = nn.Parameter(torch.zeros(context_length, width))
         self.layers = CLIPTransformer(
-            width=width, num_layers=num_layers, num_heads=num_heads, with_cp=with_cp
+            width=width,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            act_cfg=act_cfg,
+            with_cp=with_cp,
         )
         self.ln_final = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.proj = nn.Linear(width, out_dims, bias=False)
@@ -81,10 +91,10 @@ class CLIPTextEncoder(BaseModule):
         x = x[torch.arange(len(x), device=x.device), end_of_text]
         return self.proj(self.ln_final(x))
 
-    def init_weights(self) -> None:
-        """Draw new weights as CLIP does, unless ``init_cfg`` loads some."""
+    def draw_weights(self) -> None:
+        """Draw new weights as CLIP does."""
         width = self.token_embedding.embedding_dim
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.pos_embed, std=0.01)
         nn.init.normal_(self.proj.weight, std=width**-0.5)
-        super().init_weights()
+        super().draw_weights()

@@ -9,6 +9,7 @@ from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLay
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..layers.pretrained_last import PretrainedLast
 from ..layers.token_shift import shift_indices, shift_tokens
 from ..layers.transformer import clip_layer_cfg, init_clip_blocks
 
@@ -16,7 +17,7 @@ __all__ = ['TokenShiftViT']
 
 
 @MODELS.register_module()
-class TokenShiftViT(VisionTransformer):
+class TokenShiftViT(PretrainedLast, VisionTransformer):
     """CLIP's ViT over the frames of a video, with tokens that move between frames.
 
     They move in some blocks, before attention: query, key and value see the moved tokens, the
@@ -26,6 +27,8 @@ class TokenShiftViT(VisionTransformer):
         embed_dims: Width of the transformer.
         num_layers: Number of blocks.
         num_heads: Attention heads of a block; CLIP has one per 64 channels.
+        act_cfg: Activation of the blocks; QuickGELU by default, as in OpenAI's weights, while those
+            that open_clip trained mostly want ``dict(type='GELU')``.
         img_size: Height and width of a frame, pixels.
         patch_size: Height and width of a patch, pixels.
         out_dims: Size of the joint embedding.
@@ -38,7 +41,7 @@ class TokenShiftViT(VisionTransformer):
         frozen_stages: -1 trains everything, 0 freezes the embeddings and the first LayerNorm (the
             released recipe), n also the first n blocks.
         with_cp: Recompute each block's activations in the backward pass to save memory.
-        init_cfg: MMEngine's initialisation settings.
+        init_cfg: MMEngine's initialisation settings, such as ``CLIPPretrained``.
 
     Shape:
         - imgs: (B, T, 3, H, W), frame_mask: (B, T) bool -> (B, T, 1 + P, out_dims), [CLS] first
@@ -56,6 +59,8 @@ class TokenShiftViT(VisionTransformer):
         torch.Size([2, 4, 50, 16])
     """
 
+    key_prefix = 'backbone.'  # of its weights in a whole model
+
     def __init__(
         self,
         *,
@@ -70,11 +75,12 @@ class TokenShiftViT(VisionTransformer):
         forward_offset: int = 1,
         backward_offset: int = 4,
         mask_aware_shift: bool = True,
+        act_cfg: dict | None = None,
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        layer = clip_layer_cfg(embed_dims, num_heads)
+        layer = clip_layer_cfg(embed_dims, num_heads, act_cfg)
         super().__init__(
             arch=dict(
                 embed_dims=embed_dims,
@@ -159,11 +165,9 @@ class TokenShiftViT(VisionTransformer):
         super().train(mode)
         return self
 
-    def init_weights(self) -> None:
-        """Draw new weights as CLIP does, unless ``init_cfg`` loads some."""
-        super().init_weights()
-        if self.init_cfg and self.init_cfg.get('type') == 'Pretrained':
-            return
+    def draw_weights(self) -> None:
+        """Draw new weights as CLIP does."""
+        super().draw_weights()
         std = self.embed_dims**-0.5
         for parameter in (self.cls_token, self.pos_embed, self.proj.weight):
             nn.init.normal_(parameter, std=std)

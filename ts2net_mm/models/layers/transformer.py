@@ -8,24 +8,25 @@ from torch.utils.checkpoint import checkpoint
 
 __all__ = ['CLIPBlock', 'CLIPTransformer', 'clip_layer_cfg', 'init_clip_blocks']
 
+QUICK_GELU = dict(type='mmpretrain.QuickGELU')
 LAYER_NORM_EPS = 1e-5  # CLIP's; mmpretrain's ViT has 1e-6
 
 
-def clip_layer_cfg(width: int, num_heads: int) -> dict:
-    """Settings of an encoder layer that make it a CLIP block."""
+def clip_layer_cfg(width: int, num_heads: int, act_cfg: dict | None = None) -> dict:
+    """Settings of an encoder layer that make it a CLIP block, with QuickGELU by default."""
     if width % num_heads:
         raise ValueError(f'width {width} is not a multiple of num_heads={num_heads}')
     return dict(
         embed_dims=width,
         num_heads=num_heads,
         feedforward_channels=4 * width,
-        act_cfg=dict(type='mmpretrain.QuickGELU'),
+        act_cfg=dict(act_cfg or QUICK_GELU),
         norm_cfg=dict(type='LN', eps=LAYER_NORM_EPS),
     )
 
 
 class CLIPBlock(TransformerEncoderLayer):
-    """Pre-norm transformer block with QuickGELU whose attention takes a mask.
+    """Pre-norm transformer block whose attention takes a mask.
 
     Shape:
         - x: (N, L, D), mask: broadcastable to (N, heads, L, L), bool, True where a query may look
@@ -53,13 +54,20 @@ class CLIPTransformer(ModuleList):
         width: Size of a token.
         num_layers: Number of blocks.
         num_heads: Attention heads of a block.
+        act_cfg: Activation of the blocks; CLIP's QuickGELU by default.
         with_cp: Recompute each block's activations in the backward pass to save memory.
     """
 
     def __init__(
-        self, *, width: int, num_layers: int, num_heads: int, with_cp: bool = False
+        self,
+        *,
+        width: int,
+        num_layers: int,
+        num_heads: int,
+        act_cfg: dict | None = None,
+        with_cp: bool = False,
     ) -> None:
-        layer = clip_layer_cfg(width, num_heads)
+        layer = clip_layer_cfg(width, num_heads, act_cfg)
         super().__init__([CLIPBlock(**layer) for _ in range(num_layers)])
         self.with_cp = with_cp
 

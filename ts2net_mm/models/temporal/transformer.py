@@ -30,7 +30,9 @@ class TemporalTransformer(BaseModule):
             takes them from CLIP's text encoder.
         stretch_positions: Stretch the table by linear interpolation when a video has more tokens
             than it has rows (64 frames of 4 tokens do); False makes that an error.
-        tokens_per_frame: Only for drawing new positions: tokens that share a frame's code.
+        tokens_per_frame: Only for drawing new positions: tokens that share a frame's code; inside
+            TS2Net those of its neck by default, elsewhere 1.
+        act_cfg: Activation of the blocks; CLIP's QuickGELU by default.
         frame_std: Spread of the code that the tokens of one frame share in a newly drawn table.
         slot_std: Spread of the code that marks a token's place in its frame in a newly drawn table.
         mask_order: 'frame' masks the tokens of invalid frames; 'tiled' repeats the frame mask over
@@ -54,7 +56,8 @@ class TemporalTransformer(BaseModule):
         num_heads: int = 8,
         num_positions: int = 77,
         stretch_positions: bool = True,
-        tokens_per_frame: int = 4,
+        tokens_per_frame: int | None = None,
+        act_cfg: dict | None = None,
         frame_std: float = 0.5,
         slot_std: float = 0.1,
         mask_order: MaskOrder = 'frame',
@@ -73,7 +76,11 @@ class TemporalTransformer(BaseModule):
         self.mask_order = mask_order
         self.pos_embed = nn.Parameter(zeros(num_positions, embed_dims))
         self.layers = CLIPTransformer(
-            width=embed_dims, num_layers=num_layers, num_heads=num_heads, with_cp=with_cp
+            width=embed_dims,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            act_cfg=act_cfg,
+            with_cp=with_cp,
         )
 
     def forward(self, tokens: Tensor, frame_mask: Tensor) -> Tensor:
@@ -112,9 +119,10 @@ class TemporalTransformer(BaseModule):
     def init_weights(self) -> None:
         """Draw new blocks as CLIP does, and positions as one code a frame plus one a slot."""
         num_positions, dims = self.pos_embed.shape
-        num_frames = -(-num_positions // self.tokens_per_frame)
+        per_frame = self.tokens_per_frame or 1
+        num_frames = -(-num_positions // per_frame)
         frame_codes = self.frame_std * randn(num_frames, 1, dims)
-        slot_codes = self.slot_std * randn(1, self.tokens_per_frame, dims)
+        slot_codes = self.slot_std * randn(1, per_frame, dims)
         table = (frame_codes + slot_codes).flatten(0, 1)[:num_positions]
         self.pos_embed.data.copy_(table)
         super().init_weights()

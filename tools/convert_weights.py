@@ -1,0 +1,61 @@
+"""Convert CLIP, CLIP4Clip and TS2-Net weights from any known format into another, bit by bit."""
+
+import argparse
+import sys
+from pathlib import Path
+
+EPILOG = """\
+SRC may be a file (torch, TorchScript, safetensors), a folder of Hugging Face, an
+address, or ViT-B/32, ViT-B/16, ViT-L/14 or ViT-L/14@336px for OpenAI's CLIP. Its
+format is recognised by its keys.
+
+DST ends in .pth or .safetensors; with --to huggingface it may also be a folder,
+which transformers' CLIPModel.from_pretrained then opens. Values and dtypes stay
+as they are. What the other format cannot express is an error.
+
+examples:
+  python tools/convert_weights.py pytorch_model.bin.4 ts2net.pth --to ts2net_mm
+  python tools/convert_weights.py ViT-B/32 clip-vit-b32 --to huggingface
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('src', metavar='SRC', help='weights to read')
+    parser.add_argument('dst', metavar='DST', type=Path, help='file or folder to write')
+    parser.add_argument(
+        '--to',
+        required=True,
+        choices=('ts2net_mm', 'openai', 'huggingface', 'open_clip', 'released'),
+        help='format to write; released is that of TS2-Net and CLIP4Clip',
+    )
+    parser.add_argument('--overwrite', action='store_true', help='replace DST if it exists')
+    return parser
+
+
+def main() -> int:
+    """Run the command line and return the exit code."""
+    parser = build_parser()
+    args = parser.parse_args()
+    if args.dst.exists() and not args.overwrite:
+        parser.error(f'{args.dst} exists; --overwrite replaces it')
+    # here, so that --help and wrong arguments need no torch
+    from ts2net_mm.checkpoints import convert_checkpoint, read_checkpoint, save_weights
+
+    try:
+        checkpoint = read_checkpoint(args.src)
+        state_dict, config = convert_checkpoint(checkpoint, args.to)
+        save_weights(args.dst, state_dict, config, args.to)
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    weights = sum(tensor.numel() for tensor in state_dict.values())
+    print(f'{args.dst}: {len(state_dict)} tensors, {weights:,} numbers, {args.to} format')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Where a weight file lies: a path, an address, or the name of one of OpenAI's CLIPs."""
+
+import hashlib
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import torch
+from mmengine.dist import barrier, get_local_rank
+
+__all__ = ['CLIP_NAMES', 'fetch', 'is_url']
+
+_SERVER = 'https://openaipublic.azureedge.net/clip/models'
+# file and SHA-256, which is part of its address (https://github.com/openai/CLIP, clip/clip.py)
+_OPENAI = {
+    'ViT-B/32': (
+        'ViT-B-32.pt',
+        '40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af',
+    ),
+    'ViT-B/16': (
+        'ViT-B-16.pt',
+        '5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f',
+    ),
+    'ViT-L/14': (
+        'ViT-L-14.pt',
+        'b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836',
+    ),
+    'ViT-L/14@336px': (
+        'ViT-L-14-336px.pt',
+        '3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02',
+    ),
+}
+CLIP_NAMES = tuple(_OPENAI)
+BLOCK_BYTES = 1 << 20
+# shared with OpenAI's own package and open_clip
+CLIP_CACHE = Path('~/.cache/clip')
+
+
+def is_url(checkpoint: str | Path) -> bool:
+    """Tell whether a checkpoint lies on a server."""
+    return re.match(r'\w{2,}://', str(checkpoint)) is not None
+
+
+def fetch(checkpoint: str | Path, *, cache_dir: str | Path | None = None) -> Path:
+    """Find a weight file on this machine, downloading it first where it has to be.
+
+    In a distributed run one process of each machine downloads, and the others wait.
+
+    Args:
+        checkpoint: A file or folder, an ``http(s)`` address, or one of ``CLIP_NAMES``.
+        cache_dir: Where downloads are kept; ``~/.cache/clip`` for names by default, as OpenAI's own
+            package does, and torch's hub folder for addresses.
+
+    Raises:
+        FileNotFoundError: If it does not exist or cannot be downloaded; the message says which file
+            to put where.
+        ValueError: If a named file has another SHA-256 than OpenAI's.
+    """
+    name = str(checkpoint)
+    if name in _OPENAI:
+        file, digest = _OPENAI[name]
+        folder = Path(cache_dir or CLIP_CACHE).expanduser()
+        return _cached(folder / file, f'{_SERVER}/{digest}/{file}', digest)
+    if name.startswith(('http://', 'https://')):
+        folder = Path(cache_dir or Path(torch.hub.get_dir()) / 'checkpoints').expanduser()
+        # files of many projects have one name, such as pytorch_model.bin
+        folder /= hashlib.sha256(name.encode()).hexdigest()[:8]
+        return _cached(folder / (Path(unquote(urlsplit(name).path)).name or 'weights'), name, None)
+    path = Path(name).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(
+            f'checkpoint {path} does not exist; a name would be one of {", ".join(CLIP_NAMES)}'
+        )
+    return path
+
+
+def _cached(path: Path, url: str, digest: str | None) -> Path:
+    """Download a file unless it is there, and compare its hash."""
+    try:
+        if get_local_rank() == 0 and not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FileNotFoundError(
+            f'{url} cannot be downloaded ({type(error).__name__}: {error}); put that file at {path}'
+        ) from error
+    finally:
+        barrier()
+    if not path.is_file():
+        raise FileNotFoundError(f'{url} was not downloaded; put that file at {path}')
+    if digest is not None:
+        _check_hash(path, digest)
+    return path
+
+
+def _check_hash(path: Path, digest: str) -> None:
+    sha256 = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(BLOCK_BYTES):
+            sha256.update(block)
+    found = sha256.hexdigest()
+    if found != digest:
+        raise ValueError(
+            f"{path} has SHA-256 {found}, OpenAI's file has {digest}: delete it to download it anew"
+        )
