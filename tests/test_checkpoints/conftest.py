@@ -93,6 +93,29 @@ def openai(open_clip_model) -> dict[str, Tensor]:
 
 
 @pytest.fixture
+def clip4clip(openai) -> Callable[[str], dict[str, Tensor]]:
+    """Function that makes a CLIP4Clip checkpoint: a CLIP, and what the kind adds to it."""
+
+    def make(kind: str) -> dict[str, Tensor]:
+        sizes = ('input_resolution', 'context_length', 'vocab_size')
+        weights = {f'clip.{key}': t for key, t in openai.items() if key not in sizes}
+        torch.manual_seed(2)
+        if kind == 'meanP':
+            return weights
+        weights['frame_position_embeddings.weight'] = torch.randn(12, EMBED_DIMS)
+        if kind == 'seqLSTM':
+            lstm = nn.LSTM(EMBED_DIMS, EMBED_DIMS, batch_first=True).state_dict()
+            return weights | {f'lstm_visual.{key}': tensor for key, tensor in lstm.items()}
+        blocks = open_clip.transformer.Transformer(EMBED_DIMS, 2, 1, 4.0).state_dict()
+        return weights | {
+            f'transformerClip.{key}': 0.1 * torch.randn_like(tensor)
+            for key, tensor in blocks.items()
+        }
+
+    return make
+
+
+@pytest.fixture
 def batch() -> tuple[Tensor, Tensor]:
     """Images and texts whose last word has the largest id."""
     torch.manual_seed(1)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 import ts2net_mm  # noqa: F401  (torch may then read MMEngine checkpoints)
 
@@ -139,6 +140,60 @@ def test_predictions_can_be_dumped_as_mmaction2_does(project, trained, tmp_path)
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert (tmp_path / 'all.pkl').is_file()
+
+
+@pytest.fixture(scope='module')
+def table(project, trained, tmp_path_factory) -> list[str]:
+    """What the trained checkpoint gives."""
+    work_dir = tmp_path_factory.mktemp('table')
+    arguments = (project / 'config.py', trained / 'epoch_2.pth', '--work-dir', work_dir)
+    return table_of(run('tools/test.py', *arguments).stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('name', 'to'),
+    [('pytorch_model.bin.1', 'released'), ('model.safetensors', 'ts2net_mm')],
+)
+def test_weights_of_other_formats_give_the_same_table(project, trained, table, tmp_path, name, to):
+    # torch's own container, whatever the ending
+    saved = tmp_path / ('released.pth' if to == 'released' else name)
+    converted = run('tools/convert_weights.py', trained / 'epoch_2.pth', saved, '--to', to)
+    assert converted.returncode == 0, converted.stderr
+    weights = saved.rename(tmp_path / name)
+    result = run('tools/test.py', project / 'config.py', weights, '--work-dir', tmp_path / 'work')
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert table_of(result.stdout) == table
+
+    options = ('--cfg-options', f'load_from={weights}', 'train_cfg.max_epochs=1')
+    training = train(project, tmp_path / 'train', *options)
+    assert training.returncode == 0, training.stderr[-2000:]
+    assert f'{name}: {"released TS2-Net" if to == "released" else to} weights' in (
+        training.stdout + training.stderr
+    )
+
+
+@pytest.mark.slow
+def test_model_read_off_the_weights(project, trained, table, tmp_path):
+    """The config has the data alone."""
+    config = Config.fromfile(project / 'config.py')
+    keep = ('test_dataloader', 'test_evaluator')
+    Config({key: config[key] for key in keep}).dump(tmp_path / 'data.py')
+    arguments = ('--from-weights', trained / 'epoch_2.pth', '--work-dir', tmp_path / 'work')
+    result = run('tools/test.py', tmp_path / 'data.py', *arguments)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert table_of(result.stdout) == table
+
+
+@pytest.mark.slow
+def test_from_weights_takes_the_place_of_the_checkpoint(project, trained):
+    weights = trained / 'epoch_2.pth'
+    both = run('tools/test.py', project / 'config.py', weights, '--from-weights', weights)
+    assert both.returncode == 2
+    assert 'not allowed with argument' in both.stderr
+    neither = run('tools/test.py', project / 'config.py')
+    assert neither.returncode == 2
+    assert 'one of the arguments checkpoint --from-weights is required' in neither.stderr
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from .torchscript import is_torchscript, read_torchscript
 __all__ = ['Checkpoint', 'load_content', 'one_line', 'read_checkpoint', 'read_state_dict']
 
 # in torch's message about a pickle that is more than tensors
-_FORBIDDEN = re.compile(r'GLOBAL (\S+) was not an allowed global')
+_FORBIDDEN = re.compile(r'GLOBAL (\S+)')
 # what a folder of Hugging Face or open_clip may hold, the first that is there
 _FOLDER_FILES = (
     'model.safetensors',
@@ -110,7 +110,8 @@ def _load_file(path: Path, map_location: Any) -> Any:
                 return dict(state_dict=tensors, meta=dict(file.metadata() or {}))
         if is_torchscript(path):
             return dict(state_dict=read_torchscript(path))
-        return torch.load(path, map_location=map_location, weights_only=True)
+        with path.open('rb') as opened:  # with a name, torch would go by its ending
+            return torch.load(opened, map_location=map_location, weights_only=True)
     except Exception as error:  # torch raises a dozen types on a file of another kind
         raise ValueError(
             f'{path} is no checkpoint that can be read: {_describe(path, error)}'
@@ -151,6 +152,8 @@ def _describe(path: Path, error: Exception) -> str:
         return 'it is cut off (a download or a copy that was broken off?)'
     if found := _FORBIDDEN.search(str(error)):
         return f'it asks for {found[1]}, which no weights need and which is not run'
+    if 'Weights only load failed' in str(error):
+        return 'it is a pickle of more than tensors and plain values, which is not loaded'
     return one_line(error)
 
 

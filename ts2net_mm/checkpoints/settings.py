@@ -59,7 +59,10 @@ def settings_inside(content: Any, name: str) -> dict:
 
 def as_meta(config: Mapping) -> dict[str, str]:
     """Meta data that tell a model config; none for one with parts that are not of this package."""
-    return {} if _unknown_types(config) else {KEY: json.dumps(_architecture_of(config))}
+    architecture = _architecture_of(config)
+    if not architecture or _unknown_types(architecture):
+        return {}
+    return {KEY: json.dumps(architecture)}
 
 
 def add_settings(content: Any, settings: dict) -> Any:
