@@ -124,7 +124,9 @@ def describe(result: Preparation, out: Path, on_missing: str) -> list[str]:
 
 def _describe_split(split: Mapping[str, Any]) -> list[str]:
     counts = f'{split["videos"]:,} videos, {split["captions"]:,} captions'
-    lines = [f'{split["file"]}: {counts}, {split["missing_videos"]:,} files missing']
+    lines = [f'{split["file"]}: {counts}, {split["missing_videos"]:,} without file']
+    if split['repeated_ids']:
+        lines.append(f'  {split["listed_in"]} repeats {split["repeated_ids"]:,} ids')
     if split['written_videos'] != split['videos']:
         lines.append(f'  written: {split["written_videos"]:,} videos')
     if published := split['published']:

@@ -17,7 +17,7 @@ TEST_1KA = 'MSRVTT_JSFUSION_test.csv'
 CE_PAGE = 'github.com/albanie/collaborative-experts, misc/datasets/msrvtt'
 HYBRID_PAGE = 'github.com/danieljf24/hybrid_space, dataset/README.md'
 PUBLISHED = {
-    'train_9k': Published(9000, None, CE_PAGE),
+    'train_9k': Published(9000, 180_000, f'{CE_PAGE}; 20 captions a video'),
     'train_7k': Published(7010, 140_200, HYBRID_PAGE),
     'test_1ka': Published(1000, 1000, HYBRID_PAGE),
     'test_full': Published(2990, 59_800, HYBRID_PAGE),

@@ -139,6 +139,7 @@ def _summarise(
         missing_videos=len(missing),
         missing_captions=sum(len(clip.captions) for clip in missing),
         unannotated_videos=len(split.unannotated),
+        repeated_ids=split.num_repeated,
         written_videos=len(content),
         published=asdict(split.published) if split.published else None,
     )

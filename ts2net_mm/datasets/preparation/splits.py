@@ -47,6 +47,7 @@ class Split:
         listed_in: The official list.
         unannotated: Ids that are listed but have no caption.
         published: Counts to compare with.
+        num_repeated: Lines of the list that repeat an id; they add nothing.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Split:
     listed_in: str
     unannotated: list[str] = field(default_factory=list)
     published: Published | None = None
+    num_repeated: int = 0
 
     @property
     def num_captions(self) -> int:
@@ -117,7 +119,8 @@ def make_split(
     Raises:
         ValueError: If none has any.
     """
-    listed = list(dict.fromkeys(ids))
+    lines = list(ids)
+    listed = list(dict.fromkeys(lines))
     annotated = [video_id for video_id in listed if video_id in captions]
     if not annotated:
         raise ValueError(
@@ -126,4 +129,5 @@ def make_split(
         )
     clips = [Clip(one, captions[one], start, ends(one)) for one in annotated]
     unannotated = [video_id for video_id in listed if video_id not in captions]
-    return Split(name, clips, listed_in.name, unannotated, published)
+    num_repeated = len(lines) - len(listed)
+    return Split(name, clips, listed_in.name, unannotated, published, num_repeated)
