@@ -45,7 +45,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help='frames of an item, to count the videos that have fewer (default: 12)',
     )
     parser.add_argument(
-        '--timeout', type=_seconds, default=60.0, help='seconds for one video (default: 60)'
+        '--timeout',
+        type=_seconds,
+        default=60.0,
+        help='seconds for one video, 0 for any time (default: 60)',
     )
     parser.add_argument('--jobs', type=_positive, help='processes (default: one a CPU core)')
     return parser.parse_args(argv)

@@ -81,7 +81,7 @@ class Checker:
         """Decode the first and the last frame of a video."""
         import decord
 
-        if not video.path.is_file():
+        if not video.path.exists():
             return Failure('the file does not exist')
         try:
             reader = decord.VideoReader(str(video.path), num_threads=1)

@@ -23,6 +23,8 @@ TOLERANCE_SECONDS = 1.0
 TOLERANCE_SHARE = 0.1
 ERROR_LINE = re.compile(r'\[(?:error|fatal|panic)\] (.*)')
 DURATION_LINE = re.compile(r'Duration: (\d+):(\d+):([\d.]+)')
+# what reading a damaged video to its end may raise; the last two where it has no frames
+READING_ERRORS = (*DECODING_ERRORS, IndexError, ZeroDivisionError)
 ADDRESS = re.compile(r'\[[^\]]* @ 0x[0-9a-f]+\] ')
 
 
@@ -134,7 +136,15 @@ class Compressor:
         options = ['-nostdin', '-hide_banner', '-nostats', '-loglevel', 'level+info', '-y']
         # file: lest a name with a colon is taken for a protocol
         options += ['-threads', '1', '-i', f'file:{source}', '-map', '0:v:0', '-an', '-sn', '-dn']
-        options += ['-vf', f'fps={self.fps},{scale}', '-c:v', 'libx264', '-pix_fmt', 'yuv420p']
+        # pass: else nothing is left of a video that is shorter than half a frame of the new rate
+        options += [
+            '-vf',
+            f'fps={self.fps}:eof_action=pass,{scale}',
+            '-c:v',
+            'libx264',
+            '-pix_fmt',
+            'yuv420p',
+        ]
         options += ['-threads', '1', '-movflags', '+faststart', '-f', 'mp4', f'file:{target}']
         return [self.ffmpeg, *options]
 
@@ -166,19 +176,20 @@ class Compressor:
         """Why the result cannot be what it should be."""
         try:
             seconds = video_seconds(result)
-        except DECODING_ERRORS as error:
+        except READING_ERRORS as error:
             return f'the result cannot be read: {unreadable_reason(str(result), error)}'
         stated = [
             float(h) * 3600 + float(m) * 60 + float(s) for h, m, s in DURATION_LINE.findall(log)
         ]
         if not stated or _is_close(seconds, stated[0]):
             return None
-        try:  # the sound may be longer than the pictures
-            if _is_close(seconds, video_seconds(source)):
+        error = _last_error(log)
+        try:  # without an error, it is the sound that is longer than the pictures
+            if not error and _is_close(seconds, video_seconds(source)):
                 return None
-        except DECODING_ERRORS:
+        except READING_ERRORS:
             pass
-        return f'only {seconds:.1f} of {stated[0]:.1f} seconds could be read{_last_error(log)}'
+        return f'only {seconds:.1f} of {stated[0]:.1f} seconds could be read{error}'
 
 
 def video_seconds(path: Path) -> float:
