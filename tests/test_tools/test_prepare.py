@@ -38,7 +38,7 @@ def test_every_data_set(run, name, tmp_path):
         assert f'{split["file"]}: {counts}, {missing}\n  published: ' in out
         assert (tmp_path / 'out' / split['file']).is_file()
     assert '; source: ' in out
-    assert '1 videos have no file and are kept in the annotations: ' in out
+    assert 'videos without a file: 1, kept in the annotations, listed in ' in out
     assert f'{tmp_path}/out/videos now leads to {tmp_path}/{name}/videos\n' in out
     assert out.endswith(
         f"in a config: data_root='{tmp_path}/out', data_prefix=dict(video='videos')\n"
@@ -55,9 +55,12 @@ def test_what_needs_attention_is_printed(run, tmp_path):
     code, out, _ = run('msrvtt', '--on-missing', 'drop')
     assert code == 0
     assert 'train_9k.json: 7 videos, 21 captions, 1 without file\n  written: 6 videos\n' in out
-    assert f'left out of the annotations: {tmp_path}/out/missing_videos.txt' in out
-    assert f'1 videos have several files, the first is used: {tmp_path}/out/repeated_v' in out
-    assert f'1 listed videos have no captions: {tmp_path}/out/unannotated_videos.txt' in out
+    assert f'1, left out of the annotations, listed in {tmp_path}/out/missing_videos.txt' in out
+    assert (
+        f'videos with several files: 1, the first is used, listed in {tmp_path}/out/repeated_v'
+        in out
+    )
+    assert f'ids without captions: 1, listed in {tmp_path}/out/unannotated_videos.txt' in out
     assert '/videos leads to ' in out
 
 

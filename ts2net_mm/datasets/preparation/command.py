@@ -49,7 +49,7 @@ def run_preparation(
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
-    print('\n'.join(describe(result, args.out, args.on_missing)))
+    print('\n'.join(describe(result, args.videos, args.out)))
     return 0
 
 
@@ -93,31 +93,30 @@ def _build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
     return parser
 
 
-def describe(result: Preparation, out: Path, on_missing: str) -> list[str]:
+def describe(result: Preparation, videos: Path, out: Path) -> list[str]:
     """Say what was found and written, one line each."""
-    lines = [f'{result.summary["data_set"]} in {out}']
-    for split in result.summary['splits'].values():
+    summary = result.summary
+    lines = [f'{summary["data_set"]} in {out}']
+    for split in summary['splits'].values():
         lines += _describe_split(split)
-    lines += [f'note: {note}' for note in result.summary['notes']]
+    lines += [f'note: {note}' for note in summary['notes']]
     if result.missing:
-        fate = 'kept in' if on_missing == 'keep' else 'left out of'
+        keep = summary['on_missing'] == 'keep'
         lines.append(
-            f'{len(result.missing)} videos have no file and are {fate} the annotations: '
+            f'videos without a file: {len(result.missing):,}, '
+            f'{"kept in" if keep else "left out of"} the annotations, listed in '
             f'{out / MISSING_FILE}'
         )
-    if result.missing and on_missing == 'keep':
-        lines.append('  a run that needs them stops; --on-missing drop leaves them out')
+        if keep:
+            lines.append('  a run that needs them stops; --on-missing drop leaves them out')
     if result.repeated:
         lines.append(
-            f'{len(result.repeated)} videos have several files, the first is used: '
+            f'videos with several files: {len(result.repeated):,}, the first is used, listed in '
             f'{out / REPEATED_FILE}'
         )
     if count := sum(map(len, result.unannotated.values())):
-        lines.append(f'{count} listed videos have no captions: {out / UNANNOTATED_FILE}')
-    lines.append(
-        f'{out / "videos"} {"now leads" if result.linked else "leads"} to '
-        f'{result.summary["videos"]}'
-    )
+        lines.append(f'ids without captions: {count:,}, listed in {out / UNANNOTATED_FILE}')
+    lines.append(f'{out / "videos"} {"now leads" if result.linked else "leads"} to {videos}')
     lines.append(f"in a config: data_root='{out}', data_prefix=dict(video='videos')")
     return lines
 

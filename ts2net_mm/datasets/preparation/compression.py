@@ -183,13 +183,13 @@ class Compressor:
         ]
         if not stated or _is_close(seconds, stated[0]):
             return None
-        error = _last_error(log)
+        errors = _errors(log)
         try:  # without an error, it is the sound that is longer than the pictures
-            if not error and _is_close(seconds, video_seconds(source)):
+            if not errors and _is_close(seconds, video_seconds(source)):
                 return None
         except READING_ERRORS:
             pass
-        return f'only {seconds:.1f} of {stated[0]:.1f} seconds could be read{error}'
+        return f'only {seconds:.1f} of {stated[0]:.1f} seconds could be read{errors}'
 
 
 def video_seconds(path: Path) -> float:
@@ -209,9 +209,10 @@ def _is_close(seconds: float, expected: float) -> bool:
 def _reason(done: subprocess.CompletedProcess) -> str:
     if done.returncode < 0:
         return f'ffmpeg was killed by signal {-done.returncode}'
-    return f'ffmpeg failed{_last_error(done.stderr) or f" with exit code {done.returncode}"}'
+    return f'ffmpeg failed{_errors(done.stderr) or f" with exit code {done.returncode}"}'
 
 
-def _last_error(log: str) -> str:
+def _errors(log: str) -> str:
+    """The first thing that ffmpeg complained about, and the last one."""
     errors = [ADDRESS.sub('', text).strip() for text in ERROR_LINE.findall(log)]
-    return f': {errors[-1]}' if errors else ''
+    return ': ' + '; '.join(dict.fromkeys([errors[0], errors[-1]])) if errors else ''
