@@ -1,6 +1,11 @@
 """What tests of several packages need."""
 
+import importlib.util
 import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from mmengine.logging import MMLogger
@@ -23,3 +28,26 @@ def log_records():
     logger.addHandler(handler)
     yield records
     logger.removeHandler(handler)
+
+
+@pytest.fixture(scope='session')
+def load_tool() -> Callable[[str], ModuleType]:
+    """Function that imports a file of tools/."""
+
+    def load(name: str) -> ModuleType:
+        path = Path(__file__).parents[1] / 'tools' / name
+        module_name = 'tool_' + name.removesuffix('.py').replace('/', '_')
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module  # worker processes and dataclasses look there
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture(scope='session')
+def miniatures(load_tool) -> ModuleType:
+    """Makers of miniature copies of the official files of each data set, with short videos."""
+    return load_tool('data/miniatures.py')

@@ -1,4 +1,4 @@
-"""Show how far the encoding of videos is."""
+"""Show how far the work on many videos is."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ class VideoProgress:
     Args:
         total: Number of videos.
         enabled: False shows nothing.
+        title: What is done with them.
     """
 
-    def __init__(self, total: int, *, enabled: bool = True) -> None:
+    def __init__(self, total: int, *, enabled: bool = True, title: str = 'encoding videos') -> None:
         console = Console(file=sys.stderr)
         self.total = total
+        self.title = title
         self.num_done = 0
         self._bar = None
         self._lines_due = float('inf')
         if enabled and total and console.is_terminal:
             self._bar = Progress(
-                TextColumn('encoding videos'),
+                TextColumn(title),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
@@ -72,5 +74,5 @@ class VideoProgress:
         if self._bar:
             self._bar.advance(self._task, num_videos)
         elif time.monotonic() >= self._lines_due:
-            print(f'encoding videos: {self.num_done} of {self.total}', file=sys.stderr, flush=True)
+            print(f'{self.title}: {self.num_done} of {self.total}', file=sys.stderr, flush=True)
             self._lines_due = time.monotonic() + LINE_INTERVAL

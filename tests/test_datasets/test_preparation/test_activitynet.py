@@ -1,0 +1,62 @@
+import pytest
+
+from ts2net_mm.datasets.preparation import read_activitynet
+
+IDS = [f'QOlSCBRmfW{n}' for n in range(9)]
+
+
+@pytest.fixture(scope='module')
+def activitynet(prepared):
+    return prepared('activitynet', read_activitynet)
+
+
+def test_files_with_and_without_prefix(activitynet):
+    assert list(activitynet.train) == [
+        *(f'{one}.mp4' for one in IDS[:3]),
+        f'v_{IDS[3]}.mp4',
+        f'v_{IDS[4]}.mp4',
+    ]
+    assert list(activitynet.test) == [f'v_{one}.webm' for one in IDS[5:]]
+    assert activitynet.lists == {
+        'missing_videos': [f'v_{IDS[4]}'],
+        'unannotated_videos': ['train_ids.json\tv_notannotated'],
+    }
+
+
+def test_one_paragraph_from_0_to_the_duration(activitynet, miniatures):
+    one = f'v_{IDS[2]}'
+    paragraph = f'A man and {miniatures.sentence(one, 2)}. Later {miniatures.sentence(one, 3)}.'
+    assert activitynet.train[f'{IDS[2]}.mp4'] == dict(captions=[paragraph], start=0, end=5.5)
+
+
+@pytest.mark.parametrize(
+    ('file', 'content', 'message'),
+    [
+        ('val_1.json', None, r'lacks val_1\.json; expected: train_ids\.json, train\.json, val_ids'),
+        ('train_ids.json', {'a': 1}, r'train_ids\.json holds a dict, expected a list'),
+        ('train_ids.json', ['a', 3], r'train_ids\.json: entry 1 is 3, expected a video id'),
+        ('train_ids.json', ['v_a'], r'none of the 1 videos of .*train_ids\.json is annotated'),
+        ('train.json', {'v_a': [1]}, r"'v_a': expected an object with duration and sentences, fo"),
+        ('train.json', {'v_a': {'sentences': ['x']}}, r"'v_a': duration is None, expected seconds"),
+        ('train.json', '{"v_a": {"duration": NaN, "sentences": []}}', r'duration is nan, expected'),
+        ('train.json', {'v_a': {'duration': 0, 'sentences': ['x']}}, r'duration is 0, expected se'),
+        ('train.json', {'v_a': {'duration': True}}, r'duration is True, expected seconds above 0'),
+        ('train.json', {'v_a': {'duration': 3}}, r"'v_a': expected a list of sentences, found No"),
+        ('train.json', {'v_a': {'duration': 3, 'sentences': [3]}}, r"'v_a': expected sentences, f"),
+        (
+            'train.json',
+            {'v_a': {'duration': 3, 'sentences': ['', ' ']}},
+            r"1 captions are empty, the first: .*'v_a' \(v_a\)",
+        ),
+    ],
+)
+def test_bad_files(edit, file, content, message):
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        read_activitynet(edit('activitynet', file, content))
+
+
+def test_repeated_ids_are_counted(edit):
+    folder = edit('activitynet', 'train_ids.json', [f'v_{IDS[0]}', f'v_{IDS[0]}'])
+    split = read_activitynet(folder).splits[0]
+    assert len(split.clips) == 1
+    assert split.num_repeated == 1

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ts2net_mm.apis.workers import Failure
+from ts2net_mm.datasets.annotation import VideoAnnotation
+from ts2net_mm.datasets.moving_shapes.mp4 import encode_mp4
+from ts2net_mm.datasets.preparation.checking import (
+    Checker,
+    VideoFacts,
+    VideoToCheck,
+    describe_facts,
+    videos_to_check,
+)
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / 'a.mp4'
+    path.write_bytes(encode_mp4(np.zeros((30, 48, 64, 3), dtype=np.uint8), fps=12))
+    return path
+
+
+def test_what_is_checked():
+    annotations = [
+        VideoAnnotation('sub/a.webm', ['x']),
+        VideoAnnotation('b', ['x'], dict(start=1, end=2.5)),
+    ]
+    assert videos_to_check(annotations, Path('videos')) == [
+        VideoToCheck('sub/a.webm', Path('videos/sub/a.webm')),
+        VideoToCheck('b', Path('videos/b.mp4'), 1, 2.5),
+    ]
+
+
+def test_facts(video):
+    facts = Checker()(VideoToCheck('a', video))
+    assert facts == VideoFacts(frames=30, fps=12, width=64, height=48, used_frames=3)
+    assert facts.seconds == 2.5
+    assert Checker()(VideoToCheck('a', video, 1, 1)).used_frames == 1
+
+
+@pytest.mark.parametrize(
+    ('part', 'reason'),
+    [
+        (dict(start=3), 'too short: no frames between 3 and None seconds, it has 2.50'),
+        (dict(start=3, end=5), 'too short: no frames between 3 and 5 seconds, it has 2.50'),
+        (dict(), 'too short: 2.50 of 2.6 seconds'),
+    ],
+)
+def test_too_short(video, part, reason):
+    assert Checker(min_seconds=2.6)(VideoToCheck('a', video, **part)) == Failure(reason)
+
+
+def test_unreadable(video, tmp_path):
+    def check(path):
+        return Checker()(VideoToCheck('a', path)).reason
+
+    assert check(tmp_path / 'absent.mp4') == 'the file does not exist'
+    content = video.read_bytes()
+    video.write_bytes(b'')
+    assert check(video) == 'the file is empty'
+    video.write_bytes(content[:500])
+    assert check(video) == 'it is damaged or no video'
+
+
+def test_no_rate(video, monkeypatch):
+    monkeypatch.setattr('decord.VideoReader.get_avg_fps', lambda self: 0.0)
+    assert Checker()(VideoToCheck('a', video)) == Failure('it states 0 frames a second')
+
+
+def test_statistics():
+    rates = [25, 25, 25, 29.97, 29.97, 30, 24, 15, 10, 5]
+    facts = [VideoFacts(300, fps, 320, 240 + n, 10 + n) for n, fps in enumerate(rates)]
+    assert describe_facts(facts, 12) == [
+        'frames a second: 25 (3), 29.97 (2), 30 (1), 24 (1), 15 (1), others (2)',
+        'seconds: 10 to 60, mean 18.85, median 12',
+        'frames: 300 to 300, mean 300, median 300',
+        'shorter side, pixels: 240 to 249, mean 244.5, median 244.5',
+        'videos with less than 12 frames at one a second, which are padded: 2',
+    ]
+    assert describe_facts([], 12) == []

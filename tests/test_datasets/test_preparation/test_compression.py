@@ -1,0 +1,220 @@
+import sys
+from types import ModuleType
+
+import av
+import decord
+import numpy as np
+import pytest
+
+from ts2net_mm.apis.workers import Failure
+from ts2net_mm.datasets.preparation.compression import (
+    Compression,
+    Compressor,
+    find_ffmpeg,
+    plan_compression,
+)
+
+
+def has_ffmpeg():
+    try:
+        return bool(find_ffmpeg())
+    except FileNotFoundError:
+        return False
+
+
+needs_ffmpeg = pytest.mark.skipif(not has_ffmpeg(), reason='no ffmpeg in PATH or imageio-ffmpeg')
+
+
+def write_video(path, seconds=3.0, size=(64, 48), sound=None, codec='mpeg4'):
+    """Write a video of 10 frames a second, each brighter than the one before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height = size
+        stream.pix_fmt = 'yuv420p'
+        audio = container.add_stream('aac', rate=8000) if sound else None
+        for number in range(round(seconds * 10)):
+            image = np.full((size[1], size[0], 3), 20 + number, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
+        container.mux(stream.encode())
+        if audio:
+            for number in range(round(sound * 8)):
+                frame = av.AudioFrame.from_ndarray(
+                    np.zeros((1, 1000), dtype=np.float32), format='fltp', layout='mono'
+                )
+                frame.sample_rate, frame.pts = 8000, number * 1000
+                container.mux(audio.encode(frame))
+            container.mux(audio.encode())
+    return path
+
+
+@pytest.fixture
+def compress(tmp_path):
+    """Function that compresses one video."""
+
+    def run(source, **settings):
+        compressor = Compressor(find_ffmpeg(), tmp_path / 'out', **settings)
+        compressor.open()
+        target = tmp_path / 'out' / 'sub' / f'{source.stem}.mp4'
+        result = compressor(Compression(source, target))
+        assert not list((tmp_path / 'out' / '.unfinished').iterdir())
+        assert target.exists() == (result == target)
+        return result
+
+    return run
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ('size', 'expected'),
+    [
+        ((320, 240), (149, 112)),
+        ((240, 320), (112, 149)),
+        ((240, 240), (112, 112)),
+        ((66, 50), (66, 50)),
+    ],
+)
+def test_size_and_rate(compress, tmp_path, size, expected):
+    reader = decord.VideoReader(
+        str(compress(write_video(tmp_path / 'a b:c.avi', size=size), short_side=112))
+    )
+    height, width = reader[0].shape[:2]
+    assert width == pytest.approx(expected[0], abs=1)
+    assert height == pytest.approx(expected[1], abs=1)
+    assert width % 2 == height % 2 == 0
+    assert reader.get_avg_fps() == pytest.approx(3)
+    assert len(reader) == pytest.approx(9, abs=1)
+
+
+@needs_ffmpeg
+def test_frames_are_those_of_their_time(compress, tmp_path):
+    result = compress(write_video(tmp_path / 'a.mp4', seconds=6), fps=2)
+    reader = decord.VideoReader(str(result))
+    levels = reader.get_batch(range(12)).asnumpy().mean(axis=(1, 2, 3))
+    assert np.abs(levels - (20 + 5 * np.arange(12))).max() <= 4
+
+
+@needs_ffmpeg
+def test_sound_is_left_out_even_if_it_is_longer(compress, tmp_path):
+    result = compress(write_video(tmp_path / 'a.mp4', seconds=3, sound=9))
+    with av.open(str(result)) as container:
+        assert [stream.type for stream in container.streams] == ['video']
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize('frames', [1, 2, 4])
+def test_very_short_videos(compress, tmp_path, frames):
+    result = compress(write_video(tmp_path / 'a.mp4', seconds=frames / 10))
+    assert len(decord.VideoReader(str(result))) >= 1
+
+
+@needs_ffmpeg
+def test_reasons(compress, tmp_path):
+    path = tmp_path / 'a.mp4'
+    path.write_text('no video')
+    reason = compress(path).reason
+    assert reason.startswith('ffmpeg failed: ')
+    assert 'Invalid data' in reason or 'moov atom' in reason
+    assert str(path) not in reason
+    assert 'No such file' in compress(tmp_path / 'absent.mp4').reason
+
+
+@needs_ffmpeg
+def test_a_cut_video_is_no_success(compress, tmp_path):
+    path = tmp_path / 'whole.mkv'
+    write_video(path, seconds=20, size=(320, 240))
+    content = path.read_bytes()
+    (tmp_path / 'cut.mkv').write_bytes(content[: len(content) // 2])
+    result = compress(tmp_path / 'cut.mkv')
+    assert isinstance(result, Failure)
+    assert 'of 20.0 seconds could be read' in result.reason
+
+
+def stand_in(tmp_path, script):
+    """A program to run in the place of ffmpeg."""
+    program = tmp_path / 'ffmpeg'
+    program.write_text(f'#!/bin/sh\n{script}\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize(
+    ('script', 'reason'),
+    [
+        ('exit 3', 'ffmpeg failed with exit code 3'),
+        ('echo "[aac @ 0x55e] [fatal] bad thing" >&2; exit 1', 'ffmpeg failed: bad thing'),
+        ('kill -9 $$', 'ffmpeg was killed by signal 9'),
+        ('exit 0', 'the result cannot be read: the file does not exist'),
+        ('for last; do :; done; echo x > "${last#file:}"', 'the result cannot be read: it is dam'),
+    ],
+)
+def test_when_ffmpeg_fails(tmp_path, script, reason):
+    compressor = Compressor(stand_in(tmp_path, script), tmp_path / 'out')
+    compressor.open()
+    result = compressor(Compression(tmp_path / 'a.mp4', tmp_path / 'out' / 'a.mp4'))
+    assert result.reason.startswith(reason)
+    assert not (tmp_path / 'out' / 'a.mp4').exists()
+
+
+def test_settings_of_a_folder_stay(tmp_path):
+    Compressor('ffmpeg', tmp_path / 'out').open()
+    Compressor('other', tmp_path / 'out').open()
+    with pytest.raises(ValueError, match=r"json: made with {'fps': 3, .*224}, but {'fps': 4, 'sho"):
+        Compressor('ffmpeg', tmp_path / 'out', fps=4).open()
+    (tmp_path / 'out' / 'compression.json').write_text('{')
+    with pytest.raises(ValueError, match=r'compression\.json is no valid JSON'):
+        Compressor('ffmpeg', tmp_path / 'out').open()
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path):
+    left = tmp_path / '.unfinished' / '1.mp4'
+    left.parent.mkdir()
+    left.touch()
+    compressor = Compressor('ffmpeg', tmp_path)
+    compressor.open()
+    assert not left.exists()
+    left.parent.mkdir()
+    compressor.close()
+    assert not left.parent.exists()
+
+
+def test_plan(tmp_path):
+    source, target = tmp_path / 'in', tmp_path / 'out'
+    names = ('a.avi', 'a.mp4', 'sub/a.webm', 'b_00.54.129.avi', 'done.mov', 'text.txt')
+    for name in names:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+    target.mkdir()
+    (target / 'done.mp4').touch()
+    plan, refused = plan_compression(source, target)
+    assert plan == [
+        Compression(source / 'a.avi', target / 'a.mp4'),
+        Compression(source / 'b_00.54.129.avi', target / 'b_00.54.129.mp4'),
+        Compression(source / 'sub/a.webm', target / 'sub/a.mp4'),
+    ]
+    assert refused == {'a.mp4': f'{target}/a.mp4 is the place of a.avi'}
+
+
+def test_bad_folders(tmp_path):
+    (tmp_path / 'in').mkdir()
+    with pytest.raises(FileNotFoundError, match='there is no video file in .*/in or below'):
+        plan_compression(tmp_path / 'in', tmp_path / 'out')
+    for target in (tmp_path / 'in', tmp_path / 'in' / 'small'):
+        with pytest.raises(
+            ValueError, match='is inside .*/in: its videos would be found as sources'
+        ):
+            plan_compression(tmp_path / 'in', target)
+
+
+def test_where_ffmpeg_is(tmp_path, monkeypatch):
+    program = stand_in(tmp_path, 'exit 0')
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert find_ffmpeg() == program
+    monkeypatch.setenv('PATH', '')
+    package = ModuleType('imageio_ffmpeg')
+    package.get_ffmpeg_exe = lambda: 'from the package'
+    monkeypatch.setitem(sys.modules, 'imageio_ffmpeg', package)
+    assert find_ffmpeg() == 'from the package'
+    monkeypatch.setitem(sys.modules, 'imageio_ffmpeg', None)
+    with pytest.raises(FileNotFoundError, match='not in PATH; install it, or: pip install imageio'):
+        find_ffmpeg()

@@ -1,0 +1,113 @@
+import pytest
+
+from ts2net_mm.datasets.preparation import read_msrvtt
+
+DATA = 'MSRVTT_data.json'
+TRAIN = ['TrainValVideo/video0.mp4', 'TrainValVideo/video1.avi', 'TrainValVideo/video2.webm']
+TRAIN += ['TrainValVideo/video3.mp4', 'video4.mp4', 'video5.mp4']
+TEST = [f'TestVideo/video{number}.mp4' for number in range(7010, 7014)]
+
+
+@pytest.fixture(scope='module')
+def msrvtt(prepared):
+    return prepared('msrvtt', read_msrvtt)
+
+
+def test_training_splits(msrvtt, miniatures):
+    assert list(msrvtt.train_9k) == [*TRAIN, TEST[3]]
+    assert list(msrvtt.train_7k) == TRAIN
+    assert msrvtt.train_9k[TRAIN[1]] == [miniatures.sentence('video1', n) for n in range(3)]
+    assert 'café' in msrvtt.train_9k[TRAIN[1]][2]
+
+
+def test_one_sentence_a_video_in_1ka(msrvtt, miniatures):
+    assert list(msrvtt.test_1ka) == TEST[:3]
+    sentence = f'{miniatures.sentence("video7011", 1)}, slowly'
+    assert msrvtt.test_1ka[TEST[1]] == [sentence]
+
+
+def test_all_captions_in_the_full_test(msrvtt):
+    assert list(msrvtt.test_full) == TEST
+    assert [len(captions) for captions in msrvtt.test_full.values()] == [3] * 4
+
+
+def test_what_needs_attention(msrvtt):
+    assert msrvtt.lists == {
+        'missing_videos': ['video4'],
+        'repeated_videos': ['video5\tvideo5.mp4\tvideo5.webm'],
+        'unannotated_videos': ['MSRVTT_train.9k.csv\tvideo9'],
+    }
+
+
+def test_counts(msrvtt):
+    split = msrvtt.summary['splits']['train_9k']
+    assert (split['videos'], split['captions']) == (7, 21)
+    assert (split['missing_videos'], split['missing_captions']) == (1, 3)
+    assert (split['unannotated_videos'], split['written_videos']) == (1, 7)
+    published = msrvtt.summary['splits']['test_full']['published']
+    assert (published['videos'], published['captions']) == (2990, 59_800)
+    assert published['source']
+
+
+def test_without_what_not_all_people_have(edit):
+    annotations = read_msrvtt(edit('msrvtt', 'MSRVTT_train.7k.csv', None))
+    assert [split.name for split in annotations.splits] == ['train_9k', 'test_1ka', 'test_full']
+    assert annotations.notes[0].startswith('train_7k.json is not written: ')
+    sentences = [dict(video_id='video0', caption='x')]
+    annotations = read_msrvtt(edit('msrvtt', DATA, dict(sentences=sentences)))
+    assert [split.name for split in annotations.splits] == ['train_9k', 'train_7k', 'test_1ka']
+    assert annotations.notes[0].startswith('test_full.json is not written: ')
+
+
+@pytest.mark.parametrize(
+    ('file', 'content', 'message'),
+    [
+        (DATA, None, r'lacks MSRVTT_data\.json; expected: MSRVTT_data\.json, .*; found: MSRVTT_J'),
+        (DATA, dict(info=1), r'data\.json: expected a list "sentences", found None under the keys'),
+        (DATA, dict(sentences=[{'video_id': 'a'}]), r'sentences\[0\]: expected an object with vid'),
+        (
+            DATA,
+            dict(sentences=[dict(video_id=3, caption='x')]),
+            r'sentences\[0\]: expected a video id, found 3',
+        ),
+        (
+            DATA,
+            dict(sentences=[dict(video_id='video0', caption=' ')]),
+            r'1 captions are empty, the first: .*data\.json: sentences\[0\] \(video0\); mend',
+        ),
+        (
+            DATA,
+            dict(
+                sentences=[dict(video_id='video0', caption='x')],
+                videos=[dict(video_id='video0', split='training')],
+            ),
+            r'no video has "split": "test", found training',
+        ),
+        ('MSRVTT_train.9k.csv', 'id\nvideo0\n', r"9k\.csv:1: no column 'video_id', found .*'id'"),
+        ('MSRVTT_train.9k.csv', 'video_id,x\n ,y\n', r'9k\.csv:2: expected a video id, found noth'),
+        ('MSRVTT_train.9k.csv', 'video_id\n', r'9k\.csv lists no videos'),
+        (
+            'MSRVTT_train.9k.csv',
+            'video_id\nvideo99\n',
+            r"none of the 1 videos of .*'video99'; do t",
+        ),
+        (
+            'MSRVTT_JSFUSION_test.csv',
+            'video_id,sentence\na,x\nb,y\na,z\n',
+            r'test\.csv:4: a has a sentence already, at .*test\.csv:2',
+        ),
+        ('MSRVTT_JSFUSION_test.csv', 'video_id,sentence\n', r'test\.csv lists no videos'),
+        ('MSRVTT_JSFUSION_test.csv', 'video_id,sentence\na,\n', r'empty, the first: .*csv:2 \(a\)'),
+    ],
+)
+def test_bad_files(edit, file, content, message):
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        read_msrvtt(edit('msrvtt', file, content))
+
+
+def test_a_test_video_in_training(edit):
+    folder = edit('msrvtt', 'MSRVTT_train.7k.csv', 'video_id\nvideo0\nvideo7013\n')
+    with pytest.raises(
+        ValueError, match=r'1 videos are in both MSRVTT_train\.7k\.csv and MSRVTT_d'
+    ):
+        read_msrvtt(folder).check()

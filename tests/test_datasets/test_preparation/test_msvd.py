@@ -1,0 +1,45 @@
+import pickle
+
+import pytest
+
+from ts2net_mm.datasets.preparation import read_msvd
+
+
+@pytest.fixture(scope='module')
+def msvd(prepared):
+    return prepared('msvd', read_msvd)
+
+
+def test_splits_with_all_captions(msvd, miniatures):
+    ids = [f'-4wsuPCjDB{letter}_{n}_{n + 5}' for n, letter in enumerate('cdefghijk')]
+    assert list(msvd.train) == [f'{ids[n]}.{"mp4" if n == 1 else "avi"}' for n in range(5)]
+    assert list(msvd.val) == [f'{ids[5]}.avi']
+    assert list(msvd.test) == [f'{one}.avi' for one in ids[6:]]
+    assert [len(captions) for captions in msvd.test.values()] == [2, 3, 4]
+    assert msvd.test[f'{ids[7]}.avi'] == [miniatures.sentence(ids[7], n) for n in range(3)]
+    assert msvd.lists == {'missing_videos': [ids[1]]}
+
+
+@pytest.mark.parametrize(
+    ('file', 'content', 'message'),
+    [
+        ('val_list.txt', None, r'lacks val_list\.txt; expected: raw-captions\.pkl, train_list\.t'),
+        ('test_list.txt', 'a b\n', r"test_list\.txt:1: expected one video id, found 'a b'"),
+        ('test_list.txt', 'absent\n', r'none of the 1 videos of .*test_list\.txt is annotated'),
+        ('raw-captions.pkl', b'PK', r'raw-captions\.pkl is no pickle that can be read'),
+        ('raw-captions.pkl', pickle.dumps([]), r'expected {video id: \[token list, \.\.\.\]}, fo'),
+        ('raw-captions.pkl', pickle.dumps({'a': 'x'}), r"'a': expected a list of token lists, fou"),
+        ('raw-captions.pkl', pickle.dumps({'a': [[1]]}), r"'a', caption 0: expected sentences, f"),
+        ('raw-captions.pkl', pickle.dumps({'a': [['x'], []]}), r"empty, .*'a', caption 1 \(a\)"),
+        ('raw-captions.pkl', pickle.dumps({1: [['x']]}), r'1, caption 0: expected a video id, fo'),
+    ],
+)
+def test_bad_files(edit, file, content, message):
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        read_msvd(edit('msvd', file, content))
+
+
+def test_captions_may_be_sentences(edit):
+    captions = {one: ['a b'] for one in ('-4wsuPCjDBc_0_5', '-4wsuPCjDBh_5_10', '-4wsuPCjDBi_6_11')}
+    annotations = read_msvd(edit('msvd', 'raw-captions.pkl', pickle.dumps(captions)))
+    assert [split.clips[0].captions for split in annotations.splits] == [['a b']] * 3

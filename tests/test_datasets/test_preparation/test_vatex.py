@@ -1,0 +1,95 @@
+import json
+
+import pytest
+
+from ts2net_mm.datasets.preparation import prepare, read_vatex
+
+IDS = [f'Ptf_2VRj-V{n}_00012{n}_00013{n}' for n in range(9)]
+
+
+def test_retrieval_split(prepared, miniatures):
+    vatex = prepared('vatex', read_vatex)
+    assert list(vatex.train) == [f'{one}.mp4' for one in IDS[:5]]
+    assert list(vatex.val) == [f'{IDS[5]}.mp4']
+    assert list(vatex.test) == [f'{IDS[6]}.mp4', f'{IDS[7]}.mp4', f'{IDS[8]}.webm']
+    assert vatex.test[f'{IDS[7]}.mp4'] == [miniatures.sentence(IDS[7], n) for n in range(4)]
+    # its file is empty
+    assert vatex.lists == {'missing_videos': [IDS[0]]}
+    assert vatex.summary['splits']['test']['published']['videos'] == 1500
+
+
+def test_own_split(prepared):
+    vatex = prepared('vatex-own', read_vatex)
+    assert [list(split) for split in (vatex.train, vatex.val, vatex.test)] == [
+        [f'{one}.mp4' for one in ids] for ids in (IDS[:4], IDS[4:6], IDS[6:8])
+    ]
+    assert [len(captions) for captions in vatex.train.values()] == [3] * 4
+    assert vatex.summary['notes'][0].startswith("VATEX's own split")
+    assert vatex.summary['splits']['val']['published']['videos'] == 3000
+
+
+def test_chinese(miniatures, tmp_path):
+    mini = miniatures.make_vatex_own(tmp_path)
+    annotations = read_vatex(mini.annotations, language='zh')
+    assert [split.name for split in annotations.splits] == ['train', 'val']
+    assert annotations.splits[0].clips[0].captions == ['一个方块移动0', '一个方块移动1']
+    assert annotations.notes[1].startswith('test.json is not written')
+    prepare(annotations, videos=mini.videos, out=tmp_path / 'out')
+    assert '一个方块移动0' in (tmp_path / 'out/train.json').read_text('utf-8')
+
+
+def test_lists_with_own_captions(miniatures, tmp_path):
+    folder = miniatures.make_vatex_own(tmp_path).annotations
+    (folder / 'train_list.txt').write_text(f'{IDS[1]}\r\n{IDS[0]}\r\n')
+    (folder / 'test_list.txt').write_text(IDS[4])
+    annotations = read_vatex(folder)
+    assert [[clip.video_id for clip in split.clips] for split in annotations.splits] == [
+        [IDS[1], IDS[0]],
+        [IDS[4]],
+    ]
+    assert annotations.notes == ['val.json is not written: there is no list of it']
+
+
+def test_the_usual_name_of_the_validation_list_comes_first(edit):
+    annotations = read_vatex(edit('vatex', 'val_list.txt', f'{IDS[8]}\n'))
+    assert [clip.video_id for clip in annotations.splits[1].clips] == [IDS[8]]
+    with pytest.raises(ValueError, match=r'1 videos are in both val_list\.txt and test_list\.txt'):
+        annotations.check()
+
+
+@pytest.mark.parametrize(
+    ('file', 'content', 'message'),
+    [
+        ('ref_captions.json', None, r"holds no captions in 'en': .*; found: test_list\.txt, train"),
+        ('test_list.txt', None, r'lacks test_list\.txt; expected: train_list\.txt, test_list\.txt'),
+        ('ref_captions.json', {'a': 'x'}, r"'a': expected a list of captions, found 'x'"),
+        ('ref_captions.json', {'a': [1]}, r"'a', caption 0: expected a caption, found 1"),
+        ('ref_captions.json', {'a': ['x', '']}, r"empty, the first: .*'a', caption 1 \(a\)"),
+        ('ref_captions.json', '{"a": ["x"], "a": ["y"]}', r"names 'a' more than once"),
+        ('ref_captions.json', '{"a": ["x",\n]}', r'captions\.json:2: no valid JSON'),
+    ],
+)
+def test_bad_files(edit, file, content, message):
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        read_vatex(edit('vatex', file, content))
+
+
+@pytest.mark.parametrize(
+    ('entries', 'message'),
+    [
+        ([{'enCap': ['x']}], r'entry 0: expected an object with videoID, found'),
+        ([{'videoID': 'a', 'x': 1}], r"entry 0 \(a\) has no 'enCap', found videoID, x"),
+        ([{'videoID': 'a', 'enCap': ['x']}] * 2, r'entry 1: a is annotated a second time'),
+    ],
+)
+def test_bad_own_files(edit, entries, message):
+    with pytest.raises(ValueError, match=message):
+        read_vatex(edit('vatex-own', 'vatex_training_v1.0.json', entries))
+
+
+def test_no_vatex(tmp_path):
+    (tmp_path / 'ref_captions.json').write_text(json.dumps({'a': ['x']}))
+    with pytest.raises(
+        FileNotFoundError, match=r"no captions in 'en': expected ref_captions\.json"
+    ):
+        read_vatex(tmp_path)

@@ -1,0 +1,66 @@
+import re
+
+import pytest
+
+from ts2net_mm.datasets.preparation.videos import VideoIndex, without_extension
+
+
+@pytest.fixture
+def index(tmp_path):
+    """Function that makes files and searches them."""
+
+    def make(*names, empty=()):
+        for name in (*names, *empty):
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b'' if name in empty else b'x')
+        return VideoIndex.of(tmp_path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ('name', 'stem'),
+    [
+        ('video7.mp4', 'video7'),
+        ('VIDEO.AVI', 'VIDEO'),
+        ('x.mov.mp4', 'x'),
+        ('1004_Juno_00.00.32.306-00.00.35.446', '1004_Juno_00.00.32.306-00.00.35.446'),
+        ('1004_Juno_00.00.32.306-00.00.35.446.avi', '1004_Juno_00.00.32.306-00.00.35.446'),
+        ('-_x.webm', '-_x'),
+        ('.mp4', '.mp4'),
+    ],
+)
+def test_without_extension(name, stem):
+    assert without_extension(name) == stem
+
+
+def test_any_extension_and_depth(index):
+    files = index('a.mp4', 'sub/b.AVI', 'sub/deep/c.webm', 'd.txt')
+    assert files.find('a') == ['a.mp4']
+    assert files.find('b') == ['sub/b.AVI']
+    assert files.find('c') == ['sub/deep/c.webm']
+    assert files.find('d') == []
+    assert files.find('A') == []
+
+
+def test_several_names_and_files(index):
+    files = index('b.mp4', 'a.webm', 'a.mp4', 'sub/a.mov', 'v_a.mp4')
+    assert files.find('a') == ['a.mp4', 'a.webm', 'sub/a.mov']
+    assert files.find('a.mov') == ['sub/a.mov', 'a.mp4', 'a.webm']
+    assert files.find('v_a', 'a') == ['v_a.mp4', 'a.mp4', 'a.webm', 'sub/a.mov']
+
+
+def test_empty_files_and_broken_links_do_not_count(index, tmp_path):
+    (tmp_path / 'b.mp4').symlink_to(tmp_path / 'nowhere')
+    files = index('c.mp4', empty=['a.mp4'])
+    assert [files.find(name) for name in 'abc'] == [[], [], ['c.mp4']]
+
+
+def test_no_videos(index, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=f'there is no video file in {re.escape(str(tmp_path))}'
+    ):
+        index('a.txt', empty=['b.mp4'])
+    with pytest.raises(FileNotFoundError, match='video folder .*nowhere does not exist'):
+        VideoIndex.of(tmp_path / 'nowhere')

@@ -1,0 +1,225 @@
+"""tools/data/compress_videos.py and check_videos.py from the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import decord
+import pytest
+
+from ts2net_mm.datasets.preparation.compression import find_ffmpeg
+
+ROOT = Path(__file__).parents[2]
+
+
+def has_ffmpeg():
+    try:
+        return bool(find_ffmpeg())
+    except FileNotFoundError:
+        return False
+
+
+needs_ffmpeg = pytest.mark.skipif(not has_ffmpeg(), reason='no ffmpeg in PATH or imageio-ffmpeg')
+needs_linux = pytest.mark.skipif(sys.platform != 'linux', reason='looks at /proc')
+
+
+@pytest.fixture
+def source(miniatures, tmp_path):
+    folder = tmp_path / 'in'
+    for name in ('a.avi', 'b.webm', 'sub/c d.mp4'):
+        miniatures.render_video(folder / name, 2)
+    return folder
+
+
+@pytest.fixture
+def compress(load_tool, tmp_path, capsys):
+    def run(source, *args):
+        tool = load_tool('data/compress_videos.py')
+        code = tool.main([str(source), str(tmp_path / 'out'), '--jobs', '2', *args])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def check(load_tool, capsys):
+    def run(*args):
+        code = load_tool('data/check_videos.py').main([*map(str, args), '--jobs', '2'])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@needs_ffmpeg
+def test_compress_and_go_on(compress, source, tmp_path):
+    out = tmp_path / 'out'
+    assert compress(source)[:2] == (0, f'{out}: 3 videos; 3 were to do, 0 failed\n')
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob('*.*')) == [
+        'a.mp4',
+        'b.mp4',
+        'compression.json',
+        'sub/c d.mp4',
+    ]
+    assert decord.VideoReader(str(out / 'sub/c d.mp4')).get_avg_fps() == pytest.approx(3)
+    (out / 'a.mp4').unlink()
+    old = (out / 'b.mp4').stat().st_mtime_ns
+    assert compress(source)[1] == f'{out}: 3 videos; 1 were to do, 0 failed\n'
+    assert (out / 'b.mp4').stat().st_mtime_ns == old
+
+
+@needs_ffmpeg
+def test_failures_are_named_and_tried_again(compress, source, tmp_path, miniatures):
+    (source / 'bad.mp4').write_text('no video')
+    miniatures.render_video(source / 'a.mp4', 1)
+    code, out, err = compress(source)
+    assert code == 1
+    assert out == f'{tmp_path}/out: 3 videos; 4 were to do, 2 failed\n'
+    lines = err.splitlines()
+    assert lines[0] == 'failed:'
+    assert lines[1] == f'  a.mp4: {tmp_path}/out/a.mp4 is the place of a.avi'
+    assert lines[2].startswith('  bad.mp4: ffmpeg failed: ')
+    listed = (tmp_path / 'out/failed_videos.txt').read_text().splitlines()
+    assert listed == [line.strip() for line in lines[1:]]
+    (source / 'bad.mp4').unlink()
+    (source / 'a.mp4').unlink()
+    assert compress(source)[0] == 0
+    assert not (tmp_path / 'out/failed_videos.txt').exists()
+
+
+def test_errors_of_compress(compress, source, tmp_path, monkeypatch):
+    code, out, err = compress(tmp_path / 'nowhere')
+    assert (code, out) == (1, '')
+    assert err == f'error: video folder {tmp_path}/nowhere does not exist\n'
+    monkeypatch.setenv('PATH', '')
+    monkeypatch.setitem(sys.modules, 'imageio_ffmpeg', None)
+    code, _, err = compress(source)
+    assert code == 1
+    assert err == 'error: ffmpeg is not in PATH; install it, or: pip install imageio-ffmpeg\n'
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['--jobs', '0'], "'0' is no whole number of at least 1"),
+        (['--fps', '2.5'], "'2.5' is no whole number"),
+        (['--short-side', '225'], '225 is odd; H.264 needs even sides'),
+    ],
+)
+def test_wrong_arguments_of_compress(load_tool, capsys, args, message):
+    with pytest.raises(SystemExit) as caught:
+        load_tool('data/compress_videos.py').main(['in', 'out', *args])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def members(session):
+    """Processes of a session that still run."""
+    running = []
+    for status in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            fields = status.read_text().rsplit(')', 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == session and fields[0] != 'Z':
+            running.append(int(status.parent.name))
+    return running
+
+
+@pytest.mark.slow
+@needs_linux
+@pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped(source, tmp_path, how):
+    """A stand-in for ffmpeg starts to write and hangs; nothing is left of it."""
+    program = tmp_path / 'bin' / 'ffmpeg'
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\nfor last; do :; done\necho x > "${last#file:}"\nexec sleep 100\n'
+    )
+    program.chmod(0o755)
+    out = tmp_path / 'out'
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
+    process = subprocess.Popen(
+        [sys.executable, ROOT / 'tools/data/compress_videos.py', source, out, '--jobs', '2'],
+        env=os.environ
+        | {'PYTHONPATH': paths, 'PATH': f'{program.parent}{os.pathsep}{os.environ["PATH"]}'},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 120
+    while len(list(out.glob('.unfinished/*.mp4'))) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    while members(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert errors == 'interrupted; the same command goes on where this one stopped\n'
+        assert [path.name for path in out.iterdir()] == ['compression.json']
+    assert not list(out.glob('*.mp4'))
+    assert 'Traceback' not in errors
+
+
+@pytest.fixture
+def annotation(source, tmp_path):
+    (tmp_path / 'videos').symlink_to(source)
+    path = tmp_path / 'train.json'
+    path.write_text(json.dumps({name: ['x'] for name in ('a.avi', 'b.webm', 'sub/c d.mp4')}))
+    return path
+
+
+def test_all_good(check, annotation, source):
+    code, out, err = check(annotation)
+    assert (code, err) == (0, '')
+    assert out.splitlines() == [
+        '3 videos, 0 bad',
+        'frames a second: 4 (3)',
+        'seconds: 2 to 2, mean 2, median 2',
+        'frames: 8 to 8, mean 8, median 8',
+        'shorter side, pixels: 48 to 48, mean 48, median 48',
+        'videos with less than 12 frames at one a second, which are padded: 3',
+    ]
+    assert check(annotation, annotation, '--videos', source)[1] == out
+    assert (
+        'less than 2 frames at one a second, which are padded: 0'
+        in (check(annotation, '--num-frames', '2')[1])
+    )
+
+
+def test_bad_ones_are_named(check, annotation, source, tmp_path):
+    (source / 'b.webm').write_text('no video')
+    (source / 'sub/c d.mp4').unlink()
+    os.mkfifo(source / 'sub/c d.mp4')  # reading it hangs
+    code, out, err = check(annotation, '--timeout', '3')
+    assert code == 1
+    assert out.startswith('3 videos, 2 bad\nframes a second: 4 (1)\n')
+    assert err.splitlines() == [
+        'bad videos:',
+        f'  {tmp_path}/videos/b.webm: it is damaged or no video',
+        f'  {tmp_path}/videos/sub/c d.mp4: no answer within 3 seconds',
+    ]
+    assert check(annotation, '--min-seconds', '3', '--timeout', '3')[1] == '3 videos, 3 bad\n'
+
+
+def test_errors_of_check(check, tmp_path):
+    code, out, err = check(tmp_path / 'no.json')
+    assert (code, out) == (1, '')
+    assert err == f'error: annotation file {tmp_path}/no.json does not exist\n'
+
+
+@pytest.mark.parametrize(
+    'args', [['--timeout', 'x'], ['--min-seconds', '-1'], ['--timeout', 'inf']]
+)
+def test_wrong_arguments_of_check(load_tool, capsys, args):
+    with pytest.raises(SystemExit):
+        load_tool('data/check_videos.py').main(['a.json', *args])
+    assert f'{args[1]!r} is no number of seconds' in capsys.readouterr().err

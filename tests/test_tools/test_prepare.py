@@ -1,0 +1,154 @@
+"""tools/data/*/prepare.py from the command line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DATA_SETS = ('msrvtt', 'msvd', 'vatex', 'lsmdc', 'activitynet', 'didemo')
+
+
+@pytest.fixture
+def run(load_tool, miniatures, tmp_path, capsys):
+    """Prepare a miniature data set; returns exit code, stdout, stderr."""
+
+    def prepare(name, *args, **folders):
+        mini = miniatures.MAKERS[name](tmp_path / name)
+        paths = dict(annotations=mini.annotations, videos=mini.videos, out=tmp_path / 'out')
+        paths |= folders
+        options = [str(part) for key, path in paths.items() for part in (f'--{key}', path)]
+        code = load_tool(f'data/{name}/prepare.py').main([*options, *args])
+        return code, *capsys.readouterr()
+
+    return prepare
+
+
+@pytest.mark.parametrize('name', DATA_SETS)
+def test_every_data_set(run, name, tmp_path):
+    code, out, err = run(name)
+    assert (code, err) == (0, '')
+    summary = json.loads((tmp_path / 'out/summary.json').read_text())
+    for split in summary['splits'].values():
+        counts = f'{split["videos"]} videos, {split["captions"]} captions'
+        missing = f'{split["missing_videos"]} without file'
+        assert f'{split["file"]}: {counts}, {missing}\n  published: ' in out
+        assert (tmp_path / 'out' / split['file']).is_file()
+    assert '; source: ' in out
+    assert 'videos without a file: 1, kept in the annotations, listed in ' in out
+    assert f'{tmp_path}/out/videos now leads to {tmp_path}/{name}/videos\n' in out
+    assert out.endswith(
+        f"in a config: data_root='{tmp_path}/out', data_prefix=dict(video='videos')\n"
+    )
+
+
+def test_differences_are_counted(run):
+    out = run('msrvtt')[1]
+    assert '1,000 videos (997 fewer here), 1,000 captions (997 fewer here); source: ' in out
+
+
+def test_what_needs_attention_is_printed(run, tmp_path):
+    assert run('msrvtt')[0] == 0
+    code, out, _ = run('msrvtt', '--on-missing', 'drop')
+    assert code == 0
+    assert 'train_9k.json: 7 videos, 21 captions, 1 without file\n  written: 6 videos\n' in out
+    assert f'1, left out of the annotations, listed in {tmp_path}/out/missing_videos.txt' in out
+    assert (
+        f'videos with several files: 1, the first is used, listed in {tmp_path}/out/repeated_v'
+        in out
+    )
+    assert f'ids without captions: 1, listed in {tmp_path}/out/unannotated_videos.txt' in out
+    assert '/videos leads to ' in out
+
+
+def test_repeated_ids_are_printed(run, tmp_path):
+    run('activitynet')
+    ids = tmp_path / 'activitynet/annotations/train_ids.json'
+    folder = tmp_path / 'copy'
+    folder.mkdir()
+    for path in ids.parent.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / ids.name).write_text(json.dumps(json.loads(ids.read_text()) + ['v_QOlSCBRmfW0']))
+    assert 'train_ids.json repeats 1 ids' in run('activitynet', annotations=folder)[1]
+
+
+def test_language_of_vatex(load_tool, miniatures, tmp_path, capsys):
+    mini = miniatures.make_vatex_own(tmp_path)
+    folders = [f'--annotations={mini.annotations}', f'--videos={mini.videos}']
+    tool = load_tool('data/vatex/prepare.py')
+    assert tool.main([*folders, f'--out={tmp_path}/out', '--language', 'zh']) == 0
+    assert "note: VATEX's own split" in capsys.readouterr().out
+    assert '一个' in (tmp_path / 'out/train.json').read_text('utf-8')
+
+
+def test_empty_captions_are_an_error_unless_dropped(run, miniatures, tmp_path):
+    mini = miniatures.make_vatex(tmp_path / 'edited')
+    path = mini.annotations / 'ref_captions.json'
+    captions = json.loads(path.read_text('utf-8'))
+    captions['Ptf_2VRj-V1_000121_000131'][2] = ' '
+    path.write_text(json.dumps(captions))
+    code, out, err = run('vatex', annotations=mini.annotations)
+    assert (code, out) == (1, '')
+    assert '1 captions are empty' in err
+    assert not (tmp_path / 'out').exists()
+    code, out, _ = run('vatex', '--drop-empty-captions', annotations=mini.annotations)
+    assert code == 0
+    assert 'note: left out: 1 captions are empty' in out
+    assert 'train.json: 5 videos, 19 captions' in out
+
+
+@pytest.mark.parametrize('name', DATA_SETS)
+def test_the_wrong_folder(run, name, tmp_path):
+    (tmp_path / 'other.txt').touch()
+    code, out, err = run(name, annotations=tmp_path)
+    assert (code, out) == (1, '')
+    assert err.startswith('error: ')
+    assert err.count('\n') == 1
+    assert 'expected' in err
+    assert f'found: {", ".join(sorted([name + "/", "other.txt"]))}' in err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_official_file_is_not_overwritten(run, tmp_path):
+    folder = tmp_path / 'activitynet/annotations'
+    code, _, err = run('activitynet', out=folder)
+    assert code == 1
+    assert 'train.json is an official file that was read; choose another --out' in err
+    assert not (folder / 'summary.json').exists()
+
+
+def test_an_output_that_cannot_be_written(run, tmp_path):
+    (tmp_path / 'file').touch()
+    code, out, err = run('msvd', out=tmp_path / 'file')
+    assert (code, out, err.count('\n')) == (1, '', 1)
+    assert f'{tmp_path}/file' in err
+
+
+def test_ctrl_c(run, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('ts2net_mm.datasets.preparation.command.prepare', interrupt)
+    assert run('msvd') == (130, '', 'interrupted\n')
+
+
+@pytest.mark.slow
+def test_as_a_program(miniatures, tmp_path):
+    mini = miniatures.make_lsmdc(tmp_path / 'mini')
+    command = [sys.executable, ROOT / 'tools/data/lsmdc/prepare.py', '--videos', mini.videos]
+    command += ['--annotations', mini.annotations, '--out', 'data/lsmdc']
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
+    result = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {'PYTHONPATH': paths, 'LC_ALL': 'C', 'PYTHONUTF8': '0'},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith('LSMDC in data/lsmdc\n')
+    assert 'café' in (tmp_path / 'data/lsmdc/train.json').read_text('utf-8')

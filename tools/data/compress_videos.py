@@ -1,0 +1,123 @@
+"""Compress the videos of a folder: few frames a second, small pictures, no sound."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+EPILOG = """\
+Each video becomes an .mp4 (H.264) in the same sub-folder of OUT. A file appears
+there only when it is complete: ffmpeg has ended well, decord reads its first and
+last frame, and it is as long as the original. Videos that are there already are
+left alone, so the same command goes on where it was stopped. Only one run at a
+time may write to a folder.
+
+What cannot be compressed is named with ffmpeg's reason on stderr and in
+OUT/failed_videos.txt.
+
+exit codes: 0 all are there, 1 some failed or an error, 2 wrong arguments, 130
+broken off with Ctrl-C
+
+example:
+  python tools/data/compress_videos.py MSRVTT/videos MSRVTT/videos_3fps --jobs 16
+"""
+FAILED_FILE = 'failed_videos.txt'
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('source', type=Path, metavar='IN', help='folder of the videos')
+    parser.add_argument('target', type=Path, metavar='OUT', help='folder of the small versions')
+    parser.add_argument(
+        '--fps', type=_positive, default=3, help='frames a second, a whole number (default: 3)'
+    )
+    parser.add_argument(
+        '--short-side',
+        type=_side,
+        default=224,
+        help='pixels of the shorter side; a smaller video keeps its size (default: 224)',
+    )
+    parser.add_argument('--jobs', type=_positive, help='videos at a time (default: one a CPU core)')
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compress and return the exit code."""
+    args = parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
+    try:
+        failed = compress(args)
+    except KeyboardInterrupt:
+        print('interrupted; the same command goes on where this one stopped', file=sys.stderr)
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 1 if failed else 0
+
+
+def compress(args: argparse.Namespace) -> dict[str, str]:
+    """Compress what is not there yet; return the reason for each video that failed."""
+    from ts2net_mm.apis.progress import VideoProgress
+    from ts2net_mm.apis.workers import Failure
+    from ts2net_mm.datasets.moving_shapes.processes import available_cpus
+    from ts2net_mm.datasets.preparation.compression import (
+        Compressor,
+        find_ffmpeg,
+        plan_compression,
+    )
+    from ts2net_mm.datasets.preparation.processes import work_on_each
+
+    plan, failed = plan_compression(args.source, args.target)
+    compressor = Compressor(find_ffmpeg(), args.target, args.fps, args.short_side)
+    compressor.open()
+    jobs = args.jobs or available_cpus()
+    try:
+        with VideoProgress(len(plan), title='compressing videos') as bar:
+            for item, result in work_on_each(compressor, plan, jobs=jobs):
+                if isinstance(result, Failure):
+                    failed[item.source.relative_to(args.source).as_posix()] = result.reason
+                bar.advance(1)
+    finally:
+        compressor.close()
+    report(args.target, len(plan), failed)
+    return failed
+
+
+def report(target: Path, planned: int, failed: dict[str, str]) -> None:
+    """Say what was done, and name what was not."""
+    from ts2net_mm.apis.text import printable
+    from ts2net_mm.datasets.preparation.writing import write_files
+
+    lines = [f'{printable(name)}: {printable(reason)}' for name, reason in sorted(failed.items())]
+    write_files(target, {FAILED_FILE: ''.join(f'{line}\n' for line in lines) or None}, [])
+    total = sum(1 for _ in target.rglob('*.mp4'))
+    print(f'{target}: {total} videos; {planned} were to do, {len(failed)} failed')
+    if lines:
+        print('\n'.join(['failed:', *(f'  {line}' for line in lines)]), file=sys.stderr)
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
+    return value
+
+
+def _side(text: str) -> int:
+    value = _positive(text)
+    if value % 2:
+        raise argparse.ArgumentTypeError(f'{text} is odd; H.264 needs even sides')
+    return value
+
+
+if __name__ == '__main__':
+    sys.exit(main())

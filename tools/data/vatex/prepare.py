@@ -1,0 +1,28 @@
+"""Prepare VATEX: the split that papers on retrieval use, or VATEX's own."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what only VATEX has."""
+    parser.add_argument(
+        '--language',
+        choices=('en', 'zh'),
+        default='en',
+        help="language of the captions; Chinese ones are in VATEX's own files (default: en)",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prepare and return the exit code."""
+    from ts2net_mm.datasets.preparation import read_vatex, run_preparation
+
+    return run_preparation(
+        read_vatex, argv, description=__doc__, out='data/vatex', add_arguments=add_arguments
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())

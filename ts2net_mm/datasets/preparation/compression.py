@@ -1,0 +1,218 @@
+"""Make videos small with ffmpeg, as is done before training."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ...apis.video_files import find_videos
+from ...apis.workers import Failure
+from ..video_errors import DECODING_ERRORS, unreadable_reason
+from .processes import die_with_parent
+
+__all__ = ['Compression', 'Compressor', 'find_ffmpeg', 'plan_compression']
+
+MANIFEST = 'compression.json'
+UNFINISHED = '.unfinished'
+# how far the length may differ: seconds, or part of the whole
+TOLERANCE_SECONDS = 1.0
+TOLERANCE_SHARE = 0.1
+ERROR_LINE = re.compile(r'\[(?:error|fatal|panic)\] (.*)')
+DURATION_LINE = re.compile(r'Duration: (\d+):(\d+):([\d.]+)')
+# what reading a damaged video to its end may raise; the last two where it has no frames
+READING_ERRORS = (*DECODING_ERRORS, IndexError, ZeroDivisionError)
+ADDRESS = re.compile(r'\[[^\]]* @ 0x[0-9a-f]+\] ')
+
+
+@dataclass(frozen=True)
+class Compression:
+    """A video and the place of its small version."""
+
+    source: Path
+    target: Path
+
+
+def find_ffmpeg() -> str:
+    """Path of ffmpeg: that of PATH, or of the package imageio-ffmpeg.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    if found := shutil.which('ffmpeg'):
+        return found
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise FileNotFoundError(
+            'ffmpeg is not in PATH; install it, or: pip install imageio-ffmpeg'
+        ) from error
+
+
+def plan_compression(source: Path, target: Path) -> tuple[list[Compression], dict[str, str]]:
+    """List the videos that have no small version yet.
+
+    All small versions are .mp4 in the same sub-folder.
+
+    Returns:
+        What is to do, and the reason for each video that cannot be done.
+
+    Raises:
+        FileNotFoundError: If there are no videos.
+        ValueError: If the target is the source or inside it.
+    """
+    if target.resolve().is_relative_to(source.resolve()):
+        raise ValueError(f'{target} is inside {source}: its videos would be found as sources')
+    videos = find_videos(source)
+    if not videos:
+        raise FileNotFoundError(f'there is no video file in {source} or below')
+    owners: dict[Path, str] = {}
+    plan, refused = [], {}
+    for video in videos:
+        path = (target / video.name).with_suffix('.mp4')
+        owner = owners.setdefault(path, video.name)
+        if owner != video.name:
+            refused[video.name] = f'{path} is the place of {owner}'
+        elif not path.exists():
+            plan.append(Compression(video.path, path))
+    return plan, refused
+
+
+@dataclass(frozen=True)
+class Compressor:
+    """Compresses one video after the other.
+
+    Args:
+        ffmpeg: Path of the program.
+        folder: Where the small versions go.
+        fps: Frames a second.
+        short_side: Pixels; a smaller video keeps its size.
+    """
+
+    ffmpeg: str
+    folder: Path
+    fps: int = 3
+    short_side: int = 224
+
+    def open(self) -> None:
+        """Make the folder, with its settings in it, and remove what a killed run left.
+
+        Raises:
+            ValueError: If the folder was made with other settings.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = {key: asdict(self)[key] for key in ('fps', 'short_side')}
+        manifest = self.folder / MANIFEST
+        if manifest.exists():
+            try:
+                found = json.loads(manifest.read_text(encoding='utf-8'))
+            except ValueError as error:
+                raise ValueError(f'{manifest} is no valid JSON ({error}); remove it') from error
+            if found != settings:
+                raise ValueError(
+                    f'{manifest}: made with {found}, but {settings} is asked for; choose another '
+                    'folder'
+                )
+        else:
+            unfinished = manifest.with_name(f'.{MANIFEST}.tmp')
+            unfinished.write_text(json.dumps(settings) + '\n', encoding='utf-8')
+            os.replace(unfinished, manifest)
+        shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove unfinished files."""
+        shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
+
+    def command(self, source: Path, target: Path) -> list[str]:
+        """What to run: one thread, video only, the shorter side scaled."""
+        side = f'trunc(min({self.short_side},{{}})/2)*2'
+        width, height = side.format('iw'), side.format('ih')
+        scale = f"scale='if(gt(iw,ih),-2,{width})':'if(gt(iw,ih),{height},-2)'"
+        options = ['-nostdin', '-hide_banner', '-nostats', '-loglevel', 'level+info', '-y']
+        # file: lest a name with a colon is taken for a protocol
+        options += ['-threads', '1', '-i', f'file:{source}', '-map', '0:v:0', '-an', '-sn', '-dn']
+        # pass: else nothing is left of a video that is shorter than half a frame of the new rate
+        options += [
+            '-vf',
+            f'fps={self.fps}:eof_action=pass,{scale}',
+            '-c:v',
+            'libx264',
+            '-pix_fmt',
+            'yuv420p',
+        ]
+        options += ['-threads', '1', '-movflags', '+faststart', '-f', 'mp4', f'file:{target}']
+        return [self.ffmpeg, *options]
+
+    def __call__(self, item: Compression) -> Path | Failure:
+        """Compress one video and check it; its file appears when it is complete."""
+        unfinished = self.folder / UNFINISHED / f'{os.getpid()}.mp4'
+        unfinished.parent.mkdir(exist_ok=True)
+        done = subprocess.run(
+            self.command(item.source, unfinished),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors='backslashreplace',
+            preexec_fn=die_with_parent if sys.platform == 'linux' else None,
+            check=False,
+        )
+        try:
+            if done.returncode:
+                return Failure(_reason(done).replace(f'file:{item.source}: ', ''))
+            if problem := self._problem(item.source, unfinished, done.stderr):
+                return Failure(problem)
+            item.target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(unfinished, item.target)
+            return item.target
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _problem(self, source: Path, result: Path, log: str) -> str | None:
+        """Why the result cannot be what it should be."""
+        try:
+            seconds = video_seconds(result)
+        except READING_ERRORS as error:
+            return f'the result cannot be read: {unreadable_reason(str(result), error)}'
+        stated = [
+            float(h) * 3600 + float(m) * 60 + float(s) for h, m, s in DURATION_LINE.findall(log)
+        ]
+        if not stated or _is_close(seconds, stated[0]):
+            return None
+        errors = _errors(log)
+        try:  # without an error, it is the sound that is longer than the pictures
+            if not errors and _is_close(seconds, video_seconds(source)):
+                return None
+        except READING_ERRORS:
+            pass
+        return f'only {seconds:.1f} of {stated[0]:.1f} seconds could be read{errors}'
+
+
+def video_seconds(path: Path) -> float:
+    """Length of a video that decord reads to its end."""
+    import decord
+
+    reader = decord.VideoReader(str(path), num_threads=1)
+    reader[0]
+    reader[len(reader) - 1]
+    return len(reader) / reader.get_avg_fps()
+
+
+def _is_close(seconds: float, expected: float) -> bool:
+    return abs(seconds - expected) <= max(TOLERANCE_SECONDS, TOLERANCE_SHARE * expected)
+
+
+def _reason(done: subprocess.CompletedProcess) -> str:
+    if done.returncode < 0:
+        return f'ffmpeg was killed by signal {-done.returncode}'
+    return f'ffmpeg failed{_errors(done.stderr) or f" with exit code {done.returncode}"}'
+
+
+def _errors(log: str) -> str:
+    """The first thing that ffmpeg complained about, and the last one."""
+    errors = [ADDRESS.sub('', text).strip() for text in ERROR_LINE.findall(log)]
+    return ': ' + '; '.join(dict.fromkeys([errors[0], errors[-1]])) if errors else ''
