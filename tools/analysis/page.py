@@ -23,7 +23,7 @@ __all__ = ['Page', 'write_page']
 CAPTIONS_SHOWN = 3
 OWN_STYLE = """
 li:first-child .rank { background: var(--line); color: var(--ink); }
-li .own .rank { background: var(--mark) !important; color: var(--card) !important; }
+li .own .rank { background: var(--mark); color: var(--card); }
 .video { margin-top: 12px; padding-top: 10px; border-top: 1px solid var(--line); }
 .sentence { font-weight: 550; overflow-wrap: anywhere; margin: 0; }
 .captions { margin: 0 0 8px; color: var(--soft); font-size: .875rem; overflow-wrap: anywhere; }"""
