@@ -63,6 +63,7 @@ def test_bank_of_its_own_file(tmp_path):
         (dict(similarity=np.ones((0, 2))), 'similarity has no texts'),
         (dict(similarity=np.ones((3, 1))), r'video_of_text\[2\] is 1, but there are 1 videos'),
         (dict(similarity=np.array([[1, np.nan]] * 3)), '3 NaN value.* first at text 0, video 1'),
+        (dict(similarity=np.array([[1, np.inf]] * 3)), '3 NaN or infinite .* text 0, video 1'),
         (dict(video_of_text=np.array([0, 1])), r'each of the 3 texts, got the shape \(2,\)'),
         (dict(video_of_text=np.array([0, 1, 2])), r'video_of_text\[2\] is 2, but there are 2'),
         (dict(video_of_text=np.array([0.0, 0, 1])), 'must hold integers'),

@@ -50,6 +50,7 @@ def load_similarity(path: str | Path) -> SimilarityFile:
     arrays = _read_arrays(path, REQUIRED, OPTIONAL)
     try:
         similarity, video_of_text = check_scores(arrays['similarity'], arrays['video_of_text'])
+        reject(similarity, lambda block: ~np.isfinite(block), 'NaN or infinite')
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
     num_texts, num_videos = similarity.shape
