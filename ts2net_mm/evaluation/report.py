@@ -39,8 +39,10 @@ def measure_similarity(
     metrics = retrieval_metrics(logits, video_of_text)
     if inverted_softmax:
         for direction in DIRECTIONS:
-            weighted = weight_by_inverted_softmax(logits, direction)
-            metrics |= _of_direction(weighted, video_of_text, direction, 'dsl')
+            # no name for the weighted matrix: it would live on beside the next one
+            metrics |= _of_direction(
+                weight_by_inverted_softmax(logits, direction), video_of_text, direction, 'dsl'
+            )
     if bank_logits is not None:
         normalised = dynamic_inverted_softmax(
             logits,
