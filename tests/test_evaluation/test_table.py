@@ -37,6 +37,11 @@ def test_inverted_softmax_rows_follow_whatever_the_order_of_keys():
     assert cells(lines[4])[0] == 'text to video, inverted softmax'
 
 
+def test_query_bank_row_stands_last():
+    lines = format_table({'t2v_qb/R1': 3.0, 'v2t_dsl/R1': 2.0, 't2v/R1': 1.0}).splitlines()
+    assert cells(lines[4]) == ['text to video, query bank', '3.0']
+
+
 def test_hard_negatives_are_lines_below():
     lines = format_table({'t2v/reversal_acc': 93.26, 't2v/R1': 50.0}).splitlines()
     assert cells(lines[0]) == ['', 'R@1']

@@ -2,14 +2,25 @@
 
 from .dual_softmax import inverted_softmax
 from .dump import save_similarity
+from .hard_examples import most_confused_pairs, worst_ranked_texts
 from .metric import TextVideoRetrievalMetric
+from .query_bank import dynamic_inverted_softmax
+from .query_bank_hook import QueryBankHook
 from .ranking import retrieval_metrics
+from .report import measure_similarity
+from .similarity_file import load_similarity
 from .table import format_table
 
 __all__ = [
+    'QueryBankHook',
     'TextVideoRetrievalMetric',
+    'dynamic_inverted_softmax',
     'format_table',
     'inverted_softmax',
+    'load_similarity',
+    'measure_similarity',
+    'most_confused_pairs',
     'retrieval_metrics',
     'save_similarity',
+    'worst_ranked_texts',
 ]

@@ -1,5 +1,6 @@
 """Text-video retrieval as a metric of MMEngine's evaluation loop."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +10,13 @@ from mmaction.evaluation.metrics import RetrievalMetric
 from mmaction.registry import METRICS, MODELS
 from mmengine.device import get_device
 from mmengine.logging import print_log
+from torch import Tensor
 
-from .dual_softmax import inverted_softmax as weight_by_inverted_softmax
+from .bank_queries import BankQueries, query_bank_options
 from .dump import save_similarity
 from .predictions import VideoPrediction, compact_prediction, reject_duplicates, stack_features
-from .ranking import METRIC_NAMES, retrieval_metrics
+from .ranking import METRIC_NAMES
+from .report import measure_similarity
 
 __all__ = ['TextVideoRetrievalMetric']
 
@@ -28,6 +31,10 @@ class TextVideoRetrievalMetric(RetrievalMetric):
     Args:
         metric_list: Which of R1, R5, R10, R50, MdR and MnR to report, in both directions.
         inverted_softmax: Whether to report ``t2v_dsl/...`` and ``v2t_dsl/...`` too.
+        query_bank: Settings of a bank of training captions, such as
+            ``dict(ann_file='data/msrvtt/train_9k.json')``; see `QueryBankOptions`. Reports
+            ``t2v_qb/...`` too, by `dynamic_inverted_softmax`. Needs ``QueryBankHook`` in
+            ``custom_hooks``, as only the model can encode the captions.
         dump: Path of an ``.npz`` for the logits, video ids and captions; see `save_similarity`.
         similarity: Config of a similarity module to use instead of the model's own.
         hard_negative: Annotation field that names, for some videos, another video of the split.
@@ -37,8 +44,9 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         prefix: Put before every key, with a slash; nothing by default.
 
     Raises:
-        ValueError: If a name in ``metric_list`` is unknown or ``dump`` is no ``.npz``; later on
-            predictions that cannot be ranked, naming the video.
+        ValueError: If a name in ``metric_list`` is unknown, ``dump`` is no ``.npz`` or
+            ``query_bank`` makes no sense; later on predictions that cannot be ranked, naming the
+            video, and if the features of the bank are missing.
 
     Example:
         >>> from ts2net_mm.evaluation import TextVideoRetrievalMetric
@@ -60,6 +68,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         *,
         metric_list: str | Sequence[str] = METRIC_NAMES,
         inverted_softmax: bool = False,
+        query_bank: dict | None = None,
         dump: str | None = None,
         similarity: dict | None = None,
         hard_negative: str | None = None,
@@ -75,12 +84,40 @@ class TextVideoRetrievalMetric(RetrievalMetric):
             raise ValueError(f'dump={str(dump)!r} must end in .npz')
         self.metric_list = names
         self.inverted_softmax = inverted_softmax
+        self.query_bank = None if query_bank is None else query_bank_options(query_bank)
+        self._bank: BankQueries | None = None
+        self._bank_features: Tensor | None = None
         self.dump = dump
         self.similarity = similarity
         self.hard_negative = hard_negative
 
+    def receive_bank(self, queries: BankQueries, features: Tensor | None) -> None:
+        """Take over the query bank of the next evaluation.
+
+        Args:
+            queries: The captions of the bank.
+            features: Their features, (Q, D); None but on the main process.
+
+        Raises:
+            ValueError: If a feature is not finite, naming its caption.
+        """
+        if features is not None:
+            bad = (~torch.isfinite(features).all(dim=1)).nonzero()
+            if len(bad):
+                caption = queries.captions[int(bad[0])]
+                raise ValueError(
+                    f'query_bank: {len(bad)} of {len(features)} captions have NaN or infinite '
+                    f'features, the first is {caption!r}'
+                )
+        self._bank, self._bank_features = queries, features
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the features of a batch of predictions."""
+        if self.query_bank is not None and self._bank is None:
+            raise ValueError(
+                "query_bank needs dict(type='QueryBankHook') in custom_hooks, "
+                'which encodes its captions with the model'
+            )
         for sample in data_samples:
             prediction = compact_prediction(sample, hard_negative=self.hard_negative)
             if self.dump and prediction.captions is None:
@@ -98,8 +135,8 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         reject_duplicates(video_ids)
         owners = np.repeat(np.arange(len(results)), [len(one.texts) for one in results])
         print_log(f'Retrieval over {len(results)} videos and {len(owners)} texts', logger='current')
-        logits = self._logits(results)
-        metrics = self._report(logits, owners)
+        logits, bank_logits = self._compare(results)
+        metrics = self._report(logits, owners, bank_logits, results[0].logit_scale)
         if self.hard_negative:
             key = f't2v/{self.hard_negative}_acc'
             metrics[key] = self._hard_negative_accuracy(results, logits, owners)
@@ -110,28 +147,45 @@ class TextVideoRetrievalMetric(RetrievalMetric):
                 video_of_text=owners,
                 video_ids=video_ids,
                 captions=[caption for one in results for caption in one.captions or ()],
+                logit_scale=results[0].logit_scale,
+                bank_similarity=bank_logits,
+                bank_captions=self._bank.captions if self._bank else None,
             )
         return metrics
 
     @torch.no_grad()
-    def _logits(self, results: Sequence[VideoPrediction]) -> np.ndarray:
-        """Compare all texts with all videos: (N, M) with the logit scale."""
+    def _compare(self, results: Sequence[VideoPrediction]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Compare all texts with all videos: (N, M) with the logit scale, and (Q, M) of a bank."""
         device = get_device()
         similarity = MODELS.build(dict(self.similarity or results[0].similarity)).to(device)
         texts, frames, mask = (feature.to(device) for feature in stack_features(results))
-        logits = similarity(texts, frames, mask).float().mul_(results[0].logit_scale)
-        return logits.cpu().numpy()
 
-    def _report(self, logits: np.ndarray, owners: np.ndarray) -> dict[str, float]:
-        metrics = retrieval_metrics(logits, owners)
-        if self.inverted_softmax:
-            for direction in ('t2v', 'v2t'):
-                weighted = retrieval_metrics(weight_by_inverted_softmax(logits, direction), owners)
-                metrics |= {
-                    key.replace('/', '_dsl/'): value
-                    for key, value in weighted.items()
-                    if key.startswith(direction)
-                }
+        def logits_of(texts: Tensor) -> np.ndarray:
+            logits = similarity(texts.to(device), frames, mask).float()
+            return logits.mul_(results[0].logit_scale).cpu().numpy()
+
+        bank_logits = None
+        if self._bank is not None and self._bank_features is not None:
+            _warn_of_test_videos(self._bank, [one.video_id for one in results])
+            bank_logits = logits_of(self._bank_features)
+        return logits_of(texts), bank_logits
+
+    def _report(
+        self,
+        logits: np.ndarray,
+        owners: np.ndarray,
+        bank_logits: np.ndarray | None,
+        logit_scale: float,
+    ) -> dict[str, float]:
+        bank: dict[str, Any] = {}
+        if self.query_bank is not None:
+            bank = dict(
+                bank_logits=bank_logits,
+                inverse_temperature=self.query_bank.inverse_temperature,
+                topk=self.query_bank.topk,
+                logit_scale=logit_scale,
+            )
+        metrics = measure_similarity(logits, owners, inverted_softmax=self.inverted_softmax, **bank)
         return {
             key: value for key, value in metrics.items() if key.split('/')[1] in self.metric_list
         }
@@ -160,3 +214,14 @@ class TextVideoRetrievalMetric(RetrievalMetric):
                 'is it in the annotation file and in PackActionInputs(meta_keys=...)?'
             )
         return 100.0 * float(np.mean(logits[rows, owners[rows]] > logits[rows, rivals[rows]]))
+
+
+def _warn_of_test_videos(queries: BankQueries, video_ids: Sequence[str]) -> None:
+    """Say so if the bank may hold captions of test videos, which would make the numbers void."""
+    if shared := sorted(set(queries.video_ids) & set(video_ids)):
+        print_log(
+            f'query_bank: {len(shared)} videos of the bank bear names of test videos, the first is '
+            f'{shared[0]!r}: if they are the same videos, t2v_qb has seen test captions',
+            logger='current',
+            level=logging.WARNING,
+        )

@@ -9,8 +9,12 @@ import torch
 BLOCK_ELEMENTS = 2**22  # a few temporaries of this size stay far below the matrix itself
 
 
-def as_scores(similarity: Any) -> np.ndarray:
+def as_scores(similarity: Any, name: str = 'similarity') -> np.ndarray:
     """Return a (texts, videos) matrix as a NumPy array of at least single precision.
+
+    Args:
+        similarity: NumPy array, tensor or nested lists.
+        name: How messages call the matrix.
 
     Raises:
         ValueError: If it is not a matrix of real numbers, or has no row or no column.
@@ -22,13 +26,13 @@ def as_scores(similarity: Any) -> np.ndarray:
         similarity = similarity.numpy()
     scores = np.asarray(similarity)
     if scores.ndim != 2:
-        raise ValueError(f'similarity must be (texts, videos), got the shape {scores.shape}')
+        raise ValueError(f'{name} must be (texts, videos), got the shape {scores.shape}')
     if scores.dtype.kind not in 'fiu':
-        raise ValueError(f'similarity must hold real numbers, got the dtype {scores.dtype}')
+        raise ValueError(f'{name} must hold real numbers, got the dtype {scores.dtype}')
     if scores.shape[0] == 0:
-        raise ValueError(f'similarity has no texts: its shape is {scores.shape}')
+        raise ValueError(f'{name} has no texts: its shape is {scores.shape}')
     if scores.shape[1] == 0:
-        raise ValueError(f'similarity has no videos: its shape is {scores.shape}')
+        raise ValueError(f'{name} has no videos: its shape is {scores.shape}')
     if scores.dtype.kind != 'f':
         return scores.astype(np.float64)
     return scores.astype(np.float32) if scores.dtype.itemsize < 4 else scores
@@ -42,13 +46,19 @@ def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def reject(scores: np.ndarray, is_bad: Callable[[np.ndarray], np.ndarray], what: str) -> None:
+def reject(
+    scores: np.ndarray,
+    is_bad: Callable[[np.ndarray], np.ndarray],
+    what: str,
+    name: str = 'similarity',
+) -> None:
     """Raise if any entry is bad, with the number of such entries and the place of the first.
 
     Args:
         scores: Matrix with texts as rows.
         is_bad: Maps a block of rows to a boolean array.
         what: How the message calls such an entry.
+        name: How the message calls the matrix.
 
     Raises:
         ValueError: If ``is_bad`` holds anywhere.
@@ -63,6 +73,6 @@ def reject(scores: np.ndarray, is_bad: Callable[[np.ndarray], np.ndarray], what:
         count += found
     if first is not None:
         raise ValueError(
-            f'similarity has {count} {what} value(s) among {scores.size}, '
+            f'{name} has {count} {what} value(s) among {scores.size}, '
             f'the first at text {first[0]}, video {first[1]}'
         )

@@ -17,6 +17,7 @@ ROWS = {
     'v2t': 'video to text',
     't2v_dsl': 'text to video, inverted softmax',
     'v2t_dsl': 'video to text, inverted softmax',
+    't2v_qb': 'text to video, query bank',
 }
 _RANKING_KEY = re.compile(
     rf'(?:(?P<prefix>.*)/)?(?P<row>{"|".join(ROWS)})/(?P<name>{"|".join(METRIC_NAMES)})'

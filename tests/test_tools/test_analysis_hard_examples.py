@@ -1,0 +1,240 @@
+"""tools/analysis/hard_examples.py from the command line."""
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ts2net_mm.datasets.moving_shapes.mp4 import encode_mp4
+from ts2net_mm.evaluation import save_similarity
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / 'tools/analysis'
+NAMES = ['0.mp4', 'two.dots.webm', 'a/sub', '<script>x</script>.mp4', 'gone.mp4', 'text.mp4']
+CAPTIONS = [f'<b>caption</b> "{text}" & more' for text in range(8)]
+OWNERS = np.array([0, 1, 2, 3, 4, 5, 0, 0])
+
+
+class PageParser(HTMLParser):
+    """Collects the texts, tags and attributes of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.texts, self.tags, self.attributes = [], [], []
+        self.feed(Path(path).read_text(encoding='utf-8'))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *attr) for attr in attrs]
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.append(data.strip())
+
+
+@pytest.fixture(scope='module')
+def videos(tmp_path_factory):
+    """Videos of 2 seconds, one frame a second being white from the second second on."""
+    folder = tmp_path_factory.mktemp('videos')
+    frames = np.zeros((12, 32, 40, 3), np.uint8)
+    frames[6:] = 255
+    for name in ('0.mp4', 'deep/er/two.dots.webm', 'a/sub.mp4'):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(encode_mp4(frames, fps=6))
+    (folder / 'text.mp4').write_text('no video')
+    return folder
+
+
+@pytest.fixture
+def matrix(tmp_path):
+    """Texts 0 and 1 are swapped, the last text is the worst, all else is right."""
+    scores = np.eye(6, dtype=np.float32)[OWNERS]
+    scores[[0, 1]] = scores[[1, 0]]
+    scores[7] = [-1, 0.1, 0.2, 0.3, 0.4, 0.5]
+    path = tmp_path / 'scores.npz'
+    save_similarity(
+        path, similarity=scores, video_of_text=OWNERS, video_ids=NAMES, captions=CAPTIONS
+    )
+    return path
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    for name in ('hard_examples', 'page', 'clips'):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield importlib.import_module('hard_examples')
+    for name in ('hard_examples', 'page', 'clips'):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def run(tool, matrix, tmp_path, capsys):
+    """Run the tool; returns exit code, stdout, stderr."""
+
+    def call(*args, matrix=matrix, page=tmp_path / 'page.html'):
+        code = tool.main([str(arg) for arg in (matrix, page, *args)])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_the_page_shows_the_worst_and_the_confused(run, videos, tmp_path):
+    code, out, err = run('--videos', videos, '--count', 2, page=tmp_path / 'new' / 'page.html')
+    assert code == 0
+    assert out == f'page: {tmp_path / "new" / "page.html"}\n'
+    assert os.listdir(tmp_path / 'new') == ['page.html']
+    page = PageParser(tmp_path / 'new' / 'page.html')
+    assert page.tags.count('li') == 4
+    worst = page.texts.index(CAPTIONS[7])
+    assert page.texts[worst + 1 : worst + 4] == ['6', '0.mp4', '-1.000']
+    assert page.texts[worst:].index('text.mp4') < page.texts[worst:].index('gone.mp4')
+    excess = [text for text in page.texts if text.startswith('excess')]
+    assert excess == ['excess +0.683', 'excess -0.417']
+    pair = page.texts.index(excess[0])
+    assert page.texts[pair + 1] == '0.mp4'
+    assert 'two.dots.webm' in page.texts[pair:]
+    assert err == 'no frames of 3 of 6 videos\n'
+
+
+def test_frames_are_found_in_sub_folders_and_by_stem(run, videos, tmp_path):
+    run('--videos', videos, '--frames', 4)
+    page = PageParser(tmp_path / 'page.html')
+    assert page.tags.count('img') % 4 == 0
+    assert page.tags.count('img') > 4 * 3
+    reasons = {text.split(': ', 1)[1] for text in page.texts if 'cannot be shown' in text}
+    assert reasons == {f'not in {videos}', 'it is damaged or no video'}
+
+
+def test_the_annotated_part_is_shown(tool, videos, tmp_path):
+    clips = importlib.import_module('clips')
+    annotations = tmp_path / 'test.json'
+    annotations.write_text(json.dumps({'0.mp4': dict(captions=['x'], start=1, end=2)}))
+    from ts2net_mm.datasets.annotation import load_annotations
+
+    known = {one.video_id: one for one in load_annotations(annotations)}
+    whole = clips.locate(videos, ['0.mp4'], {})
+    part = clips.locate(videos, ['0.mp4'], known)
+    for found, first_second in ((whole, 0.0), (part, 1.0)):
+        strips = clips.read_strips(found, num_frames=3, num_workers=1)
+        assert strips['0.mp4'][0].seconds == first_second
+        assert len(strips['0.mp4']) == 3
+
+
+def test_a_name_that_several_files_bear(tool, videos, tmp_path):
+    clips = importlib.import_module('clips')
+    for folder in ('a', 'b'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'x.mp4').touch()
+    found = clips.locate(tmp_path, ['x.mp4', 'a/x.mp4'], {})
+    assert found['x.mp4'].reason == f'2 files in {tmp_path} bear its name'
+    assert found['a/x.mp4'].path == str(tmp_path / 'a' / 'x.mp4')
+
+
+def test_without_videos_the_page_says_so(run, tmp_path):
+    code, _, err = run()
+    assert code == 0
+    assert err == 'no frames of 6 of 6 videos\n'
+    page = PageParser(tmp_path / 'page.html')
+    assert 'img' not in page.tags
+    assert 'Its frames cannot be shown: --videos was not given' in page.texts
+    assert '6 of the 6 videos shown have no frames here.' in page.texts
+
+
+def test_the_page_is_escaped_and_asks_for_nothing(run, videos, tmp_path):
+    run('--videos', videos)
+    page = PageParser(tmp_path / 'page.html')
+    assert not {'script', 'b', 'link', 'iframe'} & set(page.tags)
+    assert '<script>x</script>.mp4' in page.texts
+    sources = [value for _, name, value in page.attributes if name in ('src', 'href')]
+    assert sources
+    assert all(value.startswith('data:image/jpeg;base64,') for value in sources)
+    text = (tmp_path / 'page.html').read_text(encoding='utf-8')
+    assert not re.search(r'https?:|url\(|@import', text)
+
+
+def test_a_perfect_test_has_no_worst_text(run, tmp_path):
+    path = tmp_path / 'perfect.npz'
+    names = ['a', 'b']
+    save_similarity(
+        path, similarity=np.eye(2), video_of_text=np.arange(2), video_ids=names, captions=names
+    )
+    assert run(matrix=path)[0] == 0
+    assert 'Every text finds its video first.' in PageParser(tmp_path / 'page.html').texts
+
+
+def test_a_write_that_fails_leaves_the_old_page(run, tmp_path, monkeypatch):
+    (tmp_path / 'page.html').write_text('old')
+
+    def fail(*_):
+        raise OSError('disk full')
+
+    monkeypatch.setattr(os, 'replace', fail)
+    assert run() == (1, '', 'error: disk full\n')
+    assert (tmp_path / 'page.html').read_text() == 'old'
+    assert sorted(os.listdir(tmp_path)) == ['page.html', 'scores.npz']
+
+
+@pytest.mark.parametrize(
+    ('args', 'changes', 'message'),
+    [
+        ([], dict(matrix='nowhere.npz'), 'similarity file nowhere.npz does not exist'),
+        ([], dict(matrix=__file__), 'is no .npz that can be read'),
+        ([], dict(page=ROOT), 'is a folder, expected a file name'),
+        ([], dict(page=f'{__file__}/p.html'), 'cannot be made'),
+        (['--videos', 'nowhere'], {}, 'video folder nowhere does not exist'),
+        (['--videos', __file__], {}, 'is a file, expected a folder of videos'),
+        (['--annotations', 'no.json'], {}, 'annotation file no.json does not exist'),
+        (['--annotations', __file__], {}, 'is no valid JSON'),
+    ],
+)
+def test_errors_are_one_line(run, tmp_path, args, changes, message):
+    code, out, err = run(*args, **changes)
+    assert (code, out) == (1, '')
+    assert err.startswith('error: ')
+    assert message in err
+    assert err.count('\n') == 1
+    assert not (tmp_path / 'page.html').exists()
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['a.npz'], 'required: page'),
+        (['a', 'b', '--count', '0'], "'0' is no whole number of at least 1"),
+        (['a', 'b', '--frames', 'x'], "'x' is no whole number of at least 1"),
+        (['a', 'b', '--workers', '-1'], "'-1' is no whole number of at least 1"),
+    ],
+)
+def test_wrong_arguments(tool, capsys, args, message):
+    with pytest.raises(SystemExit) as caught:
+        tool.main(args)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_interrupt_is_one_line(tool, run, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tool, 'show', interrupt)
+    assert run() == (130, '', 'interrupted\n')
+
+
+@pytest.mark.slow
+def test_as_a_process(matrix, tmp_path):
+    paths = [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join(paths)}
+    wrong = [str(matrix), str(tmp_path / 'page.html'), '--videos', 'nowhere']
+    for args, code in ((['--help'], 0), (wrong, 1), ([], 2)):
+        command = [sys.executable, str(FOLDER / 'hard_examples.py'), *args]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert result.returncode == code, result.stderr
+        assert 'Traceback' not in result.stderr

@@ -1,0 +1,108 @@
+"""Find the videos of a test and read a few frames of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ts2net_mm.apis import find_videos
+from ts2net_mm.apis.reading import Frame, FrameReader
+from ts2net_mm.apis.workers import Failure, map_in_workers
+from ts2net_mm.datasets.annotation import VideoAnnotation
+
+__all__ = ['Clip', 'locate', 'read_strips']
+
+FRAMES_A_SECOND = 4
+STRIP_HEIGHT = 120
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video file or a part of it.
+
+    Args:
+        video_id: Its name in the test.
+        path: Where it is.
+        start: Where the part begins, seconds; None for the start of the video.
+        end: Where it stops, seconds; None for its end.
+    """
+
+    video_id: str
+    path: str
+    start: float | None = None
+    end: float | None = None
+
+
+class TakePart:
+    """Transform that tells the sampling where to begin and to stop."""
+
+    def __init__(self, *, start: float | None, end: float | None) -> None:
+        self.part = dict(start=start, end=end)
+
+    def __call__(self, results: dict) -> dict:
+        """Add ``start`` and ``end``."""
+        return results | self.part
+
+
+class ClipReader:
+    """Decode a few frames of a part of a video, evenly spread."""
+
+    def __init__(self, *, num_frames: int) -> None:
+        self.num_frames = num_frames
+
+    def __call__(self, clip: Clip) -> list[Frame] | Failure:
+        """Return the frames in their order."""
+        sampling = dict(num_frames=self.num_frames, frame_rate=FRAMES_A_SECOND)
+        reader = FrameReader(
+            pipeline=[
+                dict(type=TakePart, start=clip.start, end=clip.end),
+                dict(type='DecordInit', num_threads=1),
+                dict(type='SampleFramesByRate', **sampling),
+                dict(type='DecordDecode'),
+            ],
+            max_frames=self.num_frames,
+            max_height=STRIP_HEIGHT,
+        )
+        return reader(clip.path)
+
+
+def locate(
+    folder: Path, video_ids: Iterable[str], annotations: Mapping[str, VideoAnnotation]
+) -> dict[str, Clip | Failure]:
+    """Find the file of each video: by its path in the folder, else by its name in any sub-folder.
+
+    A name without extension, or with another one than the file, fits by its stem.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        NotADirectoryError: If it is a file.
+    """
+    by_stem: dict[str, list[Path]] = {}
+    for video in find_videos(folder):
+        by_stem.setdefault(video.path.stem, []).append(video.path)
+    clips: dict[str, Clip | Failure] = {}
+    for video_id in video_ids:
+        found = [folder / video_id] if (folder / video_id).is_file() else []
+        found = found or by_stem.get(video_id, []) or by_stem.get(Path(video_id).stem, [])
+        if len(found) != 1:
+            why = f'{len(found)} files in {folder} bear its name' if found else f'not in {folder}'
+            clips[video_id] = Failure(why)
+            continue
+        fields = annotations[video_id].fields if video_id in annotations else {}
+        clips[video_id] = Clip(video_id, str(found[0]), fields.get('start'), fields.get('end'))
+    return clips
+
+
+def read_strips(
+    clips: Mapping[str, Clip | Failure], *, num_frames: int, num_workers: int | None
+) -> dict[str, list[Frame] | Failure]:
+    """Read the frames of each video, or why there are none."""
+    strips: dict[str, list[Frame] | Failure] = {
+        video_id: clip for video_id, clip in clips.items() if isinstance(clip, Failure)
+    }
+    found = [clip for clip in clips.values() if isinstance(clip, Clip)]
+    reader = ClipReader(num_frames=num_frames)
+    for clip, strip in map_in_workers(reader, found, num_workers=num_workers):
+        strips[clip.video_id] = strip
+    return strips

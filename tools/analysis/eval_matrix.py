@@ -1,0 +1,137 @@
+"""Recompute all metrics of a test from its similarity matrix, without the model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+EPILOG = """\
+The matrix is what tools/test.py writes with --dump FILE.npz. The table holds the
+plain numbers, those with inverted softmax, and those with the query bank if there
+is one: in the file itself (a test with query_bank writes it there), or in another
+file whose array 'bank_similarity' has a row for each query of the bank and a
+column for each video of the test. See docs/evaluation.md.
+
+exit codes: 0 done, 1 error, 2 wrong arguments
+
+example:
+  python tools/analysis/eval_matrix.py scores.npz --topk 2 --json metrics.json
+"""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('matrix', type=Path, help='similarity file (.npz) of a test')
+    parser.add_argument(
+        '--bank',
+        type=Path,
+        metavar='FILE.npz',
+        help='scores of a query bank with the same videos, instead of those in the matrix file',
+    )
+    parser.add_argument(
+        '--inverse-temperature',
+        type=_positive_number,
+        default=20.0,
+        metavar='B',
+        help='of the query bank, for cosines (default: 20)',
+    )
+    parser.add_argument(
+        '--topk',
+        type=_positive,
+        default=1,
+        metavar='K',
+        help='best videos of a bank query that are hub candidates (default: 1)',
+    )
+    parser.add_argument(
+        '--logit-scale',
+        type=_positive_number,
+        metavar='S',
+        help='factor between cosine and score, if the matrix file does not hold it; 1 for cosines',
+    )
+    parser.add_argument(
+        '--json', type=Path, metavar='FILE', help='also write all numbers, not rounded'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit code."""
+    args = parse_args(argv)
+    try:
+        evaluate(args)
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Read the files, print the table and write the numbers."""
+    from ts2net_mm.evaluation import format_table, load_similarity, measure_similarity
+    from ts2net_mm.evaluation.similarity_file import load_bank_similarity
+
+    test = load_similarity(args.matrix)
+    bank = test.bank_similarity
+    if args.bank is not None:
+        bank = load_bank_similarity(args.bank, test.video_ids)
+    logit_scale = args.logit_scale or test.logit_scale
+    if bank is not None and logit_scale is None:
+        raise ValueError(f'{args.matrix} holds no logit_scale: give --logit-scale')
+    metrics = measure_similarity(
+        test.similarity,
+        test.video_of_text,
+        inverted_softmax=True,
+        bank_logits=bank,
+        logit_scale=logit_scale or 1.0,
+        inverse_temperature=args.inverse_temperature,
+        topk=args.topk,
+    )
+    print(f'{len(test.captions)} texts, {len(test.video_ids)} videos', end='')
+    print(', no query bank' if bank is None else f', {len(bank)} queries in the bank')
+    print(format_table(metrics))
+    if args.json is not None:
+        write_json(args.json, metrics)
+
+
+def write_json(path: Path, metrics: dict[str, float]) -> None:
+    """Write the numbers, whole or not at all."""
+    if path.is_dir():
+        raise IsADirectoryError(f'{path} is a folder, expected a file name')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        part.write_text(json.dumps(metrics, indent=2) + '\n', encoding='utf-8')
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
+    return value
+
+
+def _positive_number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text!r} is no positive number')
+    return value
+
+
+if __name__ == '__main__':
+    sys.exit(main())

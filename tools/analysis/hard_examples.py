@@ -1,0 +1,131 @@
+"""Write a page of the test pairs that a model gets most wrong, with frames of the videos."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+EPILOG = """\
+The matrix is what tools/test.py writes with --dump FILE.npz. The page shows the
+texts whose video comes last, with the videos that came first instead, and the
+pairs of videos that take each other's texts. It is one file that needs nothing
+else. Videos that are missing or cannot be read are named on the page and counted
+on stderr.
+
+exit codes: 0 done, 1 error, 2 wrong arguments, 130 broken off with Ctrl-C
+
+example:
+  python tools/analysis/hard_examples.py scores.npz hard.html --videos data/msrvtt/videos
+"""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('matrix', type=Path, help='similarity file (.npz) of a test')
+    parser.add_argument('page', type=Path, help='the page to write (.html)')
+    parser.add_argument(
+        '--videos', type=Path, metavar='FOLDER', help='where the videos are, also in sub-folders'
+    )
+    parser.add_argument(
+        '--annotations',
+        type=Path,
+        metavar='FILE.json',
+        help="the test's annotation, for data sets whose videos have a start and an end",
+    )
+    parser.add_argument(
+        '--count', type=_positive, default=20, help='texts and pairs to show (default: 20 each)'
+    )
+    parser.add_argument(
+        '--frames', type=_positive, default=6, help='frames of a video at most (default: 6)'
+    )
+    parser.add_argument(
+        '--workers',
+        type=_positive,
+        help='processes that decode (default: one a CPU core, at most 8)',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the page and return the exit code."""
+    args = parse_args(argv)
+    try:
+        show(args)
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    return 0
+
+
+def show(args: argparse.Namespace) -> None:
+    """Find the pairs, read their frames and write the page."""
+    from page import Page, write_page
+
+    from ts2net_mm.apis.html_report import make_place
+    from ts2net_mm.apis.workers import Failure
+    from ts2net_mm.evaluation import (
+        load_similarity,
+        most_confused_pairs,
+        retrieval_metrics,
+        worst_ranked_texts,
+    )
+
+    place = make_place(args.page)
+    test = load_similarity(args.matrix)
+    matrix = (test.similarity, test.video_of_text)
+    worst = worst_ranked_texts(*matrix, count=args.count)
+    confused = most_confused_pairs(*matrix, count=args.count)
+    shown = [int(test.video_of_text[one.text]) for one in worst]
+    shown += [video for one in worst for video in one.best_videos]
+    shown += [video for one in confused for video in one.videos]
+    strips = read_frames(args, list(dict.fromkeys(test.video_ids[video] for video in shown)))
+    missing = [name for name, strip in strips.items() if isinstance(strip, Failure)]
+    metrics = retrieval_metrics(*matrix)
+    summary = [
+        f'{len(test.captions)} texts, {len(test.video_ids)} videos; text to video: R@1 '
+        f'{metrics["t2v/R1"]:.1f}, median rank {metrics["t2v/MdR"]:.1f}, mean rank '
+        f'{metrics["t2v/MnR"]:.1f}'
+    ]
+    if missing:
+        summary.append(f'{len(missing)} of the {len(strips)} videos shown have no frames here.')
+    write_page(place, Page(args.matrix.name, summary, test, worst, confused, strips))
+    if missing:
+        print(f'no frames of {len(missing)} of {len(strips)} videos', file=sys.stderr)
+    print(f'page: {args.page}')
+
+
+def read_frames(args: argparse.Namespace, video_ids: list[str]) -> dict:
+    """Read the frames of the videos, or why there are none."""
+    from clips import locate, read_strips
+
+    from ts2net_mm.apis.workers import Failure
+    from ts2net_mm.datasets.annotation import load_annotations
+
+    annotations = {}
+    if args.annotations is not None:
+        annotations = {one.video_id: one for one in load_annotations(args.annotations)}
+    if args.videos is None:
+        return dict.fromkeys(video_ids, Failure('--videos was not given'))
+    clips = locate(args.videos, video_ids, annotations)
+    return read_strips(clips, num_frames=args.frames, num_workers=args.workers)
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
+    return value
+
+
+if __name__ == '__main__':
+    sys.exit(main())

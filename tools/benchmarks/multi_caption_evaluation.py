@@ -1,0 +1,131 @@
+"""How long does a test with many captions a video take, and how much memory?
+
+From the features of a model to all metrics in both directions, plain and with inverted softmax, as
+`TextVideoRetrievalMetric` computes them. Features are random; a caption resembles its video.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from measuring import Measurement, Side, describe_machine, watch
+from mmengine.logging import MMLogger
+from report import Report, format_bytes
+
+from ts2net_mm.evaluation import TextVideoRetrievalMetric
+from ts2net_mm.evaluation.bank_queries import BankQueries
+
+__all__ = ['Sizes', 'run']
+
+MAX_GB = 3
+MAX_SECONDS = 60
+LOGIT_SCALE = 100.0
+RESEMBLANCE = 0.2
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A test set; the numbers of captions of its videos differ."""
+
+    videos: int = 1500
+    texts: int = 15_000
+    frames: int = 12
+    dims: int = 512
+    queries: int = 0
+
+
+def draw_predictions(sizes: Sizes) -> list[dict]:
+    """Draw what the model returns for each video."""
+    generator = torch.Generator().manual_seed(0)
+    spare = sizes.texts - sizes.videos  # each video has a caption at least
+    extra = np.random.default_rng(0).multinomial(spare, np.full(sizes.videos, 1 / sizes.videos))
+    samples = []
+    for video, count in enumerate(1 + extra):
+        frames = torch.randn(sizes.frames, sizes.dims, generator=generator)
+        noise = torch.randn(int(count), sizes.dims, generator=generator)
+        features = dict(
+            frame_features=frames,
+            frame_mask=torch.ones(sizes.frames, dtype=torch.bool),
+            text_features=RESEMBLANCE * frames[:1] + noise,
+            logit_scale=LOGIT_SCALE,
+            similarity=dict(type='FrameWeightedSimilarity'),
+        )
+        samples.append(dict(video_id=f'{video}.mp4', features=features))
+    return samples
+
+
+def evaluate(samples: Sequence[dict], bank: torch.Tensor | None) -> dict[str, float]:
+    """Run the metric from the predictions on."""
+    settings = None if bank is None else dict(ann_file='drawn at random')
+    metric = TextVideoRetrievalMetric(inverted_softmax=True, query_bank=settings)
+    if bank is not None:
+        names = [f'query {index}' for index in range(len(bank))]
+        metric.receive_bank(BankQueries(captions=names, video_ids=names), bank)
+    metric.process(None, samples)
+    return metric.evaluate(len(samples))
+
+
+def run(repeats: int, sizes: Sizes | None = None) -> Report:
+    """Measure evaluations; the first one shows the memory."""
+    sizes = sizes or Sizes()
+    samples = draw_predictions(sizes)
+    generator = torch.Generator().manual_seed(1)
+    bank = torch.randn(sizes.queries, sizes.dims, generator=generator) if sizes.queries else None
+    measurement = Measurement(Side('ts2net_mm', partial(evaluate, samples, bank)))
+    metrics, memory = watch(measurement.side.run)
+    for _ in range(repeats):
+        measurement.run_once()
+    notes = [f'{key} is {metrics[key]:.1f}' for key in ('t2v/R1', 'v2t/R1', 't2v_dsl/R1')]
+    seconds = max(measurement.seconds)
+    notes.append(f'slowest round: {seconds:.1f} s, the limit is {MAX_SECONDS} s')
+    is_within = seconds < MAX_SECONDS
+    if memory:
+        measurement.peak = memory.growth
+        notes.append(
+            f'the process held {format_bytes(memory.before)} before (libraries and features), and '
+            f'{format_bytes(memory.peak)} at the peak; the limit of {MAX_GB} GB is '
+            f'{format_bytes(MAX_GB * 10**9)}'
+        )
+        is_within = is_within and memory.peak < MAX_GB * 10**9
+    notes.append('within the limits' if is_within else 'NOT within the limits')
+    bank_note = f', {sizes.queries} queries in the bank' if sizes.queries else ''
+    title = (
+        f'evaluation: {sizes.texts} texts of {sizes.videos} videos of {sizes.frames} frames, '
+        f'{sizes.dims} channels{bank_note}'
+    )
+    return Report(title, notes, [measurement])
+
+
+def _whole(least: int, text: str) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f'{text} is no whole number of at least {least}')
+    return int(text)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    leasts = dict(videos=2, texts=2, frames=1, dims=1, queries=0)
+    for name, least in leasts.items():
+        default = getattr(Sizes, name)
+        kind = partial(_whole, least)
+        parser.add_argument(f'--{name}', type=kind, default=default, help=f'default: {default}')
+    positive = partial(_whole, 1)
+    parser.add_argument('--repeats', type=positive, default=3, help='rounds (default: 3)')
+    parser.add_argument('--threads', type=positive, help="threads of torch (default: torch's)")
+    args = parser.parse_args(argv)
+    if args.texts < args.videos:
+        parser.error(f'--texts {args.texts} is less than one for each of --videos {args.videos}')
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    MMLogger.get_instance('benchmarks', log_level='ERROR')  # else each evaluation is logged
+    print(f'{describe_machine()}; rounds: {args.repeats}', flush=True)
+    sizes = Sizes(**{name: getattr(args, name) for name in leasts})
+    print(f'\n{run(args.repeats, sizes)}')
+
+
+if __name__ == '__main__':
+    main()
