@@ -69,6 +69,15 @@ def test_other_resolution(imgs):
     assert build()(torch.rand(1, 2, 3, 48, 48)).shape == (1, 2, 37, 16)
 
 
+def test_resizing_is_logged_once(imgs, log_records):
+    vit = build()
+    for _ in range(2):
+        vit(torch.rand(1, 1, 3, 64, 64))
+        vit(imgs)
+    told = [r.getMessage() for r in log_records if 'visual positions' in r.getMessage()]
+    assert told == ['visual positions: 4 x 4 patches resized to 8 x 8']
+
+
 def test_checkpointing_gives_the_same_gradients(imgs):
     mask = torch.tensor([[True, True, True, False]]).expand(2, 4)
     gradients = []

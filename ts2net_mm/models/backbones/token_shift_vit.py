@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from mmaction.registry import MODELS
+from mmengine.logging import print_log
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor, nn
@@ -139,11 +140,22 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
                 f'patches of {patch_height} x {patch_width}'
             )
         x, resolution = self.patch_embed(frames)
+        self._log_resize(resolution)
         x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1)
         x = x + self.resize_pos_embed(
             self.pos_embed, self.patch_resolution, resolution, self.interpolate_mode, 1
         )
         return self.pre_norm(x)
+
+    def _log_resize(self, resolution: tuple[int, int]) -> None:
+        known = (self.patch_resolution, getattr(self, '_logged_resize', None))
+        if tuple(resolution) not in known:
+            self._logged_resize = tuple(resolution)
+            print_log(
+                f'visual positions: {self.patch_resolution[0]} x {self.patch_resolution[1]} patches '
+                f'resized to {resolution[0]} x {resolution[1]}',
+                logger='current',
+            )
 
     def _shift_index(self, num_tokens: int) -> tuple[Tensor, Tensor] | None:
         if not self.shift_layers:
