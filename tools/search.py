@@ -40,7 +40,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('config', help='config file of the model')
-    parser.add_argument('checkpoint', help='weights of that model, as training writes them')
+    parser.add_argument('checkpoint', help='weights of that model, in any format')
     parser.add_argument('folder', help='folder with videos, also in sub-folders')
     parser.add_argument(
         'sentence', nargs='+', type=_sentence, help='what to look for; one table each'

@@ -148,12 +148,11 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         return self.pre_norm(x)
 
     def _log_resize(self, resolution: tuple[int, int]) -> None:
-        known = (self.patch_resolution, getattr(self, '_logged_resize', None))
-        if tuple(resolution) not in known:
-            self._logged_resize = tuple(resolution)
+        old, new = self.patch_resolution, tuple(resolution)
+        if new not in (old, getattr(self, '_logged_resize', None)):
+            self._logged_resize = new
             print_log(
-                f'visual positions: {self.patch_resolution[0]} x {self.patch_resolution[1]} patches '
-                f'resized to {resolution[0]} x {resolution[1]}',
+                f'visual positions: {old[0]} x {old[1]} patches resized to {new[0]} x {new[1]}',
                 logger='current',
             )
 
