@@ -46,7 +46,7 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, part: str = '') -> 
     conversion = _convert(checkpoint)
     expected = {part + key: tensor for key, tensor in model.state_dict().items()}
     tensors = {key: t for key, t in conversion.tensors.items() if key.startswith(part)}
-    notes = [f'{checkpoint.name}: {conversion.format.name} weights']
+    notes: list[str] = []
     tensors |= _temporal_from_text(tensors, expected, notes)
     _resize_positions(tensors, expected, notes)
     new = [
@@ -62,7 +62,9 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, part: str = '') -> 
         name_of=conversion.format.their_name,
     )
     _check_settings(model, checkpoint, part)
-    _log(notes, [key for key in expected if key not in tensors])
+    if conversion.format is not FORMATS['ts2net_mm']:
+        notes.insert(0, f'{conversion.format.name} weights')
+    _log(checkpoint.name, notes, [key for key in expected if key not in tensors])
     return {key.removeprefix(part): tensor for key, tensor in tensors.items()}
 
 
@@ -153,8 +155,9 @@ def _check_settings(model: nn.Module, checkpoint: Checkpoint, part: str) -> None
                 )
 
 
-def _log(notes: list[str], new: list[str]) -> None:
-    print_log('; '.join(notes), logger='current')
+def _log(name: str, notes: list[str], new: list[str]) -> None:
+    if notes:
+        print_log(f'{name}: {"; ".join(notes)}', logger='current')
     if new:
         parts = sorted({_part_of(key) for key in new})
         print_log(
