@@ -19,6 +19,7 @@ custom_hooks = [
     dict(type='LogitScaleClampHook', max_scale=100.0),
     dict(type='StrictCheckpointHook'),
     dict(type='ModelConfigHook'),
+    dict(type='QueryBankHook'),
 ]
 
 env_cfg = dict(

@@ -1,0 +1,14 @@
+_base_ = './text-video_64x64.py'
+
+data_root = 'data/didemo/'
+data_prefix = dict(video='videos')
+
+train_dataloader = dict(
+    dataset=dict(data_root=data_root, ann_file='train.json', data_prefix=data_prefix)
+)
+val_dataloader = dict(
+    dataset=dict(data_root=data_root, ann_file='val.json', data_prefix=data_prefix)
+)
+test_dataloader = dict(
+    dataset=dict(data_root=data_root, ann_file='test.json', data_prefix=data_prefix)
+)

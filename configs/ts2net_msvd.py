@@ -1,0 +1,9 @@
+# MSVD: 12 frames, 32 words, all captions of a video. It is not in the paper; the recipe is that of
+# MSR-VTT, whose epochs, batch size and rates CLIP4Clip's MSVD command has too
+# (https://github.com/ArrowLuo/CLIP4Clip).
+_base_ = [
+    './_base_/models/ts2net_vit-b32.py',
+    './_base_/datasets/msvd.py',
+    './_base_/schedules/bertadam_5e.py',
+    './_base_/default_runtime.py',
+]

@@ -1,0 +1,3 @@
+_base_ = './ts2net_vatex.py'
+
+model = dict(init_cfg=dict(checkpoint='ViT-B/16'), backbone=dict(patch_size=16))
