@@ -1,9 +1,10 @@
-"""Every config builds at full size, and trains and tests at a tiny one."""
+"""Every config builds at full size, takes CLIP's weights, and trains and tests at a tiny size."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
+import open_clip
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -11,25 +12,21 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-CONFIGS = Path(__file__).parents[1] / 'configs'
-LEAVES = sorted(CONFIGS.glob('*.py'))
+from ts2net_mm.checkpoints import (
+    Checkpoint,
+    config_from_state_dict,
+    convert_state_dict,
+    fit_weights,
+    load_weights,
+)
 
-TINY = {
-    'model.backbone.embed_dims': 32,
-    'model.backbone.num_layers': 2,
-    'model.backbone.num_heads': 2,
-    'model.backbone.out_dims': 16,
-    'model.backbone.shift_layers': (0, 1),
-    'model.text_encoder.width': 32,
-    'model.text_encoder.num_layers': 1,
-    'model.text_encoder.num_heads': 2,
-    'model.text_encoder.out_dims': 16,
-    'model.neck.embed_dims': 16,
-    'model.neck.num_samples': 10,
-    'model.head.temporal.embed_dims': 16,
-    'model.head.temporal.num_layers': 1,
-    'model.head.temporal.num_heads': 2,
-}
+CONFIGS = Path(__file__).parents[1] / 'configs'
+LEAVES = sorted(path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
+NAMES = [path.stem for path in LEAVES]
+PRETRAINED = [path for path in LEAVES if path.stem != 'ts2net_moving-shapes']
+DATA_SETS = ('msrvtt', 'msvd', 'vatex', 'lsmdc', 'activitynet', 'didemo')
+PARAGRAPHS = ('activitynet', 'didemo')
+CLIP_SIZES = {'ViT-B/32': 151_277_313, 'ViT-B/16': 149_620_737}
 
 
 @pytest.fixture
@@ -53,58 +50,158 @@ def data_root(tmp_path) -> Path:
     return tmp_path
 
 
-def tiny(path: Path, data_root: Path, work_dir: Path) -> Config:
-    cfg = Config.fromfile(path)
-    options = dict(TINY)
-    for split in ('train', 'val', 'test'):
-        loader = f'{split}_dataloader'
-        options |= {
-            f'{loader}.batch_size': 2,
-            f'{loader}.num_workers': 0,
-            f'{loader}.persistent_workers': False,
-            f'{loader}.dataset.data_root': str(data_root),
-            f'{loader}.dataset.ann_file': 'all.json',
-            f'{loader}.dataset.data_prefix': dict(video=''),
-        }
-    options |= {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, 'model.init_cfg': None}
-    if isinstance(cfg.param_scheduler, list):  # a warm-up longer than the tiny run
-        cfg.param_scheduler[0].end = cfg.param_scheduler[1].begin = 1
-    cfg.merge_from_dict(options)
-    cfg.work_dir = str(work_dir)
-    return cfg
+@pytest.fixture
+def tiny(shrink_model, data_root, tmp_path):
+    """Function that reads a config and makes its run tiny."""
+
+    def read(path: Path) -> Config:
+        cfg = Config.fromfile(path)
+        options = shrink_model(cfg.model)
+        for split in ('train', 'val', 'test'):
+            loader = f'{split}_dataloader'
+            options |= {
+                f'{loader}.batch_size': 2,
+                f'{loader}.num_workers': 0,
+                f'{loader}.persistent_workers': False,
+                f'{loader}.dataset.data_root': str(data_root),
+                f'{loader}.dataset.ann_file': 'all.json',
+                f'{loader}.dataset.data_prefix': dict(video=''),
+                f'{loader}.dataset.serialize_data': False,
+            }
+        options |= {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1}
+        options |= {'default_hooks.checkpoint': None}
+        if isinstance(cfg.param_scheduler, list):  # a warm-up longer than the tiny run
+            cfg.param_scheduler[0].end = cfg.param_scheduler[1].begin = 1
+        cfg.merge_from_dict(options)
+        cfg.work_dir = str(tmp_path / 'work')
+        return cfg
+
+    return read
+
+
+def build_full_size(path: Path):
+    init_default_scope('mmaction')
+    with torch.device('meta'):
+        return MODELS.build(Config.fromfile(path).model)
+
+
+def sizes_of(cfg: Config, split: str) -> tuple[int, int]:
+    """Frames and words of an item."""
+    steps = {step.type: step for step in cfg[f'{split}_dataloader'].dataset.pipeline}
+    return steps['SampleFramesByRate'].num_frames, steps['TokenizeCaptions'].max_words
 
 
 def test_there_are_configs():
-    assert {'ts2net_msrvtt', 'ts2net_vit-b16_msrvtt', 'ts2net_moving-shapes'} <= {
-        path.stem for path in LEAVES
-    }
+    expected = {f'ts2net_{model}{data}' for model in ('', 'vit-b16_') for data in DATA_SETS}
+    expected |= {'ts2net_moving-shapes', 'ts2net_msrvtt-7k', 'ts2net_msrvtt-full'}
+    expected |= {f'clip4clip_{kind}_msrvtt' for kind in ('meanp', 'seqtransf', 'seqlstm')}
+    assert expected <= set(NAMES)
+    assert len(NAMES) == len(set(NAMES))
 
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
 def test_full_size_builds(path):
-    init_default_scope('mmaction')
-    cfg = Config.fromfile(path)
-    with torch.device('meta'):
-        MODELS.build(cfg.model)
+    build_full_size(path)
+
+
+@pytest.mark.parametrize('model', CLIP_SIZES)
+@pytest.mark.parametrize('data', DATA_SETS)
+def test_size_of_the_paper_models(model, data):
+    """CLIP, four temporal blocks with their positions, and the scores of the selection."""
+    name = f'ts2net_{"" if model == "ViT-B/32" else "vit-b16_"}{data}'
+    built = build_full_size(CONFIGS / f'{name}.py')
+    assert built.backbone.pos_embed.shape[1] == 1 + (224 // int(model[-2:])) ** 2
+    positions = 256 if data in PARAGRAPHS else 77
+    assert len(built.head.temporal.pos_embed) == positions
+    temporal = 4 * (12 * 512**2 + 13 * 512) + positions * 512
+    selection = 2 * 512 + 2 * 512 * 256 + 256
+    weights = sum(parameter.numel() for parameter in built.parameters())
+    assert weights == CLIP_SIZES[model] + temporal + selection
+
+
+@pytest.mark.parametrize('data', DATA_SETS)
+def test_protocol_of_the_paper(data):
+    size = (64, 64) if data in PARAGRAPHS else (12, 32)
+    for path in LEAVES:
+        if data not in path.stem:
+            continue
+        cfg = Config.fromfile(path)
+        assert {sizes_of(cfg, split) for split in ('train', 'val', 'test')} == {size}
+        assert cfg.train_dataloader.batch_size * 8 == 128 == cfg.auto_scale_lr.base_batch_size
+        assert cfg.train_cfg.max_epochs == 5
+        assert (cfg.val_dataloader.dataset.test_mode, cfg.test_dataloader.dataset.test_mode) == (
+            True,
+            True,
+        )
+        assert cfg.test_evaluator == dict(type='TextVideoRetrievalMetric', inverted_softmax=True)
+        temporal = cfg.model.head.temporal
+        if temporal and temporal.type == 'TemporalTransformer':
+            neck = cfg.model.neck
+            per_frame = 1 + neck.topk if neck.type == 'TokenSelection' else 1
+            assert temporal.num_positions >= size[0] * per_frame
 
 
 @pytest.mark.parametrize(
-    ('name', 'num_patches', 'weights'),
-    [('ts2net_msrvtt', 49, 164.9e6), ('ts2net_vit-b16_msrvtt', 196, 163.2e6)],
+    ('name', 'splits'),
+    [
+        ('msrvtt', ('train_9k', 'test_1ka', 'test_1ka')),
+        ('msrvtt-7k', ('train_7k', 'test_1ka', 'test_1ka')),
+        ('msrvtt-full', ('train_7k', 'test_full', 'test_full')),
+        ('activitynet', ('train', 'test', 'test')),
+        *((name, ('train', 'val', 'test')) for name in ('msvd', 'vatex', 'lsmdc', 'didemo')),
+    ],
 )
-def test_size_of_the_paper_models(name, num_patches, weights):
-    """ViT-B/32 has 151.3M parameters and ViT-B/16 149.6M; the rest is temporal and new."""
-    init_default_scope('mmaction')
+def test_splits(name, splits):
+    cfg = Config.fromfile(CONFIGS / f'ts2net_{name}.py')
+    found = [cfg[f'{split}_dataloader'].dataset.ann_file for split in ('train', 'val', 'test')]
+    assert found == [f'{split}.json' for split in splits]
+
+
+@pytest.mark.parametrize('path', PRETRAINED, ids=lambda path: path.stem)
+def test_clip_fits(path, log_records):
+    """CLIP's weights fill every part that CLIP has, whatever the rest of the model is."""
+    model = build_full_size(path)
+    name = Config.fromfile(path).model.init_cfg.checkpoint.replace('/', '-')
+    settings = open_clip.get_model_config(name)
     with torch.device('meta'):
-        model = MODELS.build(Config.fromfile(CONFIGS / f'{name}.py').model)
-    assert model.backbone.pos_embed.shape[1] == 1 + num_patches
-    assert sum(p.numel() for p in model.parameters()) == pytest.approx(weights, rel=0.01)
+        clip = open_clip.model.CLIP(**settings, quick_gelu=True)
+    fitted = fit_weights(model, Checkpoint.of(clip.state_dict(), name))
+    new = {key.split('.')[0] for key in model.state_dict().keys() - fitted.keys()}
+    assert new <= {'neck', 'head'}
+    from_text = bool(getattr(model.head.temporal, 'pos_embed', None) is not None)
+    assert ('head.temporal.pos_embed' in fitted) == from_text
+    told = '\n'.join(record.getMessage() for record in log_records)
+    stretched = from_text and len(model.head.temporal.pos_embed) == 256
+    assert ('temporal positions stretched from 77 to 256' in told) == stretched
+
+
+def released_weights() -> dict[str, torch.Tensor]:
+    with np.load(Path(__file__).parent / 'data/tiny_released_weights.npz') as arrays:
+        return {key: torch.from_numpy(np.asarray(arrays[key])).float() for key in arrays.files}
+
+
+def test_released_weights_in_a_model_of_64_frames(log_records):
+    """They give what stretching their 77 positions for each video gives."""
+    weights = released_weights()
+    cfg = config_from_state_dict(weights)
+    as_released = MODELS.build(cfg).eval()
+    as_released.load_state_dict(convert_state_dict(weights))
+    positions = Config.fromfile(CONFIGS / 'ts2net_activitynet.py').model.head.temporal.num_positions
+    cfg['head']['temporal'] |= dict(num_positions=positions, stretch_positions=False)
+    longer = MODELS.build(cfg).eval()
+    load_weights(longer, Checkpoint.of(weights, 'released.bin'))
+    torch.manual_seed(0)
+    imgs, mask = torch.randn(1, 64, 3, 56, 56), (torch.arange(64) < 50)[None]
+    with torch.no_grad():
+        expected = as_released.encode_video(imgs, mask)[mask]
+        torch.testing.assert_close(longer.encode_video(imgs, mask)[mask], expected)
+    told = [record.getMessage() for record in log_records]
+    assert any('temporal positions stretched from 77 to 256' in message for message in told)
 
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
-def test_trains_and_tests(path, data_root, tmp_path):
-    cfg = tiny(path, data_root, tmp_path / 'work')
-    runner = Runner.from_cfg(cfg)
+def test_trains_and_tests(path, tiny, quick_runs):
+    runner = Runner.from_cfg(tiny(path))
     runner.train()
     assert np.isfinite(runner.message_hub.get_scalar('train/loss').current())
     optimised = {
@@ -115,12 +212,18 @@ def test_trains_and_tests(path, data_root, tmp_path):
     assert {'t2v/R1', 'v2t/MnR', 't2v_dsl/R1'} <= set(metrics)
 
 
-def test_distinct_videos_in_a_batch_of_msrvtt(data_root, tmp_path):
+def test_distinct_videos_in_a_batch_of_msrvtt(tiny):
     init_default_scope('mmaction')
-    cfg = tiny(CONFIGS / 'ts2net_msrvtt.py', data_root, tmp_path)
+    cfg = tiny(CONFIGS / 'ts2net_msrvtt.py')
     cfg.train_dataloader.drop_last = False
     cfg.train_dataloader.batch_sampler = dict(type='DistinctGroupBatchSampler')
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
     for batch in loader:
         first, second = (sample.video_id for sample in batch['data_samples'])
         assert first != second
+
+
+def test_a_query_bank_needs_no_more_than_its_file(tiny, data_root, quick_runs):
+    cfg = tiny(CONFIGS / 'ts2net_msrvtt.py')
+    cfg.test_evaluator.query_bank = dict(ann_file=str(data_root / 'all.json'))
+    assert 't2v_qb/R1' in Runner.from_cfg(cfg).test()

@@ -1,28 +1,35 @@
-"""The commands of tools/data/**/README.md print what stands there."""
+"""The commands of tools/data/**/README.md print what stands there, and configs read the result."""
 
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from ts2net_mm.datasets.preparation.compression import find_ffmpeg
 
-FOLDER = Path(__file__).parents[2] / 'tools/data'
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / 'tools/data'
+TRAIN = 'tools/train.py'
 NAMES = ('msrvtt', 'msvd', 'vatex', 'lsmdc', 'activitynet', 'didemo')
 PAGES = [FOLDER / 'README.md', *(FOLDER / name / 'README.md' for name in NAMES)]
 # a command, and the output in the fenced block after it, if there is one
 COMMAND = re.compile(r'```bash\n(python .+?)\n```\n(?:\n```\n(.+?)\n```\n)?', re.DOTALL)
 
 
+def commands_of(page):
+    found = COMMAND.findall(page.read_text(encoding='utf-8'))
+    return [(shlex.split(command.replace('\\\n', ' ')), output) for command, output in found]
+
+
 def commands():
-    found = []
-    for page in PAGES:
-        for command, output in COMMAND.findall(page.read_text(encoding='utf-8')):
-            words = shlex.split(command.replace('\\\n', ' '))
-            name = page.parent.name
-            found.append(pytest.param(words, output, id=f'{name}-{Path(words[1]).stem}'))
-    return found
+    return [
+        pytest.param(words, output, id=f'{page.parent.name}-{Path(words[1]).stem}')
+        for page in PAGES
+        for words, output in commands_of(page)
+        if words[1] != TRAIN
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -60,3 +67,16 @@ def test_command(load_tool, folder, monkeypatch, capsys, words, output):
     assert (code, errors) == (0, '')
     if output:
         assert printed == f'{output}\n'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_training_reads_what_is_prepared(name):
+    words = [words for words, _ in commands_of(FOLDER / name / 'README.md')]
+    prepare = next(words for words in words if words[1] == f'tools/data/{name}/prepare.py')
+    ((_, _, config),) = [words for words in words if words[1] == TRAIN]
+    assert config == f'configs/ts2net_{name}.py'
+    out = prepare[prepare.index('--out') + 1]
+    cfg = Config.fromfile(ROOT / config)
+    for split in ('train', 'val', 'test'):
+        dataset = cfg[f'{split}_dataloader'].dataset
+        assert (dataset.data_root, dataset.data_prefix) == (f'{out}/', dict(video='videos'))
