@@ -113,7 +113,7 @@ def make_msrvtt(root: Path) -> Miniature:
 def make_msvd(root: Path) -> Miniature:
     """MSVD: a pickle as Python 2 wrote it, .avi videos, ragged numbers of captions."""
     mini = Miniature.make(root)
-    ids = [f'-4wsuPCjDB{letter}_{n}_{n + 5}' for n, letter in enumerate('cdefghijk')]
+    ids = [f'-4wsuPCjDB{letter}_{n}_{n + 5}' for n, letter in enumerate('cdefghijkl')]
     captions = {
         one.encode(): [sentence(one, k).encode().split() for k in range(2 + n % 3)]
         for n, one in enumerate(ids)
@@ -121,8 +121,8 @@ def make_msvd(root: Path) -> Miniature:
     # bytes of protocol 2 would be calls; written as those of protocol 3 they read alike
     (mini.annotations / 'raw-captions.pkl').write_bytes(pickle.dumps(captions, protocol=3))
     mini.write('train_list.txt', _csv(*ids[:5]), windows=True)
-    mini.write('val_list.txt', _csv(*ids[5:6]))
-    mini.write('test_list.txt', _csv(*ids[6:]))
+    mini.write('val_list.txt', _csv(ids[5], ids[9]))
+    mini.write('test_list.txt', _csv(*ids[6:9]))
     mini.render(*(f'{one}.avi' for one in ids if one != ids[1]))
     return mini
 
@@ -130,13 +130,13 @@ def make_msvd(root: Path) -> Miniature:
 def make_vatex(root: Path) -> Miniature:
     """VATEX: the retrieval split with its captions, and the same in VATEX's own form beside it."""
     mini = Miniature.make(root)
-    ids = [f'Ptf_2VRj-V{n}_00012{n}_00013{n}' for n in range(9)]
+    ids = [f'Ptf_2VRj-V{n}_00012{n}_00013{n}' for n in range(10)]
     captions = {one: [sentence(one, number) for number in range(4)] for one in ids}
     mini.write_json('ref_captions.json', captions)
     mini.write('train_list.txt', _csv(*ids[:5]), windows=True)
-    mini.write('validation_list.txt', _csv(ids[5]))
-    mini.write('test_list.txt', _csv(*ids[6:]))
-    mini.render(*(f'{one}.mp4' for one in ids[:8]), f'{ids[8]}.webm')
+    mini.write('validation_list.txt', _csv(ids[5], ids[9]))
+    mini.write('test_list.txt', _csv(*ids[6:9]))
+    mini.render(*(f'{one}.mp4' for one in ids if one != ids[8]), f'{ids[8]}.webm')
     (mini.videos / f'{ids[0]}.mp4').write_bytes(b'')  # a download that broke off
     return mini
 
@@ -205,7 +205,7 @@ def make_activitynet(root: Path) -> Miniature:
 def make_didemo(root: Path) -> Miniature:
     """DiDeMo: several descriptions a video, extensions in the names, one video of 35 seconds."""
     mini = Miniature.make(root)
-    ids = [f'1009039{n}@N00_408{n}_274c77d26a' for n in range(8)]
+    ids = [f'1009039{n}@N00_408{n}_274c77d26a' for n in range(9)]
     names = [f'{one}.{"mov" if n % 2 else "avi"}' for n, one in enumerate(ids)]
 
     def entries(some: Sequence[str]) -> list[dict]:
@@ -215,7 +215,8 @@ def make_didemo(root: Path) -> Miniature:
             for name in some
         ]
 
-    for split, some in dict(train=names[:4], val=names[4:5], test=names[5:]).items():
+    splits = dict(train=names[:4], val=[names[4], names[8]], test=names[5:8])
+    for split, some in splits.items():
         mini.write(f'{split}_list.txt', _csv(*some), windows=split == 'train')
         mini.write_json(f'{split}_data.json', entries(some))
     mini.render(*(name for name in names[1:] if name != names[2]))

@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 from ts2net_mm.datasets import TextVideoDataset
 from ts2net_mm.datasets.preparation import read_didemo
 
-NAMES = [f'1009039{n}@N00_408{n}_274c77d26a.{"mov" if n % 2 else "avi"}' for n in range(8)]
+NAMES = [f'1009039{n}@N00_408{n}_274c77d26a.{"mov" if n % 2 else "avi"}' for n in range(9)]
 
 
 @pytest.fixture(scope='module')
@@ -17,8 +17,8 @@ def didemo(prepared):
 
 def test_one_paragraph_of_the_first_31_seconds(didemo, miniatures):
     assert list(didemo.train) == NAMES[:4]
-    assert list(didemo.val) == NAMES[4:5]
-    assert list(didemo.test) == NAMES[5:]
+    assert list(didemo.val) == [NAMES[4], NAMES[8]]
+    assert list(didemo.test) == NAMES[5:8]
     paragraph = ' '.join(miniatures.sentence(NAMES[1], n) for n in range(3))
     assert didemo.train[NAMES[1]] == dict(captions=[paragraph], start=0, end=31)
     assert didemo.lists == {'missing_videos': [NAMES[2]]}

@@ -11,10 +11,10 @@ def msvd(prepared):
 
 
 def test_splits_with_all_captions(msvd, miniatures):
-    ids = [f'-4wsuPCjDB{letter}_{n}_{n + 5}' for n, letter in enumerate('cdefghijk')]
+    ids = [f'-4wsuPCjDB{letter}_{n}_{n + 5}' for n, letter in enumerate('cdefghijkl')]
     assert list(msvd.train) == [f'{ids[n]}.{"mp4" if n == 1 else "avi"}' for n in range(5)]
-    assert list(msvd.val) == [f'{ids[5]}.avi']
-    assert list(msvd.test) == [f'{one}.avi' for one in ids[6:]]
+    assert list(msvd.val) == [f'{ids[n]}.avi' for n in (5, 9)]
+    assert list(msvd.test) == [f'{one}.avi' for one in ids[6:9]]
     assert [len(captions) for captions in msvd.test.values()] == [2, 3, 4]
     assert msvd.test[f'{ids[7]}.avi'] == [miniatures.sentence(ids[7], n) for n in range(3)]
     assert msvd.lists == {'missing_videos': [ids[1]]}

@@ -4,13 +4,13 @@ import pytest
 
 from ts2net_mm.datasets.preparation import prepare, read_vatex
 
-IDS = [f'Ptf_2VRj-V{n}_00012{n}_00013{n}' for n in range(9)]
+IDS = [f'Ptf_2VRj-V{n}_00012{n}_00013{n}' for n in range(10)]
 
 
 def test_retrieval_split(prepared, miniatures):
     vatex = prepared('vatex', read_vatex)
     assert list(vatex.train) == [f'{one}.mp4' for one in IDS[:5]]
-    assert list(vatex.val) == [f'{IDS[5]}.mp4']
+    assert list(vatex.val) == [f'{IDS[5]}.mp4', f'{IDS[9]}.mp4']
     assert list(vatex.test) == [f'{IDS[6]}.mp4', f'{IDS[7]}.mp4', f'{IDS[8]}.webm']
     assert vatex.test[f'{IDS[7]}.mp4'] == [miniatures.sentence(IDS[7], n) for n in range(4)]
     # its file is empty
