@@ -1,4 +1,5 @@
-# 64 frames at one a second, 64 tokens: the protocol of the paragraphs of ActivityNet and DiDeMo.
+# 64 frames at one a second, 64 tokens: the protocol of the paragraphs of ActivityNet and DiDeMo, as
+# in the commands of CLIP4Clip (https://github.com/ArrowLuo/CLIP4Clip).
 _base_ = './text-video_12x32.py'
 
 num_frames = 64
