@@ -8,7 +8,7 @@ import selection
 import similarity
 import torch
 import train_step
-from measuring import describe_machine
+from measuring import describe_machine, positive
 from mmengine.logging import MMLogger
 from report import Report
 
@@ -28,20 +28,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='BENCHMARK',
         help=f'{", ".join(BENCHMARKS)} (default: all of them)',
     )
-    parser.add_argument('--repeats', type=_positive, default=5, help='rounds (default: 5)')
-    parser.add_argument('--threads', type=_positive, help="threads of torch (default: torch's)")
+    parser.add_argument('--repeats', type=positive, default=5, help='rounds (default: 5)')
+    parser.add_argument('--threads', type=positive, help="threads of torch (default: torch's)")
     parser.add_argument(
         '--large',
         action='store_true',
         help='also compute one similarity matrix of 20,000 texts and 5,000 videos',
     )
     return parser
-
-
-def _positive(value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        raise argparse.ArgumentTypeError(f'{value} is not a positive whole number')
-    return int(value)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

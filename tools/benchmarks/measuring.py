@@ -1,5 +1,6 @@
 """Run several implementations in turn, and measure their time and memory."""
 
+import argparse
 import ctypes
 import gc
 import os
@@ -16,7 +17,15 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-__all__ = ['Measurement', 'Side', 'describe_machine', 'measure', 'saved_bytes', 'watch']
+__all__ = [
+    'Measurement',
+    'Side',
+    'describe_machine',
+    'measure',
+    'positive',
+    'saved_bytes',
+    'watch',
+]
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,13 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
         output = forward()
     del output
     return sum(kept.values())
+
+
+def positive(value: str) -> int:
+    """Read a number of rounds, threads or steps from a command line."""
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f'{value} is not a positive whole number')
+    return int(value)
 
 
 def describe_machine() -> str:

@@ -1,6 +1,8 @@
 # The released recipe: BertAdam, CLIP at 1e-7 and new modules at 1e-4, 5 epochs, global batch 128.
-lr = 1e-4
-clip_lr_mult = 1e-3
+# docs/recipe.md explains every setting.
+lr = 1e-4  # of new modules
+clip_lr_mult = 1e-3  # CLIP's rate over that
+fp16_arithmetic = True  # CLIP's matrices are updated in fp16, which is far from 1e-7 in fp32
 max_epochs = 5
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
@@ -18,7 +20,7 @@ optim_wrapper = dict(
         weight_decay=0.2,
         max_grad_norm=1.0,  # of each tensor
     ),
-    paramwise_cfg=dict(clip_lr_mult=clip_lr_mult),
+    paramwise_cfg=dict(clip_lr_mult=clip_lr_mult, fp16_arithmetic=fp16_arithmetic),
     clip_grad=dict(max_norm=1.0),  # of all gradients, before the former
 )
 param_scheduler = dict(type='WarmupCosineLR', warmup_ratio=0.1, by_epoch=False)

@@ -1,5 +1,7 @@
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmaction.registry import PARAM_SCHEDULERS
@@ -8,7 +10,9 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from ts2net_mm.engine import WarmupCosineLR
+from ts2net_mm.engine import BertAdam, WarmupCosineLR
+
+REFERENCE = Path(__file__).parents[2] / 'data' / 'bertadam.npz'
 
 
 def released_factor(step: int, total: int, warmup: float = 0.1) -> float:
@@ -37,6 +41,22 @@ def test_released_schedule_for_every_group(total, warmup):
     for step, found in enumerate(rates_of(optimizer, scheduler, total)):
         factor = released_factor(step, total, warmup)
         assert found == pytest.approx([1e-4 * factor, 1e-7 * factor], rel=1e-12)
+
+
+def test_drives_bert_adam_through_the_released_steps_to_the_bit():
+    with np.load(REFERENCE) as arrays:
+        reference = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+    w, b = (nn.Parameter(reference[f'fp32/{name}0'].clone()) for name in 'wb')
+    groups = [dict(params=[w], lr=1e-7), dict(params=[b], lr=1e-4, weight_decay=0.0)]
+    optimizer = BertAdam(groups, lr=1e-4)
+    scheduler = WarmupCosineLR(optimizer, end=40)
+    for step in range(40):
+        w.grad, b.grad = (reference[f'fp32/grad_{name}'][step] for name in 'wb')
+        optimizer.step()
+        scheduler.step()
+        if f'fp32/w{step + 1}' in reference:
+            assert torch.equal(w.data, reference[f'fp32/w{step + 1}']), step
+            assert torch.equal(b.data, reference[f'fp32/b{step + 1}']), step
 
 
 def test_rate_stays_outside_of_begin_and_end():
@@ -78,31 +98,84 @@ class OneWeight(BaseModel):
         return super().train_step(data, optim_wrapper)
 
 
-@pytest.mark.parametrize(
-    'train_cfg',
-    [dict(by_epoch=True, max_epochs=3), dict(by_epoch=False, max_iters=15, val_interval=100)],
-    ids=['epochs', 'iterations'],
-)
-def test_through_the_runner(tmp_path, monkeypatch, train_cfg):
-    """Three epochs of five iterations; the end of the schedule comes from the training loop."""
-    monkeypatch.setattr('time.sleep', lambda seconds: None)
-    model = OneWeight()
-    dataset = [dict(inputs=torch.zeros(1))] * 5
-    runner = Runner(
-        model=model,
-        work_dir=str(tmp_path),
+def make_runner(work_dir: Path, train_cfg: dict, **settings) -> Runner:
+    """Five iterations an epoch; the end of the schedule comes from the training loop."""
+    wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
+    return Runner(
+        model=OneWeight(),
+        work_dir=str(work_dir),
         train_cfg=train_cfg,
         train_dataloader=dict(
-            dataset=dataset, batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False)
+            dataset=[dict(inputs=torch.zeros(1))] * 5,
+            batch_size=1,
+            sampler=dict(type='DefaultSampler', shuffle=False),
         ),
-        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01)),
+        optim_wrapper=wrapper | settings.pop('wrapper', {}),
         param_scheduler=dict(type='WarmupCosineLR', warmup_ratio=0.2, by_epoch=False),
         default_scope='mmaction',
-        default_hooks=dict(checkpoint=None),
-        experiment_name=f'{tmp_path.name}-{next(iter(train_cfg.values()))}',
+        experiment_name=f'{work_dir.name}-{len(settings)}-{next(iter(train_cfg.values()))}',
+        **settings,
     )
-    runner.train()
+
+
+BY_EPOCH = dict(by_epoch=True, max_epochs=3)
+BY_ITERATION = dict(by_epoch=False, max_iters=15, val_interval=100)
+
+
+@pytest.fixture
+def _no_pause(monkeypatch):
+    """MMEngine's epoch loop sleeps before it starts."""
+    monkeypatch.setattr('time.sleep', lambda seconds: None)
+
+
+@pytest.mark.usefixtures('_no_pause')
+@pytest.mark.parametrize('train_cfg', [BY_EPOCH, BY_ITERATION], ids=['epochs', 'iterations'])
+def test_through_the_runner(tmp_path, train_cfg):
+    runner = make_runner(tmp_path, train_cfg, default_hooks=dict(checkpoint=None))
+    model = runner.train()
     assert model.rates == pytest.approx([0.01 * released_factor(n, 15, 0.2) for n in range(15)])
+
+
+@pytest.mark.usefixtures('_no_pause')
+@pytest.mark.parametrize(
+    ('train_cfg', 'saved'),
+    [(BY_EPOCH, 'epoch_2'), (BY_ITERATION, 'iter_7')],
+    ids=['epochs', 'iterations'],
+)
+def test_resuming_in_the_runner(tmp_path, train_cfg, saved):
+    by_epoch = train_cfg['by_epoch']
+    hooks = dict(
+        checkpoint=dict(type='CheckpointHook', by_epoch=by_epoch, interval=2 if by_epoch else 7)
+    )
+    rates = make_runner(tmp_path, train_cfg, default_hooks=hooks).train().rates
+    other = make_runner(
+        tmp_path,
+        train_cfg,
+        default_hooks=hooks,
+        load_from=str(tmp_path / f'{saved}.pth'),
+        resume=True,
+    )
+    done = 10 if by_epoch else 7
+    assert other.train().rates == rates[done:]
+    assert rates[done:] == pytest.approx(
+        [0.01 * released_factor(n, 15, 0.2) for n in range(done, 15)]
+    )
+
+
+@pytest.mark.usefixtures('_no_pause')
+# MMEngine's schedulers expect an update in the first iteration
+@pytest.mark.filterwarnings('ignore:Detected call of .scheduler.step')
+def test_accumulated_gradients_share_a_rate(tmp_path):
+    """15 iterations make 5 updates, and each has the rate of the release's update."""
+    runner = make_runner(
+        tmp_path,
+        BY_EPOCH,
+        default_hooks=dict(checkpoint=None),
+        wrapper=dict(accumulative_counts=3),
+    )
+    model = runner.train()
+    updates = [0.01 * released_factor(n, 5, 0.2) for n in range(5)]
+    assert model.rates == pytest.approx([rate for rate in updates for _ in range(3)])
 
 
 def test_registry_and_optimiser_wrapper():

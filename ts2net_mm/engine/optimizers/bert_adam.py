@@ -1,7 +1,7 @@
 """BertAdam, the optimiser of the released recipe."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
 
 import torch
 from mmaction.registry import OPTIMIZERS
@@ -11,13 +11,16 @@ from torch.optim import Optimizer
 __all__ = ['BertAdam']
 
 CLIP_EPS = 1e-6  # as in torch.nn.utils.clip_grad_norm_
+CHUNK_ELEMENTS = 2**20  # updated together, so that few are copied; a larger tensor goes alone
+Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
 @OPTIMIZERS.register_module()
 class BertAdam(Optimizer):
     """Adam without bias correction, with decoupled weight decay and a clip for each tensor.
 
-    Unlike the original, it has no schedule of its own: the rate comes from a scheduler.
+    Unlike the original, it has no schedule of its own: the rate comes from a scheduler. Many
+    tensors are updated at a time, with the numbers of a loop over them.
 
     Args:
         params: Parameters or groups of them.
@@ -32,7 +35,7 @@ class BertAdam(Optimizer):
             May be set for each group.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: If a setting is out of its range or, in a step, a gradient is not dense.
     """
 
     def __init__(
@@ -83,36 +86,96 @@ class BertAdam(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for param in group['params']:
-                if param.grad is not None:
-                    self._update(param, param.grad, group)
+            for params in _chunks(_with_gradient(group['params'])):
+                self._update(params, group)
         return loss
 
-    def _update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        dtype = _arithmetic_dtype(param, group)
-        state = self.state[param]
-        if not state:
-            state['exp_avg'] = torch.zeros_like(param, dtype=dtype)
-            state['exp_avg_sq'] = torch.zeros_like(param, dtype=dtype)
-        grad = _clip(grad.to(dtype), group['max_grad_norm'])
-        value = param.to(dtype)
-        beta1, beta2 = group['betas']
-        first, second = state['exp_avg'], state['exp_avg_sq']
-        first.mul_(beta1).add_(grad, alpha=1 - beta1)
-        second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        update = first / (second.sqrt() + group['eps'])
+    def _update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        dtypes = [_arithmetic_dtype(param, group) for param in params]
+        first, second = self._moments(params, dtypes)
+        grads = _cast([cast(Tensor, param.grad) for param in params], dtypes)
+        _average(first, second, _clip(grads, group['max_grad_norm']), group['betas'])
+        updates = _direction(first, second, group['eps'])
+        values = _cast(params, dtypes)
         if group['weight_decay']:
-            update += group['weight_decay'] * value
-        param.copy_(value - group['lr'] * update)
+            torch._foreach_add_(updates, torch._foreach_mul(values, group['weight_decay']))
+        _scale(updates, group['lr'])
+        torch._foreach_sub_(values, updates)
+        if group['fp16_arithmetic']:
+            torch._foreach_copy_(params, values)
+
+    def _moments(
+        self, params: list[Tensor], dtypes: list[torch.dtype]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        states = [self.state[param] for param in params]
+        for param, state, dtype in zip(params, states, dtypes, strict=True):
+            if not state:
+                state['exp_avg'] = torch.zeros_like(param, dtype=dtype)
+                state['exp_avg_sq'] = torch.zeros_like(param, dtype=dtype)
+        return [state['exp_avg'] for state in states], [state['exp_avg_sq'] for state in states]
 
 
 def _arithmetic_dtype(param: Tensor, group: dict[str, Any]) -> torch.dtype:
     return torch.float16 if group['fp16_arithmetic'] else param.dtype
 
 
-def _clip(grad: Tensor, max_norm: float) -> Tensor:
-    """Scale a copy of a gradient down to the L2 norm ``max_norm``, in its own precision."""
+def _with_gradient(params: Iterable[Tensor]) -> Iterator[Tensor]:
+    for param in params:
+        if param.grad is None:
+            continue
+        if param.grad.layout != torch.strided:
+            raise ValueError(
+                f'BertAdam needs dense gradients, that of a parameter of shape '
+                f'{tuple(param.shape)} is {param.grad.layout}'
+            )
+        yield param
+
+
+def _chunks(params: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Split parameters so that a step never copies the whole model."""
+    chunk: list[Tensor] = []
+    size = 0
+    for param in params:
+        if chunk and size + param.numel() > CHUNK_ELEMENTS:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(param)
+        size += param.numel()
+    if chunk:
+        yield chunk
+
+
+def _cast(tensors: Tensors, dtypes: list[torch.dtype]) -> list[Tensor]:
+    """Bring each tensor into a precision; one that has it stays itself."""
+    return [tensor.to(dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
+
+
+def _scale(tensors: Tensors, factor: float) -> None:
+    """Multiply in place."""
+    for tensor in tensors:  # torch._foreach_mul_ would first round the factor to fp16, on the CPU
+        tensor.mul_(factor)
+
+
+def _clip(grads: Tensors, max_norm: float) -> Tensors:
+    """Scale copies of gradients down to the L2 norm ``max_norm`` each, in their own precision."""
     if not max_norm:
-        return grad
-    factor = max_norm / (torch.linalg.vector_norm(grad) + CLIP_EPS)
-    return grad * factor.clamp(max=1.0)
+        return grads
+    norms = torch._foreach_norm(grads)
+    torch._foreach_add_(norms, CLIP_EPS)
+    factors = torch._foreach_mul(torch._foreach_reciprocal(norms), max_norm)
+    torch._foreach_clamp_max_(factors, 1.0)
+    return torch._foreach_mul(grads, factors)
+
+
+def _average(first: Tensors, second: Tensors, grads: Tensors, betas: tuple[float, float]) -> None:
+    """Let gradients into both moments."""
+    _scale(first, betas[0])
+    torch._foreach_add_(first, grads, alpha=1 - betas[0])
+    _scale(second, betas[1])
+    torch._foreach_addcmul_(second, grads, grads, value=1 - betas[1])
+
+
+def _direction(first: Tensors, second: Tensors, eps: float) -> Tensors:
+    roots = torch._foreach_sqrt(second)
+    torch._foreach_add_(roots, eps)
+    return torch._foreach_div(first, roots)

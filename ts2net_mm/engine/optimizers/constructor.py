@@ -11,6 +11,10 @@ from torch import nn
 
 __all__ = ['CLIPOptimWrapperConstructor']
 
+CLIP_PREFIXES = ('backbone.', 'text_encoder.', 'head.logit_scale')
+# those whose weights and biases the release keeps in fp16, where they are CLIP's
+MATRIX_MODULES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.MultiheadAttention)
+
 
 @dataclass(frozen=True)
 class _Kind:
@@ -25,19 +29,22 @@ class _Kind:
 class CLIPOptimWrapperConstructor:
     """Group trainable parameters: CLIP's or new, decayed or not, fp16 arithmetic or not.
 
-    Biases are not decayed, all else is, as in the release. The groups are logged as a table.
+    Biases are not decayed, all else is, as in the release. The groups and what is frozen are logged
+    as a table.
 
     Args:
         optim_wrapper_cfg: Config of the wrapper with its ``optimizer``; ``lr`` is the rate of the
             new modules.
         paramwise_cfg: ``clip_lr_mult``, the rate of CLIP's parameters over ``lr`` (1e-3 in the
             release); ``clip_prefixes``, the names with which CLIP's parameters begin;
-            ``fp16_arithmetic``, whether CLIP's linear and convolution weights and biases are
-            updated in fp16 (for BertAdam).
+            ``fp16_arithmetic``, whether CLIP's linear, convolution and attention weights and biases
+            are updated in fp16 (for BertAdam); ``decay_matrices_only``, whether norms, embeddings,
+            positions and the logit scale are spared the decay, too.
 
     Raises:
-        ValueError: If ``paramwise_cfg`` holds an unknown key, or asks for fp16 arithmetic of an
-            optimiser that has none.
+        ValueError: If ``paramwise_cfg`` holds an unknown key, asks for fp16 arithmetic of an
+            optimiser that has none or names a prefix that no parameter has, or if the optimiser has
+            no ``lr``.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -45,45 +52,57 @@ class CLIPOptimWrapperConstructor:
         self.optimizer_cfg = dict(self.optim_wrapper_cfg.pop('optimizer'))
         settings = dict(paramwise_cfg or {})
         self.clip_lr_mult = settings.pop('clip_lr_mult', 1e-3)
-        self.clip_prefixes = tuple(
-            settings.pop('clip_prefixes', ('backbone.', 'text_encoder.', 'head.logit_scale'))
-        )
+        prefixes = settings.pop('clip_prefixes', CLIP_PREFIXES)
+        self.clip_prefixes = (prefixes,) if isinstance(prefixes, str) else tuple(prefixes)
         self.fp16_arithmetic = settings.pop('fp16_arithmetic', False)
+        self.decay_matrices_only = settings.pop('decay_matrices_only', False)
         if settings:
             raise ValueError(
                 f'paramwise_cfg has unknown keys {sorted(settings)}, known are clip_lr_mult, '
-                'clip_prefixes and fp16_arithmetic'
+                'clip_prefixes, fp16_arithmetic and decay_matrices_only'
+            )
+        if 'lr' not in self.optimizer_cfg:
+            raise ValueError(
+                f'the optimizer {self.optimizer_cfg} has no lr, the rate of new modules'
             )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimiser wrapper of a model."""
         model = cast(nn.Module, model.module) if is_model_wrapper(model) else model
+        self._check_prefixes(model)
         kinds = self._sort(model)
-        groups = [self._group(kind, list(named.values())) for kind, named in kinds.items()]
-        self._log(kinds, groups)
+        groups = [self._group(kind, parameters) for kind, parameters in kinds.items()]
         optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=groups))
         if self.fp16_arithmetic and 'fp16_arithmetic' not in optimizer.defaults:
             raise ValueError(
                 f'paramwise_cfg asks for fp16_arithmetic, which {type(optimizer).__name__} lacks'
             )
+        frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+        print_log(_table(list(kinds), optimizer.param_groups, frozen), logger='current')
         wrapper_cfg = dict(dict(type='OptimWrapper'), **self.optim_wrapper_cfg)
         return OPTIM_WRAPPERS.build(wrapper_cfg, default_args=dict(optimizer=optimizer))
 
-    def _sort(self, model: nn.Module) -> dict[_Kind, dict[str, nn.Parameter]]:
-        kinds: dict[_Kind, dict[str, nn.Parameter]] = {}
+    def _check_prefixes(self, model: nn.Module) -> None:
+        names = [name for name, _ in model.named_parameters()]
+        for prefix in self.clip_prefixes:
+            if not any(name.startswith(prefix) for name in names):
+                raise ValueError(f'clip_prefixes holds {prefix!r}, with which no parameter begins')
+
+    def _sort(self, model: nn.Module) -> dict[_Kind, list[nn.Parameter]]:
+        kinds: dict[_Kind, list[nn.Parameter]] = {}
         for prefix, module in model.named_modules():
-            is_matrix = isinstance(module, nn.Linear | nn.Conv2d)
+            is_matrix = isinstance(module, MATRIX_MODULES)
             for leaf, parameter in module.named_parameters(recurse=False):
                 if not parameter.requires_grad:
                     continue
-                name = f'{prefix}.{leaf}' if prefix else leaf
-                from_clip = name.startswith(self.clip_prefixes)
+                from_clip = f'{prefix}.{leaf}'.startswith(self.clip_prefixes)
+                spared = 'bias' in leaf or (self.decay_matrices_only and not is_matrix)
                 kind = _Kind(
                     from_clip=from_clip,
-                    decayed=leaf != 'bias',
+                    decayed=not spared,
                     fp16=self.fp16_arithmetic and from_clip and is_matrix,
                 )
-                kinds.setdefault(kind, {})[name] = parameter
+                kinds.setdefault(kind, []).append(parameter)
         return kinds
 
     def _group(self, kind: _Kind, parameters: list[nn.Parameter]) -> dict:
@@ -95,14 +114,20 @@ class CLIPOptimWrapperConstructor:
             group['fp16_arithmetic'] = kind.fp16
         return group
 
-    def _log(self, kinds: dict[_Kind, dict[str, nn.Parameter]], groups: list[dict]) -> None:
-        rows = ['parameters  lr        decay  arithmetic  tensors      weights']
-        decay = self.optimizer_cfg.get('weight_decay', 0.0)
-        for (kind, named), group in zip(kinds.items(), groups, strict=True):
-            weights = sum(parameter.numel() for parameter in named.values())
-            rows.append(
-                f'{"CLIP" if kind.from_clip else "new":10}  {group["lr"]:<8.2g}  '
-                f'{group.get("weight_decay", decay):<5g}  '
-                f'{"fp16" if kind.fp16 else "as stored":10}  {len(named):7d}  {weights:11,d}'
-            )
-        print_log('\n'.join(rows), logger='current')
+
+def _table(kinds: list[_Kind], groups: list[dict], frozen: list[nn.Parameter]) -> str:
+    rows = ['parameters  lr        decay  arithmetic  tensors      weights']
+    for kind, group in zip(kinds, groups, strict=True):
+        rows.append(
+            f'{"CLIP" if kind.from_clip else "new":10}  {group["lr"]:<8.2g}  '
+            f'{group.get("weight_decay", 0.0):<5g}  {"fp16" if kind.fp16 else "as stored":10}  '
+            f'{_count(group["params"])}'
+        )
+    if frozen:
+        rows.append(f'{"frozen":10}  {"-":8}  {"-":5}  {"-":10}  {_count(frozen)}')
+    return '\n'.join(rows)
+
+
+def _count(parameters: list[nn.Parameter]) -> str:
+    weights = sum(parameter.numel() for parameter in parameters)
+    return f'{len(parameters):7d}  {weights:11,d}'

@@ -15,7 +15,8 @@ class WarmupCosineLR(_ParamScheduler):
 
     With x the share of the run that is done, the factor is x / warmup_ratio during warm-up and 0.5
     (1 + cos(pi x)) after it. It is set before every iteration; ``end`` is the run's number of
-    iterations and comes from the training loop.
+    iterations and comes from the training loop. Where a wrapper accumulates gradients, x is counted
+    in updates: it stays the same for the iterations that share one.
 
     Args:
         optimizer: Optimiser or wrapper whose rates are set.
@@ -49,7 +50,10 @@ class WarmupCosineLR(_ParamScheduler):
         super().__init__(optimizer, 'lr', begin, end, last_step, by_epoch, verbose)
 
     def _get_value(self) -> list[float]:
-        progress = self.last_step / (self.end - self.begin)
+        # of MMEngine's OptimWrapper, which offers it under no public name
+        accumulated = getattr(self.optimizer, '_accumulative_counts', 1)
+        first_of_update = self.last_step - self.last_step % accumulated
+        progress = first_of_update / (self.end - self.begin)
         if progress < self.warmup_ratio:
             factor = progress / self.warmup_ratio
         else:
