@@ -5,3 +5,5 @@ _base_ = [
     './_base_/schedules/adamw_5e.py',
     './_base_/default_runtime.py',
 ]
+
+model = dict(head=dict(loss=dict(gradient_scale=1.0)))

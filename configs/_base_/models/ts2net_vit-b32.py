@@ -25,6 +25,8 @@ model = dict(
     neck=dict(type='TokenSelection', embed_dims=512, topk=3),
     head=dict(
         type='RetrievalHead',
+        # what the released code's gather makes of the gradients of its 8 processes
+        loss=dict(type='SymmetricContrastiveLoss', gradient_scale=1 / 8),
         temporal=dict(
             type='TemporalTransformer',
             embed_dims=512,

@@ -75,6 +75,25 @@ def test_rows_are_texts_and_columns_are_videos():
     assert losses['loss_v2t'].item() == pytest.approx(0.5 * torch.tensor(2.0).log().item())
 
 
+def test_scale_is_on_the_gradient_alone():
+    logits = torch.randn(5, 5, requires_grad=True)
+    features = torch.zeros(5, 3)
+    found = []
+    for settings in ({}, dict(gradient_scale=1 / 8)):
+        losses = SymmetricContrastiveLoss(**settings)(
+            logits_of(logits), features, features, features
+        )
+        (gradient,) = torch.autograd.grad(sum(losses.values()), logits)
+        found.append((sum(losses.values()).item(), gradient))
+    assert found[0][0] == found[1][0]
+    torch.testing.assert_close(found[0][1], 8 * found[1][1])
+
+
+def test_scale_must_be_positive():
+    with pytest.raises(ValueError, match='gradient_scale=0 must be positive'):
+        SymmetricContrastiveLoss(gradient_scale=0)
+
+
 def test_one_process_gathers_nothing():
     tensor = torch.ones(2)
     assert gather_with_gradient(tensor) is tensor

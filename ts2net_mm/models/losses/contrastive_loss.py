@@ -19,7 +19,21 @@ class SymmetricContrastiveLoss(nn.Module):
 
     Each process computes its own rows and columns. The mean of the losses of all processes is the
     loss of the global batch, and so is the gradient that DistributedDataParallel averages.
+
+    Args:
+        gradient_scale: Factor on the gradient, not on the loss that is logged. The released code's
+            gather makes gradients smaller by the number of processes, 8 in its scripts; its fp16
+            arithmetic takes steps in proportion to them.
+
+    Raises:
+        ValueError: If ``gradient_scale`` is not positive.
     """
+
+    def __init__(self, *, gradient_scale: float = 1.0) -> None:
+        super().__init__()
+        if gradient_scale <= 0:
+            raise ValueError(f'gradient_scale={gradient_scale} must be positive')
+        self.gradient_scale = gradient_scale
 
     def forward(
         self,
@@ -52,6 +66,10 @@ class SymmetricContrastiveLoss(nn.Module):
             rows = similarity(text, gather_with_gradient(video), all_masks)
             columns = similarity(gather_with_gradient(text), video, frame_mask).T
         return dict(
-            loss_t2v=F.cross_entropy(rows, labels) / 2,
-            loss_v2t=F.cross_entropy(columns, labels) / 2,
+            loss_t2v=self._scale_gradient(F.cross_entropy(rows, labels) / 2),
+            loss_v2t=self._scale_gradient(F.cross_entropy(columns, labels) / 2),
         )
+
+    def _scale_gradient(self, loss: Tensor) -> Tensor:
+        value = loss.detach()
+        return value + self.gradient_scale * (loss - value)
