@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,47 +14,6 @@ from mmengine.config import Config
 import ts2net_mm  # noqa: F401  (torch may then read MMEngine checkpoints)
 
 ROOT = Path(__file__).parents[2]
-CONFIG = f"""
-_base_ = {str(ROOT / 'configs' / 'ts2net_moving-shapes.py')!r}
-
-data_root = 'DATA_ROOT'
-batch_size = 2
-model = dict(
-    backbone=dict(embed_dims=16, num_layers=2, num_heads=2, out_dims=16, shift_layers=(0, 1)),
-    text_encoder=dict(width=16, num_layers=1, num_heads=2, out_dims=16),
-    neck=dict(embed_dims=16, num_samples=10),
-    head=dict(temporal=dict(embed_dims=16, num_layers=1, num_heads=2)),
-)
-loader = dict(batch_size=2, num_workers=0, persistent_workers=False,
-              dataset=dict(data_root=data_root, ann_file='all.json'))
-train_dataloader = loader
-val_dataloader = loader
-test_dataloader = loader
-train_cfg = dict(max_epochs=2, val_interval=1)
-default_hooks = dict(checkpoint=dict(interval=1))
-param_scheduler = [dict(type='ConstantLR', factor=0.5)]
-"""
-
-
-@pytest.fixture(scope='module')
-def project(tmp_path_factory) -> Path:
-    """A folder with a config, five videos and their annotation."""
-    folder = tmp_path_factory.mktemp('project')
-    annotations = {}
-    rng = np.random.default_rng(0)
-    for number in range(5):
-        name = f'{number}.mp4'
-        writer = cv2.VideoWriter(str(folder / name), cv2.VideoWriter_fourcc(*'mp4v'), 10, (64, 48))
-        for _ in range(12):
-            writer.write(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
-        writer.release()
-        annotations[name] = dict(
-            captions=[f'clip number {number}', f'a clip called {number}'], meaning=name
-        )
-    annotations['0.mp4']['reversal'] = '1.mp4'
-    (folder / 'all.json').write_text(json.dumps(annotations))
-    (folder / 'config.py').write_text(CONFIG.replace('DATA_ROOT', str(folder)))
-    return folder
 
 
 def run(*arguments: object, processes: int = 0) -> subprocess.CompletedProcess[str]:

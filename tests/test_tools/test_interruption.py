@@ -1,0 +1,142 @@
+"""Training that is killed at any moment and resumed ends as if nothing had happened."""
+
+import multiprocessing
+import random
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import ts2net_mm  # noqa: F401  (torch may then read MMEngine checkpoints)
+
+ROOT = Path(__file__).parents[2]
+RUN_TOOL = f"""
+import os, runpy, sys
+os.environ.update(environment)
+sys.stdout = sys.stderr = open(log, 'a', buffering=1)
+os.dup2(sys.stdout.fileno(), 1)
+os.dup2(sys.stdout.fileno(), 2)
+sys.argv = ['train.py', *arguments]
+sys.path.insert(0, project)
+runpy.run_path({str(ROOT / 'tools' / 'train.py')!r}, run_name='__main__')
+"""
+
+
+class Training:
+    """Processes of tools/train.py, forked from one that has imported everything already."""
+
+    def __init__(self, project: Path, work_dir: Path, *arguments: str, processes: int = 1):
+        work_dir.mkdir(exist_ok=True)
+        self.work_dir = work_dir
+        self.log = work_dir / 'output.txt'
+        context = multiprocessing.get_context('forkserver')
+        context.set_forkserver_preload(['ts2net_mm', 'mmengine.runner', 'open_clip', 'decord'])
+        arguments = (str(project / 'config.py'), '--work-dir', str(work_dir), *arguments)
+        settings = dict(OMP_NUM_THREADS='1', PAUSE='0.02')
+        if processes > 1:
+            arguments += ('--launcher', 'pytorch')
+            settings |= dict(
+                WORLD_SIZE=str(processes), MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port()
+            )
+        self.processes = []
+        for rank in range(processes):
+            values = dict(
+                environment=settings | dict(RANK=str(rank), LOCAL_RANK=str(rank)),
+                log=str(self.log),
+                arguments=arguments,
+                project=str(project),
+            )
+            self.processes.append(context.Process(target=exec, args=(RUN_TOOL, values)))
+            self.processes[-1].start()
+
+    def finish(self) -> None:
+        for process in self.processes:
+            process.join(120)
+            assert process.exitcode == 0, self.log.read_text()[-3000:]
+
+    def kill_after(self, iteration: int, seconds: float) -> None:
+        """Kill all processes a moment after an iteration."""
+        deadline = time.monotonic() + 120
+        while last_iteration(self.work_dir) < iteration:
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            assert self.processes[0].is_alive(), self.log.read_text()[-3000:]
+            time.sleep(0.005)
+        time.sleep(seconds)
+        for process in self.processes:
+            process.kill()
+        for process in self.processes:
+            process.join(60)
+            assert process.exitcode == -signal.SIGKILL
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return str(probe.getsockname()[1])
+
+
+def losses(work_dir: Path, rank: int) -> list[tuple[int, str]]:
+    path = work_dir / f'losses_{rank}.txt'
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(int(line.split()[0]), line.split()[1]) for line in lines if len(line.split()) == 2]
+
+
+def last_iteration(work_dir: Path) -> int:
+    recorded = losses(work_dir, 0)
+    return recorded[-1][0] if recorded else 0
+
+
+def assert_same(one, other, where: str = '') -> None:
+    """Compare nested values to the bit."""
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f'{where}/{key}')
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for index, (first, second) in enumerate(zip(one, other, strict=True)):
+            assert_same(first, second, f'{where}/{index}')
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('processes', [1, 2])
+def test_killed_three_times(long_project, tmp_path, processes):
+    straight = tmp_path / 'straight'
+    Training(long_project, straight, '--seed', '3', processes=processes).finish()
+    total = last_iteration(straight)
+    assert total == 30 // processes
+
+    broken = tmp_path / 'broken'
+    draw = random.Random(processes)
+    moments = sorted(draw.sample(range(2, total - 1), 3))
+    for number, moment in enumerate(moments):
+        # the seed comes from the checkpoint
+        arguments = ('--resume',) if number else ('--seed', '3')
+        if not number:
+            moment = max(moment, 5)  # after the first checkpoint, which holds the seed
+        training = Training(long_project, broken, *arguments, processes=processes)
+        training.kill_after(moment, draw.uniform(0, 0.05))
+    Training(long_project, broken, '--resume', processes=processes).finish()
+
+    for rank in range(processes):
+        expected = dict(losses(straight, rank))
+        repeated = losses(broken, rank)
+        assert set(dict(repeated)) == set(expected)
+        assert [(i, loss) for i, loss in repeated if loss != expected[i]] == []
+    first, second = (torch.load(folder / f'iter_{total}.pth') for folder in (straight, broken))
+    for key in ('state_dict', 'optimizer', 'param_schedulers', 'resume_state'):
+        assert_same(first[key], second[key], key)
+    assert len(first['resume_state']['random_states']) == processes
+    scores = [one['message_hub']['runtime_info']['best_score'] for one in (first, second)]
+    assert scores[0] == scores[1]
+    names = [sorted(path.name for path in folder.glob('*.pth')) for folder in (straight, broken)]
+    assert names[0] == names[1]
+    assert not list(broken.glob('.*.part'))
