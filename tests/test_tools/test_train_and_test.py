@@ -76,21 +76,6 @@ def test_table_of_one_and_two_processes(project, trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_train(project, tmp_path):
-    result = train(
-        project,
-        tmp_path,
-        '--launcher',
-        'pytorch',
-        '--cfg-options',
-        'train_cfg.max_epochs=1',
-        processes=2,
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert (tmp_path / 'epoch_1.pth').is_file()
-
-
-@pytest.mark.slow
 def test_predictions_can_be_dumped_as_mmaction2_does(project, trained, tmp_path):
     arguments = (project / 'config.py', trained / 'epoch_2.pth')
     result = run(
