@@ -63,7 +63,7 @@ LONG_CONFIG = (
 custom_imports = dict(imports=['ts2net_mm', 'recorder'])
 custom_hooks = [dict(type='Recorder'), dict(type='FiniteLossHook'),
                 dict(type='LogitScaleClampHook'), dict(type='StrictCheckpointHook')]
-train_dataloader = dict(loader, num_workers=1, persistent_workers=True)
+train_dataloader = val_dataloader = dict(loader, num_workers=1, persistent_workers=True)
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=3, val_interval=1)
 optim_wrapper = dict(
     _delete_=True, type='OptimWrapper', constructor='CLIPOptimWrapperConstructor',

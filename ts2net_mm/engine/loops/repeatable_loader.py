@@ -15,8 +15,8 @@ __all__ = ['RepeatableBatches', 'RepeatableDataset', 'repeatable_loader']
 class RepeatableDataset:
     """A data set that draws what an item needs from (seed, epoch, index).
 
-    So the augmentation is the same in any worker, any process and any order. Everything else is the
-    data set's own.
+    So the augmentation is the same in any worker, any process and any order. A plain index and
+    everything else go to the data set itself.
 
     Args:
         dataset: The data set whose items are made.
@@ -31,7 +31,9 @@ class RepeatableDataset:
             raise AttributeError(name)
         return getattr(self._dataset, name)
 
-    def __getitem__(self, key: tuple[int, int, int]) -> Any:
+    def __getitem__(self, key: tuple[int, int, int] | int) -> Any:
+        if isinstance(key, int):
+            return self._dataset[key]
         with seeded(*key):
             return self._dataset[key[-1]]
 
