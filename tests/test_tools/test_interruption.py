@@ -1,9 +1,12 @@
 """Training that is killed at any moment and resumed ends as if nothing had happened."""
 
 import multiprocessing
+import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -140,3 +143,95 @@ def test_killed_three_times(long_project, tmp_path, processes):
     names = [sorted(path.name for path in folder.glob('*.pth')) for folder in (straight, broken)]
     assert names[0] == names[1]
     assert not list(broken.glob('.*.part'))
+
+
+def group_members(leader: int) -> list[str]:
+    """The processes of a session, which those of torchrun leave but which keep its environment."""
+    found = []
+    for entry in Path('/proc').iterdir():
+        try:
+            environment = (entry / 'environ').read_bytes().split(b'\0')
+            command = (entry / 'cmdline').read_bytes().replace(b'\0', b' ').decode()
+        except OSError:
+            continue
+        if f'TEST_MARK={leader}'.encode() in environment and command:
+            found.append(f'{entry.name} {command}')
+    return found
+
+
+def interrupt(command: list[str], project: Path, work_dir: Path) -> tuple[int, str]:
+    """Press Ctrl-C in the fifth iteration; give exit code and output."""
+    work_dir.mkdir()
+    mark = random.randrange(2**60)
+    environment = dict(
+        os.environ,
+        TEST_MARK=str(mark),
+        PYTHONPATH=os.pathsep.join([str(ROOT), str(project)]),
+        PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']]),
+        OMP_NUM_THREADS='1',
+        PAUSE='0.2',
+    )
+    arguments = (str(project / 'config.py'), *command[2:], '--work-dir', str(work_dir))
+    with (work_dir / 'output.txt').open('w') as log:
+        process = subprocess.Popen(
+            [*command[:2], *arguments],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            # a background job, as pytest may be, ignores it
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+    output = work_dir / 'output.txt'
+    deadline = time.monotonic() + 120
+    while last_iteration(work_dir) < 5:
+        assert time.monotonic() < deadline, output.read_text()[-3000:]
+        assert process.poll() is None, output.read_text()[-3000:]
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    code = process.wait(60)
+    deadline = time.monotonic() + 10
+    while group_members(mark):
+        assert time.monotonic() < deadline, group_members(mark)
+        time.sleep(0.1)
+    return code, output.read_text()
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_one_process(long_project, tmp_path):
+    command = [sys.executable, str(ROOT / 'tools' / 'train.py')]
+    code, output = interrupt(command, long_project, tmp_path / 'work')
+    assert code == 130
+    checkpoint = tmp_path / 'work' / 'iter_4.pth'
+    last = f'interrupted; the same command with --resume goes on from {checkpoint}'
+    assert output.splitlines()[-1] == last
+    assert 'Traceback' not in output
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_two_processes(long_project, tmp_path):
+    command = ['bash', str(ROOT / 'tools' / 'dist_train.sh'), '2']
+    code, output = interrupt(command, long_project, tmp_path / 'work')
+    assert code != 0
+    checkpoint = tmp_path / 'work' / 'iter_4.pth'
+    last = f'interrupted; the same command with --resume goes on from {checkpoint}'
+    assert output.count(last) == 1
+
+
+@pytest.mark.slow
+def test_a_lost_loss_ends_with_one_line(project, tmp_path):
+    """An infinite rate spoils the first step."""
+    config = str(project / 'config.py')
+    options = ('--cfg-options', 'optim_wrapper.optimizer.lr=1e30', 'param_scheduler=None')
+    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), config, '--work-dir', tmp_path]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
+    result = subprocess.run(
+        [*command, *options], capture_output=True, text=True, env=environment, cwd=ROOT
+    )
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith('error: ')
+    assert 'nan at iteration 2 (epoch 1, batch 2); the batch of process 0 holds ' in last
+    assert '.mp4' in last
+    assert last.endswith('has no checkpoint yet')
+    assert 'Traceback' not in result.stderr
