@@ -1,6 +1,5 @@
 """Training that is killed at any moment and resumed ends as if nothing had happened."""
 
-import multiprocessing
 import os
 import random
 import signal
@@ -16,44 +15,31 @@ import torch
 import ts2net_mm  # noqa: F401  (torch may then read MMEngine checkpoints)
 
 ROOT = Path(__file__).parents[2]
-RUN_TOOL = f"""
-import os, runpy, sys
-os.environ.update(environment)
-sys.stdout = sys.stderr = open(log, 'a', buffering=1)
-os.dup2(sys.stdout.fileno(), 1)
-os.dup2(sys.stdout.fileno(), 2)
-sys.argv = ['train.py', *arguments]
-sys.path.insert(0, project)
-runpy.run_path({str(ROOT / 'tools' / 'train.py')!r}, run_name='__main__')
-"""
 
 
 class Training:
-    """Processes of tools/train.py, forked from one that has imported everything already."""
+    """Processes of tools/train.py."""
 
-    def __init__(self, project: Path, work_dir: Path, *arguments: str, processes: int = 1):
+    def __init__(self, start_script, project: Path, work_dir: Path, *arguments: str, processes=1):
         work_dir.mkdir(exist_ok=True)
         self.work_dir = work_dir
         self.log = work_dir / 'output.txt'
-        context = multiprocessing.get_context('forkserver')
-        context.set_forkserver_preload(['ts2net_mm', 'mmengine.runner', 'open_clip', 'decord'])
         arguments = (str(project / 'config.py'), '--work-dir', str(work_dir), *arguments)
-        settings = dict(OMP_NUM_THREADS='1', PAUSE='0.02')
+        settings = dict(PYTHONPATH=str(project), PAUSE='0.02')
         if processes > 1:
             arguments += ('--launcher', 'pytorch')
             settings |= dict(
                 WORLD_SIZE=str(processes), MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port()
             )
-        self.processes = []
-        for rank in range(processes):
-            values = dict(
+        self.processes = [
+            start_script(
+                ROOT / 'tools' / 'train.py',
+                *arguments,
+                log=self.log,
                 environment=settings | dict(RANK=str(rank), LOCAL_RANK=str(rank)),
-                log=str(self.log),
-                arguments=arguments,
-                project=str(project),
             )
-            self.processes.append(context.Process(target=exec, args=(RUN_TOOL, values)))
-            self.processes[-1].start()
+            for rank in range(processes)
+        ]
 
     def finish(self) -> None:
         for process in self.processes:
@@ -111,9 +97,12 @@ def assert_same(one, other, where: str = '') -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('processes', [1, 2])
-def test_killed_three_times(long_project, tmp_path, processes):
+def test_killed_three_times(start_script, long_project, tmp_path, processes):
+    def train(work_dir, *arguments):
+        return Training(start_script, long_project, work_dir, *arguments, processes=processes)
+
     straight = tmp_path / 'straight'
-    Training(long_project, straight, '--seed', '3', processes=processes).finish()
+    train(straight, '--seed', '3').finish()
     total = last_iteration(straight)
     assert total == 30 // processes
 
@@ -125,9 +114,8 @@ def test_killed_three_times(long_project, tmp_path, processes):
         arguments = ('--resume',) if number else ('--seed', '3')
         if not number:
             moment = max(moment, 5)  # after the first checkpoint, which holds the seed
-        training = Training(long_project, broken, *arguments, processes=processes)
-        training.kill_after(moment, draw.uniform(0, 0.05))
-    Training(long_project, broken, '--resume', processes=processes).finish()
+        train(broken, *arguments).kill_after(moment, draw.uniform(0, 0.05))
+    train(broken, '--resume').finish()
 
     for rank in range(processes):
         expected = dict(losses(straight, rank))
