@@ -9,10 +9,12 @@ from .hooks import (
     StrictCheckpointHook,
 )
 from .loops import ResumableTrainLoop
+from .optim_wrappers import AutocastOptimWrapper
 from .optimizers import BertAdam, CLIPOptimWrapperConstructor
 from .schedulers import WarmupCosineLR
 
 __all__ = [
+    'AutocastOptimWrapper',
     'BertAdam',
     'CLIPOptimWrapperConstructor',
     'FiniteLossHook',
