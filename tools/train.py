@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
@@ -11,7 +12,12 @@ from mmengine.runner import Runner
 import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
 from ts2net_mm.engine import NotFiniteError
 from ts2net_mm.engine.command_line import add_config_arguments, config_from_arguments
-from ts2net_mm.engine.resuming import checkpoints_to_resume, newest_complete
+from ts2net_mm.engine.resuming import (
+    NoCheckpointError,
+    checkpoints_to_resume,
+    is_complete,
+    newest_complete,
+)
 
 INTERRUPTED = 130  # as a shell reports SIGINT
 
@@ -56,6 +62,9 @@ def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
+        named = Path(args.resume)
+        if named.is_file() and not is_complete(named):
+            raise SystemExit(f'--resume: checkpoint {named} is cut off or damaged')
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if replaces_initial_weights(cfg):
@@ -92,6 +101,8 @@ def main() -> None:
         if is_main_process():
             print(f'interrupted; {how_to_resume(cfg.work_dir)}', file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except NoCheckpointError as error:
+        sys.exit(f'error: {error}')
     except NotFiniteError as error:
         sys.exit(f'error: {error}; {how_to_resume(cfg.work_dir)}')
 
@@ -100,7 +111,7 @@ def how_to_resume(work_dir: str) -> str:
     """Tell what --resume would do now."""
     try:
         newest, _ = newest_complete(work_dir)
-    except ValueError as error:
+    except NoCheckpointError as error:
         return str(error)
     if newest is None:
         return f'{work_dir} has no checkpoint yet'

@@ -4,9 +4,13 @@ import re
 import zipfile
 from pathlib import Path
 
-__all__ = ['checkpoints_to_resume', 'is_complete', 'newest_complete']
+__all__ = ['NoCheckpointError', 'checkpoints_to_resume', 'is_complete', 'newest_complete']
 
 STEP = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+
+
+class NoCheckpointError(ValueError):
+    """There are checkpoints, but none that is complete."""
 
 
 def is_complete(path: Path) -> bool:
@@ -52,7 +56,7 @@ def newest_complete(work_dir: str | Path) -> tuple[Path | None, list[Path]]:
         The checkpoint, None if there is none at all, and those before it that are damaged.
 
     Raises:
-        ValueError: If all are damaged.
+        NoCheckpointError: If all are damaged.
     """
     damaged: list[Path] = []
     for path in checkpoints_to_resume(work_dir):
@@ -61,5 +65,7 @@ def newest_complete(work_dir: str | Path) -> tuple[Path | None, list[Path]]:
         damaged.append(path)
     if damaged:
         names = ', '.join(path.name for path in damaged)
-        raise ValueError(f'no checkpoint of {work_dir} is complete: {names} are cut off or damaged')
+        raise NoCheckpointError(
+            f'no checkpoint of {work_dir} is complete: {names} are cut off or damaged'
+        )
     return None, []

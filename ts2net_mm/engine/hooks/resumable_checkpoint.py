@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from ..atomic_files import ATOMIC_BACKEND, PART, replacing
 from ..loops import ResumableTrainLoop
 from ..random_states import random_states, restore_random_states
-from ..resuming import newest_complete
+from ..resuming import NoCheckpointError, newest_complete
 
 __all__ = ['ResumableCheckpointHook']
 
@@ -30,8 +30,9 @@ class ResumableCheckpointHook(CheckpointHook):
 
     Raises:
         OSError: If a checkpoint cannot be written; those that exist stay.
-        ValueError: If no checkpoint of the work folder is complete, or checkpoints would fall
-            between two updates of accumulated gradients, which no checkpoint holds.
+        NoCheckpointError: If no checkpoint of the work folder is complete.
+        ValueError: If checkpoints would fall between two updates of accumulated gradients, which no
+            checkpoint holds.
     """
 
     _loaded: Mapping[str, Any] | None = None
@@ -46,12 +47,12 @@ class ResumableCheckpointHook(CheckpointHook):
         if is_main_process():
             try:
                 found[:2] = newest_complete(runner.work_dir)
-            except ValueError as none_left:
+            except NoCheckpointError as none_left:
                 found[2] = str(none_left)
         broadcast_object_list(found)
         chosen, damaged, error = found
         if error:
-            raise ValueError(error)
+            raise NoCheckpointError(error)
         for path in damaged:
             runner.logger.warning(f'{path} is cut off or damaged; resuming from {chosen} instead')
         if chosen is not None:
