@@ -2,8 +2,10 @@
 
 import importlib.util
 import logging
+import multiprocessing
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 
@@ -94,3 +96,37 @@ def quick_runs(monkeypatch) -> None:
     """Runs that do not format their config or look the machine over, which takes seconds."""
     monkeypatch.setattr(Config, 'pretty_text', property(repr))
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+
+
+RUN_SCRIPT = """
+import os, runpy, sys
+os.environ.update(environment)
+sys.stdout = sys.stderr = open(log, 'a', buffering=1)
+os.dup2(sys.stdout.fileno(), 1)
+os.dup2(sys.stdout.fileno(), 2)
+sys.argv = [script, *arguments]
+sys.path[:0] = [path for path in environment.get('PYTHONPATH', '').split(':') if path]
+runpy.run_path(script, run_name='__main__')
+"""
+
+
+@pytest.fixture(scope='session')
+def start_script() -> Callable[..., BaseProcess]:
+    """Function that runs a script in a process of its own, with the long imports already made."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['ts2net_mm', 'mmengine.runner', 'open_clip', 'decord'])
+
+    def start(
+        script: Path, *arguments: object, log: Path, environment: Mapping[str, str]
+    ) -> BaseProcess:
+        values = dict(
+            environment=dict(environment, OMP_NUM_THREADS='1'),
+            log=str(log),
+            script=str(script),
+            arguments=[str(argument) for argument in arguments],
+        )
+        process = context.Process(target=exec, args=(RUN_SCRIPT, values))
+        process.start()
+        return process
+
+    return start

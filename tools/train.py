@@ -2,13 +2,24 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
 
 import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
+from ts2net_mm.engine import NotFiniteError
 from ts2net_mm.engine.command_line import add_config_arguments, config_from_arguments
+from ts2net_mm.engine.resuming import (
+    NoCheckpointError,
+    checkpoints_to_resume,
+    is_complete,
+    newest_complete,
+)
+
+INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -51,6 +62,9 @@ def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
+        named = Path(args.resume)
+        if named.is_file() and not is_complete(named):
+            raise SystemExit(f'--resume: checkpoint {named} is cut off or damaged')
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if replaces_initial_weights(cfg):
@@ -71,7 +85,7 @@ def replaces_initial_weights(cfg: Config) -> bool:
     """Tell whether a checkpoint will be loaded over what ``init_cfg`` might have to download."""
     if cfg.get('load_from'):
         return True
-    return bool(cfg.get('resume') and find_latest_checkpoint(cfg.work_dir))
+    return bool(cfg.get('resume') and checkpoints_to_resume(cfg.work_dir))
 
 
 def main() -> None:
@@ -80,11 +94,28 @@ def main() -> None:
     args = parser.parse_args()
     cfg = config_from_arguments(parser, args)
     merge_arguments(cfg, args)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     try:
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         runner.train()
     except KeyboardInterrupt:
-        sys.exit(f'interrupted; --resume goes on from the last checkpoint in {cfg.work_dir}')
+        if is_main_process():
+            print(f'interrupted; {how_to_resume(cfg.work_dir)}', file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except NoCheckpointError as error:
+        sys.exit(f'error: {error}')
+    except NotFiniteError as error:
+        sys.exit(f'error: {error}; {how_to_resume(cfg.work_dir)}')
+
+
+def how_to_resume(work_dir: str) -> str:
+    """Tell what --resume would do now."""
+    try:
+        newest, _ = newest_complete(work_dir)
+    except NoCheckpointError as error:
+        return str(error)
+    if newest is None:
+        return f'{work_dir} has no checkpoint yet'
+    return f'the same command with --resume goes on from {newest}'
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, ignore_last=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='ResumableCheckpointHook',
         interval=1,
         max_keep_ckpts=2,
         save_best='t2v/R1',
@@ -16,6 +16,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 custom_hooks = [
+    dict(type='FiniteLossHook'),
     dict(type='LogitScaleClampHook', max_scale=100.0),
     dict(type='StrictCheckpointHook'),
     dict(type='ModelConfigHook'),

@@ -108,3 +108,47 @@ def test_processes_with_accelerator_are_left_to_mmengine(load, config, monkeypat
     cfg = load(config, '--launcher', 'pytorch')
     assert not dist.is_initialized()
     assert 'model_wrapper_cfg' not in cfg
+
+
+def test_what_slurm_says_is_passed_on(load, config, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    given = dict(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_LOCALID='0', SLURM_NODELIST='node[3-4]')
+    for name, value in dict(given, PATH=str(tmp_path), MASTER_PORT='0').items():
+        monkeypatch.setenv(name, value)
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR'):
+        monkeypatch.setenv(name, 'removed below')
+        monkeypatch.delenv(name)
+    scontrol = tmp_path / 'scontrol'
+    scontrol.write_text(
+        '#!/bin/sh\n[ "$*" = "show hostnames node[3-4]" ] && echo 127.0.0.1 node4\n'
+    )
+    scontrol.chmod(0o755)
+    try:
+        load(config, '--launcher', 'slurm')
+        assert dist.get_backend() == 'gloo'
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    names = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR')
+    assert [os.environ.pop(name) for name in names] == ['0', '1', '0', '127.0.0.1']
+
+
+def test_slurm_without_srun(load, config, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.delenv('SLURM_PROCID', raising=False)
+    with pytest.raises(SystemExit):
+        load(config, '--launcher', 'slurm')
+    assert '--launcher slurm needs SLURM_PROCID, which srun sets' in capsys.readouterr().err
+
+
+def test_slurm_without_scontrol(load, config, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    for name in ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID', 'RANK', 'WORLD_SIZE'):
+        monkeypatch.setenv(name, '0')
+    monkeypatch.setenv('PATH', str(tmp_path))
+    monkeypatch.delenv('MASTER_ADDR', raising=False)
+    with pytest.raises(SystemExit):
+        load(config, '--launcher', 'slurm')
+    message = capsys.readouterr().err
+    assert 'scontrol show hostnames' in message
+    assert 'set MASTER_ADDR' in message

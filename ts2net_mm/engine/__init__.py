@@ -1,14 +1,28 @@
 """What MMEngine's loop needs for the recipe."""
 
-from .hooks import LogitScaleClampHook, ModelConfigHook, StrictCheckpointHook
+from .hooks import (
+    FiniteLossHook,
+    LogitScaleClampHook,
+    ModelConfigHook,
+    NotFiniteError,
+    ResumableCheckpointHook,
+    StrictCheckpointHook,
+)
+from .loops import ResumableTrainLoop
+from .optim_wrappers import AutocastOptimWrapper
 from .optimizers import BertAdam, CLIPOptimWrapperConstructor
 from .schedulers import WarmupCosineLR
 
 __all__ = [
+    'AutocastOptimWrapper',
     'BertAdam',
     'CLIPOptimWrapperConstructor',
+    'FiniteLossHook',
     'LogitScaleClampHook',
     'ModelConfigHook',
+    'NotFiniteError',
+    'ResumableCheckpointHook',
+    'ResumableTrainLoop',
     'StrictCheckpointHook',
     'WarmupCosineLR',
 ]

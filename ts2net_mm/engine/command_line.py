@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import subprocess
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         choices=('none', 'pytorch', 'slurm', 'mpi'),
         default='none',
         help='how the processes of a distributed run were started (default: none); without a GPU '
-        'only pytorch',
+        'only pytorch and slurm',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
@@ -38,8 +39,8 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Config:
     """Read the config and merge what the command line says; a missing file ends with the usage.
 
-    On a machine without accelerator, processes started by torchrun are joined over gloo here,
-    because MMEngine's own launcher needs CUDA.
+    On a machine without accelerator, processes started by torchrun or srun are joined over gloo
+    here, because MMEngine's own launcher needs CUDA.
     """
     if not args.config.is_file():
         parser.error(f'config {args.config} does not exist')
@@ -52,9 +53,28 @@ def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namesp
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / args.config.stem)
-    if args.launcher == 'pytorch' and not torch.cuda.is_available():
+    if args.launcher in ('pytorch', 'slurm') and not torch.cuda.is_available():
+        if args.launcher == 'slurm':
+            _take_slurm_settings(parser)
         _join_cpu_processes(cfg)
     return cfg
+
+
+def _take_slurm_settings(parser: argparse.ArgumentParser) -> None:
+    """Translate what srun tells each process into what torch reads."""
+    names = dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID')
+    for name, slurm_name in names.items():
+        if slurm_name not in os.environ:
+            parser.error(f'--launcher slurm needs {slurm_name}, which srun sets')
+        os.environ[name] = os.environ[slurm_name]
+    os.environ.setdefault('MASTER_PORT', '29500')  # as MMEngine does
+    if 'MASTER_ADDR' not in os.environ:
+        command = ['scontrol', 'show', 'hostnames', os.environ.get('SLURM_NODELIST', '')]
+        try:
+            hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            os.environ['MASTER_ADDR'] = hosts.split()[0]
+        except (OSError, IndexError, subprocess.CalledProcessError) as error:
+            parser.error(f'{" ".join(command)} names no machine ({error}); set MASTER_ADDR')
 
 
 def _join_cpu_processes(cfg: Config) -> None:

@@ -1,7 +1,16 @@
 """Hooks of the training loop."""
 
+from .finite_loss import FiniteLossHook, NotFiniteError
 from .logit_scale import LogitScaleClampHook
 from .model_config import ModelConfigHook
+from .resumable_checkpoint import ResumableCheckpointHook
 from .strict_checkpoint import StrictCheckpointHook
 
-__all__ = ['LogitScaleClampHook', 'ModelConfigHook', 'StrictCheckpointHook']
+__all__ = [
+    'FiniteLossHook',
+    'LogitScaleClampHook',
+    'ModelConfigHook',
+    'NotFiniteError',
+    'ResumableCheckpointHook',
+    'StrictCheckpointHook',
+]

@@ -1,0 +1,76 @@
+"""Several processes train as one does with the whole batch."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+
+from ts2net_mm.models.layers import perturbed_topk
+
+SCRIPT = Path(__file__).with_name('train_shard.py')
+
+
+@pytest.fixture(scope='module')
+def saved(released_weights) -> dict:
+    """Weights and four batches of six videos, of different lengths, and their sentences."""
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for _ in range(4):
+        text = torch.randint(1, 598, (6, 16), generator=generator)
+        text[:, -1] = 599  # end of text
+        lengths = torch.randint(1, 4, (6, 1), generator=generator)
+        imgs = torch.randn(6, 3, 3, 56, 56, generator=generator, dtype=torch.float64)
+        batches.append(dict(text=text, imgs=imgs, frame_mask=torch.arange(3) < lengths))
+    return dict(weights=released_weights, batches=batches)
+
+
+@pytest.fixture(scope='module')
+def alone(saved) -> dict:
+    """What one process computes, without and with accumulation of two batches."""
+    script = runpy.run_path(str(SCRIPT))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(perturbed_topk, 'draw_noise', perturbed_topk.draw_noise)
+        return {counts: script['train'](saved, counts) for counts in (1, 2)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('world_size', [2, 3])
+def test_losses_gradients_and_weights(start_script, saved, alone, tmp_path, world_size):
+    """With accumulation each batch has its own loss, here as there; frozen parts stay frozen."""
+    torch.save(saved, tmp_path / 'saved.pt')
+    log = tmp_path / 'output.txt'
+    processes = [
+        start_script(SCRIPT, tmp_path, rank, world_size, log=log, environment={})
+        for rank in range(world_size)
+    ]
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0, log.read_text()[-3000:]
+    found = [torch.load(tmp_path / f'rank{rank}.pt') for rank in range(world_size)]
+
+    for counts, expected in alone.items():
+        losses = torch.tensor([one[counts]['losses'] for one in found]).mean(dim=0)
+        torch.testing.assert_close(losses, torch.tensor(expected['losses']), rtol=1e-5, atol=0)
+        for one in found:
+            assert one[counts]['gradients'].keys() == expected['gradients'].keys()
+            for name, gradient in expected['gradients'].items():
+                torch.testing.assert_close(
+                    one[counts]['gradients'][name], gradient, rtol=1e-5, atol=1e-12, msg=name
+                )
+            for name, weight in expected['weights'].items():
+                torch.testing.assert_close(
+                    one[counts]['weights'][name], weight, rtol=0, atol=1e-9, msg=name
+                )
+
+
+@pytest.mark.slow
+def test_the_comparison_means_something(saved, alone):
+    """Weights move by far more than the tolerance, frozen ones not at all; gradients differ."""
+    start = runpy.run_path(str(SCRIPT))['build'](saved['weights'])
+    for name, parameter in start.named_parameters():
+        moved = (alone[1]['weights'][name] - parameter).abs().max()
+        assert (moved > 1e-6) == parameter.requires_grad, name
+    plain, accumulated = (alone[counts]['gradients']['head.logit_scale'] for counts in (1, 2))
+    assert not torch.isclose(plain, accumulated, rtol=1e-3)
+    assert len(alone[1]['gradients']) < len(alone[1]['weights'])

@@ -1,0 +1,121 @@
+"""Each config of configs/features trains at a tiny size, and does what it says."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from ts2net_mm.engine import BertAdam
+
+ROOT = Path(__file__).parents[2]
+FEATURES = sorted((ROOT / 'configs' / 'features').glob('*.py'))
+
+
+@pytest.fixture
+def tiny(project, tmp_path):
+    """Function that reads a config at the size of the tests, without validation."""
+    shrink = runpy.run_path(str(ROOT / 'tests' / 'test_configs.py'))['tiny']
+
+    def read(path: Path) -> Config:
+        cfg = shrink(path, project, tmp_path / path.stem)
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.default_hooks.checkpoint.pop('save_best')
+        cfg.optim_wrapper.optimizer.lr = 1e-2
+        cfg.optim_wrapper.paramwise_cfg.fp16_arithmetic = False
+        cfg.randomness = dict(seed=0)
+        cfg.experiment_name = str(tmp_path / path.stem)
+        return cfg
+
+    return read
+
+
+def train(cfg: Config) -> tuple[list[float], dict[str, torch.Tensor]]:
+    """Losses and final weights."""
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    history, _ = runner.message_hub.get_scalar('train/loss').data
+    return history.tolist(), {k: v.clone() for k, v in runner.model.state_dict().items()}
+
+
+@pytest.fixture
+def plain(tiny):
+    return train(tiny(ROOT / 'configs' / 'ts2net_msrvtt.py'))
+
+
+def test_every_feature_has_a_test():
+    assert {path.stem for path in FEATURES} == {
+        'activation_checkpointing',
+        'amp_bf16',
+        'amp_fp16',
+        'compile',
+        'gradient_accumulation',
+    }
+
+
+@pytest.mark.parametrize('path', FEATURES, ids=lambda path: path.stem)
+def test_a_feature_is_a_few_lines(path):
+    assert len([line for line in path.read_text().splitlines() if line]) <= 10
+    assert Config.fromfile(path).train_dataloader.batch_size == 16
+
+
+@pytest.mark.slow
+def test_activation_checkpointing_changes_nothing(tiny, plain):
+    cfg = tiny(ROOT / 'configs' / 'features' / 'activation_checkpointing.py')
+    model = cfg.model
+    parts = (model.backbone, model.text_encoder, model.head.temporal)
+    assert all(part.with_cp for part in parts)
+    losses, weights = train(cfg)
+    assert losses == pytest.approx(plain[0], rel=1e-6)
+    for name, weight in plain[1].items():
+        torch.testing.assert_close(weights[name], weight, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.slow
+def test_bf16_stays_close_to_fp32(tiny, plain):
+    losses, weights = train(tiny(ROOT / 'configs' / 'features' / 'amp_bf16.py'))
+    assert losses != plain[0]
+    assert losses == pytest.approx(plain[0], rel=0.02)
+    assert {weight.dtype for weight in weights.values()} == {
+        weight.dtype for weight in plain[1].values()
+    }
+
+
+@pytest.mark.slow
+def test_gradient_accumulation_steps_once_in_four_batches(tiny, monkeypatch):
+    runner = Runner.from_cfg(tiny(ROOT / 'configs' / 'features' / 'gradient_accumulation.py'))
+    steps = []
+    step = BertAdam.step
+
+    def step_and_note(self, *args, **kwargs):
+        steps.append(runner.iter + 1)
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(BertAdam, 'step', step_and_note)
+    runner.train()
+    assert steps == [4, 5]  # and at the end, for what is left
+
+
+@pytest.mark.slow
+def test_compiled_step(tiny, plain):
+    cfg = tiny(ROOT / 'configs' / 'features' / 'compile.py')
+    assert cfg.compile.backend == 'inductor'
+    cfg.compile.backend = 'eager'  # traces as well, and spares the compiler's minutes
+    losses, _ = train(cfg)
+    assert losses == pytest.approx(plain[0], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason='says so without a GPU only')
+def test_fp16_says_that_it_needs_a_gpu(tiny):
+    with pytest.raises(AssertionError, match='only available training on gpu'):
+        train(tiny(ROOT / 'configs' / 'features' / 'amp_fp16.py'))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_fp16_stays_close_to_fp32(tiny, plain):
+    losses, _ = train(tiny(ROOT / 'configs' / 'features' / 'amp_fp16.py'))
+    assert losses == pytest.approx(plain[0], rel=0.02)

@@ -1,0 +1,193 @@
+"""Checkpoints that survive an interruption, and from which a run goes on exactly."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmaction.registry import HOOKS
+from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, is_main_process
+from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from ..atomic_files import ATOMIC_BACKEND, PART, replacing
+from ..loops import ResumableTrainLoop
+from ..random_states import random_states, restore_random_states
+from ..resuming import NoCheckpointError, newest_complete
+
+__all__ = ['ResumableCheckpointHook']
+
+STATE = 'resume_state'
+
+
+@HOOKS.register_module()
+class ResumableCheckpointHook(CheckpointHook):
+    """MMEngine's CheckpointHook, with complete files and the random states of every process.
+
+    A checkpoint gets its name once it is whole and on the disk, and what it replaces is removed
+    after that. ``--resume`` passes over damaged checkpoints, with a warning. Settings are those of
+    MMEngine's hook; ``by_epoch=False`` with ``interval=500`` saves every 500 iterations.
+
+    Raises:
+        OSError: If a checkpoint cannot be written; those that exist stay.
+        NoCheckpointError: If no checkpoint of the work folder is complete.
+        ValueError: If checkpoints would fall between two updates of accumulated gradients, which no
+            checkpoint holds.
+    """
+
+    _loaded: Mapping[str, Any] | None = None
+    _collected: dict[str, Any] | None = None
+    _before_validation: dict[str, Any] | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Choose what ``--resume`` loads where no checkpoint was named."""
+        if not runner._resume or runner._load_from is not None:
+            return
+        found: list[Any] = [None, [], '']
+        if is_main_process():
+            try:
+                found[:2] = newest_complete(runner.work_dir)
+            except NoCheckpointError as none_left:
+                found[2] = str(none_left)
+        broadcast_object_list(found)
+        chosen, damaged, error = found
+        if error:
+            raise NoCheckpointError(error)
+        for path in damaged:
+            runner.logger.warning(f'{path} is cut off or damaged; resuming from {chosen} instead')
+        if chosen is not None:
+            runner._load_from = str(chosen)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Keep what belongs to this hook until training starts."""
+        self._loaded = checkpoint.get(STATE) or {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Prepare the folder, and set position and random states if the run was resumed."""
+        folder = self.out_dir or runner.work_dir
+        if isinstance(get_file_backend(folder), LocalBackend):
+            self.backend_args = dict(backend=ATOMIC_BACKEND)
+        self._check_accumulation(runner)
+        super().before_train(runner)
+        if is_main_process() and isinstance(self.file_backend, LocalBackend):
+            for leftover in Path(self.out_dir).glob(f'.*.pth{PART}'):
+                leftover.unlink(missing_ok=True)
+        if runner.iter:
+            self.last_ckpt = runner.message_hub.get_info('last_ckpt')
+            self._go_on(runner, self._loaded or {})
+        self._loaded = None
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Note the random states, so that training does not depend on validation."""
+        self._before_validation = random_states()
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Save the best checkpoint."""
+        if self._before_validation is not None:
+            restore_random_states(self._before_validation)
+        super().after_val_epoch(runner, metrics or {})
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Add position and random states to what can be resumed from."""
+        if self._collected is not None and 'optimizer' in checkpoint:
+            checkpoint[STATE] = self._collected
+
+    def _check_accumulation(self, runner: Runner) -> None:
+        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if not self.by_epoch and self.interval % counts:
+            raise ValueError(
+                f'CheckpointHook: interval={self.interval} is no multiple of '
+                f'accumulative_counts={counts}; gradients that are not applied yet are not saved'
+            )
+
+    def _go_on(self, runner: Runner, state: Mapping[str, Any]) -> None:
+        if isinstance(runner.train_loop, ResumableTrainLoop):
+            runner.train_loop.go_on_from(state.get('position'))
+        else:
+            runner.logger.warning(
+                f'{type(runner.train_loop).__name__} does not resume exactly; train_cfg.type='
+                "'ResumableTrainLoop' does"
+            )
+        states = state.get('random_states') or []
+        if len(states) == runner.world_size:
+            restore_random_states(states[get_rank()])
+        else:
+            runner.logger.warning(
+                f'the checkpoint has the random states of {len(states)} processes, and now there '
+                f'are {runner.world_size}: the run goes on, but not as it would have'
+            )
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        """Save, then note the name, then remove what is too old."""
+        outdated = self._keep(runner, step)
+        filename = self.filename_tmpl.format(step)
+        path = self.file_backend.join_path(self.out_dir, filename)
+        runner.message_hub.update_info('last_ckpt', path)
+        self._collected = dict(random_states=all_gather_object(random_states()))
+        if isinstance(runner.train_loop, ResumableTrainLoop):
+            self._collected['position'] = runner.train_loop.resume_position()
+        try:
+            runner.save_checkpoint(
+                self.out_dir,
+                filename,
+                self.file_client_args,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                backend_args=self.backend_args,
+                **self.args,
+            )
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f'cannot save {path}: {error.strerror}; the last complete checkpoint is '
+                f'{self.last_ckpt or "none yet"}',
+            ) from error
+        self.last_ckpt = path
+        if is_main_process():
+            with replacing(Path(runner.work_dir) / 'last_checkpoint') as file:
+                file.write(path.encode())
+            for old in outdated:
+                self._remove(self.file_backend.join_path(self.out_dir, old))
+
+    def _keep(self, runner: Runner, step: int) -> list[str]:
+        """Add a step to those that stay, and name the files that are to go."""
+        if self.max_keep_ckpts <= 0:
+            return []
+        kept = [one for one in self.keep_ckpt_ids if one != step] + [step]
+        excess = max(0, len(kept) - self.max_keep_ckpts)
+        self.keep_ckpt_ids.clear()
+        self.keep_ckpt_ids.extend(kept[excess:])
+        runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        return [self.filename_tmpl.format(one) for one in kept[:excess]]
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:
+        """Let the previous best stay until the new one is complete."""
+        if not self.save_best:
+            return
+        before = self._best_paths()
+        # MMEngine removes what it finds here before it saves
+        self._set_best_paths([None] * len(before))
+        super()._save_best_checkpoint(runner, metrics)
+        after = self._best_paths()
+        self._set_best_paths([new or old for new, old in zip(after, before, strict=True)])
+        if is_main_process():
+            for new, old in zip(after, before, strict=True):
+                if new and old and new != old:
+                    self._remove(old)
+
+    def _best_paths(self) -> list[str | None]:
+        if len(self.key_indicators) == 1:
+            return [self.best_ckpt_path]
+        return list(self.best_ckpt_path_dict.values())
+
+    def _set_best_paths(self, paths: list[str | None]) -> None:
+        if len(self.key_indicators) == 1:
+            (self.best_ckpt_path,) = paths
+        else:
+            self.best_ckpt_path_dict.update(zip(self.best_ckpt_path_dict, paths, strict=True))
+
+    def _remove(self, path: str) -> None:
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)

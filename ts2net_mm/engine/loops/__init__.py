@@ -1,0 +1,5 @@
+"""The training loop."""
+
+from .resumable import ResumableTrainLoop
+
+__all__ = ['ResumableTrainLoop']

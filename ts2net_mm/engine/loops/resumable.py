@@ -1,0 +1,108 @@
+"""Training by epochs that goes on inside an epoch."""
+
+from typing import Any
+
+from mmaction.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
+
+from .repeatable_loader import RepeatableBatches, repeatable_loader
+
+__all__ = ['ResumableTrainLoop']
+
+VALIDATED = 'last_validated_epoch'  # a name with "val" in front would be logged
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """MMEngine's loop over epochs, which a checkpoint of any iteration resumes exactly.
+
+    MMEngine's begins the epoch of such a checkpoint again. This one goes on with its next batch,
+    makes every item from (seed, epoch, index) alone, and catches up on the validation that an
+    interruption has prevented. Together with ``ResumableCheckpointHook`` the result is that of an
+    uninterrupted run, to the bit.
+
+    Args:
+        runner: The runner.
+        dataloader: The training data, with a sampler that has seed and epoch.
+        max_epochs: Epochs in all.
+        **kwargs: ``val_begin``, ``val_interval`` and ``dynamic_intervals`` of MMEngine's loop.
+    """
+
+    def __init__(
+        self, runner: Runner, dataloader: DataLoader | dict, max_epochs: int, **kwargs: Any
+    ) -> None:
+        diff_rank_seed = runner._randomness_cfg.get('diff_rank_seed', False)
+        loader = runner.build_dataloader(dataloader, runner.seed, diff_rank_seed)
+        super().__init__(runner, repeatable_loader(loader), max_epochs, **kwargs)
+        self._start = 0
+
+    @property
+    def batches(self) -> RepeatableBatches:
+        """The batch sampler of the data loader."""
+        return self.dataloader.batch_sampler  # type: ignore[return-value]
+
+    def resume_position(self) -> dict[str, int]:
+        """What a checkpoint must know beside epoch and iteration."""
+        return dict(sampler_seed=self.batches.sampler.seed, batches_per_epoch=len(self.dataloader))
+
+    def go_on_from(self, position: dict[str, int] | None) -> None:
+        """Find the next batch of a resumed run.
+
+        Args:
+            position: The checkpoint's `resume_position`; None if it has none.
+
+        Raises:
+            ValueError: If the checkpoint lies inside an epoch of another number of batches.
+        """
+        position = position or self.resume_position()
+        self.batches.sampler.seed = position['sampler_seed']
+        before = position['batches_per_epoch']
+        start = self._iter - self._epoch * before
+        if before != len(self.dataloader):
+            if start:
+                raise ValueError(
+                    f'the checkpoint lies after {start} of {before} batches of an epoch, which now '
+                    f'has {len(self.dataloader)}: resume with the same data, batch size and number '
+                    'of processes, or from the end of an epoch'
+                )
+            self.runner.logger.warning(
+                f'an epoch had {before} batches and now has {len(self.dataloader)}: the run goes '
+                'on, but not as it would have'
+            )
+        if 0 <= start <= len(self.dataloader):
+            self._start = start
+
+    def run(self) -> Any:
+        """Train."""
+        self.runner.call_hook('before_train')
+        if self._iter and not self._start:
+            validated = self.runner.message_hub.get_info(VALIDATED) == self._epoch
+            if not validated:
+                self._validate_if_due()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._decide_current_val_interval()
+            self._validate_if_due()
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Train on what is left of an epoch."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        start, self._start = self._start, 0
+        self.batches.start = start
+        for index, data_batch in enumerate(self.dataloader, start=start):
+            self.run_iter(index, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _validate_if_due(self) -> None:
+        loop = self.runner.val_loop
+        if loop is None or self._epoch < self.val_begin:
+            return
+        if self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs:
+            # a checkpoint that is saved now is saved after the metrics are known
+            self.runner.message_hub.update_info(VALIDATED, self._epoch)
+            loop.run()

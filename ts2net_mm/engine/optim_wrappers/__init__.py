@@ -1,0 +1,5 @@
+"""Wrappers of the optimiser."""
+
+from .autocast import AutocastOptimWrapper
+
+__all__ = ['AutocastOptimWrapper']
