@@ -19,6 +19,7 @@ custom_hooks = [
     dict(type='LogitScaleClampHook', max_scale=100.0),
     dict(type='StrictCheckpointHook'),
     dict(type='ModelConfigHook'),
+    dict(type='BadVideosHook', max_share=0.01),  # of the training videos may be unreadable
 ]
 
 env_cfg = dict(

@@ -1,10 +1,11 @@
 """What MMEngine's loop needs for the recipe."""
 
-from .hooks import LogitScaleClampHook, ModelConfigHook, StrictCheckpointHook
+from .hooks import BadVideosHook, LogitScaleClampHook, ModelConfigHook, StrictCheckpointHook
 from .optimizers import BertAdam, CLIPOptimWrapperConstructor
 from .schedulers import WarmupCosineLR
 
 __all__ = [
+    'BadVideosHook',
     'BertAdam',
     'CLIPOptimWrapperConstructor',
     'LogitScaleClampHook',
