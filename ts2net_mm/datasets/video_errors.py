@@ -49,6 +49,8 @@ class UnreadableVideoError(RuntimeError):
 
 def unreadable_reason(filename: str, error: Exception) -> str:
     """Turn what a decoder raised into one line a user can act on."""
+    if isinstance(error, DecoderEndedError):
+        return str(error)
     if not os.path.exists(filename):
         return 'the file does not exist'
     if os.path.isdir(filename):
@@ -58,8 +60,6 @@ def unreadable_reason(filename: str, error: Exception) -> str:
     if os.path.getsize(filename) == 0:
         return 'the file is empty'
     text = str(error).strip()
-    if isinstance(error, DecoderEndedError):
-        return text
     for sign, reason in DECORD_REASONS.items():
         if sign in text:
             return reason

@@ -117,6 +117,10 @@ class _Helper:
         except DecoderEndedError as end:
             raise DecoderStartError(f'the decoding process does not start: {end}') from None
 
+    def is_ours(self) -> bool:
+        """Tell whether it lives, and was not started by a process that then forked this one."""
+        return self.end.alive and self.owner == os.getpid() and self.process.poll() is None
+
     def ask(self, request: tuple, timeout: float) -> Any:
         """Return the answer, or raise what decord raised."""
         try:
@@ -161,7 +165,7 @@ _local = threading.local()
 def _helper() -> _Helper:
     """Return this thread's helper, a new one after a fork and after the end of the last."""
     helper = getattr(_local, 'helper', None)
-    if helper is None or helper.owner != os.getpid() or not helper.end.alive:
+    if helper is None or not helper.is_ours():
         helper = _local.helper = _Helper()
     return helper
 
