@@ -104,9 +104,32 @@ def test_bad_captions(write_annotation, value, message):
         ({'end': float('inf')}, r'end is inf, expected seconds'),
         ({'start': 5, 'end': 5}, r'end 5 is not after start 5'),
         ({'start': 5, 'end': 4.5}, r'end 4\.5 is not after start 5'),
+        ({'end': 0}, r'end 0 is not after start 0'),
+        ({'start': 10**400}, r'start is 10000.*, expected seconds'),
+        ({'end': 1e300}, r'end is 1e\+300, expected seconds'),
     ],
 )
 def test_bad_times(write_annotation, times, message):
     path = write_annotation({'bad.mp4': {'captions': ['x'], **times}})
     with pytest.raises(ValueError, match=r"annotation\.json: 'bad\.mp4': " + message):
         load_annotations(path)
+
+
+@pytest.mark.parametrize('name', ['', 'a\0.mp4', '\ud800.mp4'])
+def test_names_that_no_file_can_have(write_annotation, name):
+    with pytest.raises(ValueError, match=r'annotation\.json: .* is no file name'):
+        load_annotations(write_annotation({'good.mp4': ['x'], name: ['x']}))
+
+
+def test_captions_that_are_no_unicode(write_annotation):
+    path = write_annotation({'a.mp4': ['x', 'y \udfff']})
+    with pytest.raises(
+        ValueError, match=r"'a\.mp4': caption 1 is 'y \\udfff', which is no Unicode"
+    ):
+        load_annotations(path)
+
+
+@pytest.mark.parametrize('text', ['[' * 100_000, '{"a": ' + '9' * 5000 + '}'])
+def test_what_the_json_module_chokes_on(write_annotation, text):
+    with pytest.raises(ValueError, match=r'annotation\.json is no valid JSON'):
+        load_annotations(write_annotation(text))

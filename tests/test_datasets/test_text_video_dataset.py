@@ -161,3 +161,15 @@ def test_paths_below_data_root_and_the_registry(videos, write_annotation):
     assert dataset[0]['filename'] == str(videos / 'a.mp4')
     with pytest.raises(FileNotFoundError, match='other.json does not exist'):
         TextVideoDataset(data_root=str(root), ann_file='other.json', pipeline=())
+
+
+@pytest.mark.usefixtures('three_files')
+@pytest.mark.parametrize('sampler', ['UniformSample', 'SampleFrames'])
+def test_times_that_the_sampling_would_ignore(make_dataset, sampler):
+    with pytest.raises(
+        ValueError, match=rf"'b' has start=1 and end=2, which {sampler} does not read; use SampleF"
+    ):
+        make_dataset(THREE, (dict(type=sampler, clip_len=4),))
+    whole = {'a.mp4': ['one'], 'b': {'captions': ['two'], 'start': None}}
+    assert len(make_dataset(whole, (dict(type=sampler, clip_len=4),))) == 2
+    assert len(make_dataset(THREE, (dict(type='SampleFramesByRate'),))) == 6

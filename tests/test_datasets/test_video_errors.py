@@ -110,7 +110,9 @@ def test_error_reaches_the_main_process_from_a_worker(write_video, make_dataset)
     write_video('a.mp4')
     path = write_video('bad.mp4')
     damage(path, 'truncated')
-    dataset = make_dataset({'a.mp4': ['x'], 'bad.mp4': ['x']}, pipeline('rate'))
+    dataset = make_dataset(
+        {'a.mp4': ['x'], 'bad.mp4': ['x']}, pipeline('rate'), on_bad_video='error'
+    )
     loader = DataLoader(dataset, batch_size=1, num_workers=1, collate_fn=list, timeout=60)
     with pytest.raises(UnreadableVideoError, match=f'{path}: it is damaged or no video'):
         list(loader)

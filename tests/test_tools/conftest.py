@@ -1,4 +1,4 @@
-"""The modules of the benchmarks, and projects as a new user has them: config, videos, annotation."""
+"""The modules of the benchmarks, and projects as a new user has them."""
 
 import importlib
 import json

@@ -1,13 +1,17 @@
 """Text-video data sets, their transforms and samplers."""
 
+from .bad_videos import BadVideo, BadVideosError
 from .samplers import DistinctGroupBatchSampler
 from .text_video_dataset import TextVideoDataset
-from .transforms import CLIPResize, SampleFramesByRate, TokenizeCaptions
+from .transforms import CLIPResize, GuardedDecordInit, SampleFramesByRate, TokenizeCaptions
 from .video_errors import UnreadableVideoError
 
 __all__ = [
+    'BadVideo',
+    'BadVideosError',
     'CLIPResize',
     'DistinctGroupBatchSampler',
+    'GuardedDecordInit',
     'SampleFramesByRate',
     'TextVideoDataset',
     'TokenizeCaptions',

@@ -1,13 +1,14 @@
 """Read and check MMAction2's video-text JSON."""
 
 import json
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 __all__ = ['VideoAnnotation', 'load_annotations']
+
+LONGEST_SECONDS = 1e9  # thirty years
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def load_annotations(path: str | Path) -> list[VideoAnnotation]:
         raise FileNotFoundError(f'annotation file {path} does not exist')
     try:
         pairs = json.loads(Path(path).read_text(encoding='utf-8'), object_pairs_hook=_Pairs)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # such as numbers of 5,000 digits
         raise ValueError(f'{path} is no valid JSON: {error}') from error
     if not isinstance(pairs, _Pairs):
         raise ValueError(
@@ -56,6 +57,8 @@ class _Pairs(list):
 
 def _parse_video(path: str | Path, name: str, value: Any) -> VideoAnnotation:
     where = f'{path}: {name!r}'
+    if not name or not _is_unicode(name) or '\0' in name:
+        raise ValueError(f'{where} is no file name')
     value = _to_plain(where, value)
     fields = value if isinstance(value, dict) else {'captions': value}
     captions = fields.pop('captions', None)
@@ -68,8 +71,21 @@ def _parse_video(path: str | Path, name: str, value: Any) -> VideoAnnotation:
             raise ValueError(f'{where}: caption {number} is {caption!r}, expected a string')
         if not caption.strip():
             raise ValueError(f'{where}: caption {number} is empty')
+        if not _is_unicode(caption):
+            raise ValueError(
+                f'{where}: caption {number} is {caption!a:.80}, which is no Unicode text'
+            )
     _check_times(where, fields)
     return VideoAnnotation(name, captions, fields)
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether a text is free of lone surrogates, which JSON can hold and no file can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _to_plain(where: str, value: Any) -> Any:
@@ -87,7 +103,7 @@ def _check_times(where: str, fields: dict[str, Any]) -> None:
     times = {key: fields[key] for key in ('start', 'end') if fields.get(key) is not None}
     for key, seconds in times.items():
         is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not is_number or not math.isfinite(seconds) or seconds < 0:
-            raise ValueError(f'{where}: {key} is {seconds!r}, expected seconds from 0 on')
-    if len(times) == 2 and times['end'] <= times['start']:
-        raise ValueError(f'{where}: end {times["end"]} is not after start {times["start"]}')
+        if not is_number or not 0 <= seconds <= LONGEST_SECONDS:
+            raise ValueError(f'{where}: {key} is {seconds!r:.80}, expected seconds from 0 on')
+    if 'end' in times and times['end'] <= (start := times.get('start', 0)):
+        raise ValueError(f'{where}: end {times["end"]} is not after start {start}')

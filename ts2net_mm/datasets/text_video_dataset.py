@@ -3,22 +3,44 @@
 import logging
 import os.path as osp
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from mmaction.datasets.base import BaseActionDataset
 from mmaction.registry import DATASETS
 from mmengine.logging import print_log
 
-from .annotation import VideoAnnotation, load_annotations
-from .video_errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
+from .annotation import load_annotations
+from .bad_videos import (
+    BadVideo,
+    OnBadVideo,
+    attach_bad_videos,
+    check_on_bad_video,
+    random_state_kept_on_error,
+)
+from .missing_videos import OnMissing, leave_out_missing
+from .samplers.substitutes import ItemNumber
+from .transforms.sample_frames import reject_unread_times
+from .video_errors import (
+    DECODING_ERRORS,
+    DecoderEndedError,
+    UnreadableVideoError,
+    unreadable_reason,
+)
 
 __all__ = ['TextVideoDataset']
 
-OnMissing = Literal['error', 'drop']
-NAMED_FILES = 5
+MAX_SUBSTITUTES = 10
 # what the data set and its base classes put into an item
-RESERVED_FIELDS = {'filename', 'modality', 'sample_idx', 'start_index', 'text', 'video_id'}
+RESERVED_FIELDS = {
+    'bad_videos',
+    'filename',
+    'modality',
+    'sample_idx',
+    'start_index',
+    'text',
+    'video_id',
+}
 
 
 @DATASETS.register_module()
@@ -37,13 +59,22 @@ class TextVideoDataset(BaseActionDataset):
         one_caption_per_video: In training, one item a video with a random caption instead of one
             item a caption.
         on_missing: What happens when video files do not exist: 'error' or 'drop'.
+        on_bad_video: What happens when a video cannot be read. In training 'replace' (the default)
+            takes another item, always the same for an item and a batch; 'error' stops. In testing
+            'error' (the default) stops the test, after all videos if ``BadVideosHook`` is there, so
+            that it lists all of them; 'skip' leaves them out of `TextVideoRetrievalMetric`.
         **kwargs: Arguments of MMEngine's BaseDataset.
 
     Raises:
         FileNotFoundError: If video files are missing, with their number and the first five.
         ValueError: If the annotation is not what it should be, naming file and key, or
-            ``data_prefix`` has no video folder.
+            a setting makes no sense.
+        UnreadableVideoError: If an item cannot be read, see ``on_bad_video``, or no other can take
+            its place.
     """
+
+    # whether somebody collects the records of bad videos; BadVideosHook sets it
+    bad_videos_watched = False
 
     def __init__(
         self,
@@ -54,6 +85,7 @@ class TextVideoDataset(BaseActionDataset):
         test_mode: bool = False,
         one_caption_per_video: bool = False,
         on_missing: OnMissing = 'error',
+        on_bad_video: OnBadVideo | None = None,
         **kwargs: Any,
     ) -> None:
         if on_missing not in get_args(OnMissing):
@@ -63,6 +95,9 @@ class TextVideoDataset(BaseActionDataset):
         data_prefix = data_prefix or dict(video='')
         if 'video' not in data_prefix:
             raise ValueError(f"data_prefix={data_prefix} lacks 'video', the folder of the videos")
+        self.on_bad_video = check_on_bad_video(on_bad_video, test_mode)
+        self._gave_up: dict[str, str] = {}
+        self._named: set[str] = set()
         self.one_caption_per_video = one_caption_per_video
         self.on_missing = on_missing
         super().__init__(
@@ -82,6 +117,14 @@ class TextVideoDataset(BaseActionDataset):
                     f'{self.ann_file}: {annotation.video_id!r} has the fields {sorted(reserved)}, '
                     'whose names are taken by the data set'
                 )
+        reject_unread_times(self.ann_file, annotations, self.pipeline.transforms)
+        existing = leave_out_missing(
+            annotations,
+            paths={one.video_id: self._path(one.video_id) for one in annotations},
+            ann_file=self.ann_file,
+            folder=self.data_prefix['video'],
+            on_missing=self.on_missing,
+        )
         items = [
             dict(
                 annotation.fields,
@@ -89,25 +132,96 @@ class TextVideoDataset(BaseActionDataset):
                 video_id=annotation.video_id,
                 text=annotation.captions,
             )
-            for annotation in self._existing(annotations)
+            for annotation in existing
         ]
         if self.test_mode or self.one_caption_per_video:
             return items
         return [dict(item, text=[caption]) for item in items for caption in item['text']]
 
     def prepare_data(self, idx: int) -> Any:
-        """Draw a caption where one is due, then run the pipeline."""
-        item = self.get_data_info(idx)
-        if self.one_caption_per_video and not self.test_mode:
-            item['text'] = [item['text'][np.random.randint(len(item['text']))]]
-        item['captions'] = item['text']
+        """Process an item, or what stands in for it where its video cannot be read."""
         try:
-            return self.pipeline(item)
-        except UnreadableVideoError:
-            raise
-        except DECODING_ERRORS as error:
-            reason = unreadable_reason(item['filename'], error)
-            raise UnreadableVideoError(f'cannot read video {item["filename"]}: {reason}') from error
+            return self._process(self.get_data_info(idx))
+        except UnreadableVideoError as error:
+            collected = self.test_mode and self.bad_videos_watched
+            if self.on_bad_video == 'error' and not collected:
+                raise
+            return self._stand_in(idx, error)
+
+    def _process(self, item: dict) -> Any:
+        """Draw a caption where one is due, then run the pipeline."""
+        filename = item['filename']
+        if filename in self._gave_up:
+            raise UnreadableVideoError.of(filename, self._gave_up[filename])
+        with random_state_kept_on_error():
+            if self.one_caption_per_video and not self.test_mode:
+                item['text'] = [item['text'][np.random.randint(len(item['text']))]]
+            item['captions'] = item['text']
+            try:
+                return self.pipeline(item)
+            except UnreadableVideoError:
+                raise
+            except DECODING_ERRORS as error:
+                reason = unreadable_reason(filename, error)
+                if isinstance(error, DecoderEndedError):
+                    self._gave_up[filename] = reason  # not to wait for it again
+                raise UnreadableVideoError.of(filename, reason) from error
+
+    def _stand_in(self, idx: int, error: UnreadableVideoError) -> Any:
+        """Process another item; in testing it bears the name and the captions of the bad one."""
+        item = self.get_data_info(idx)
+        bad = [self._record(item, error)]
+        for number in self._substitutes(idx):
+            other = self.get_data_info(number)
+            if other['filename'] in {video.filename for video in bad}:
+                continue
+            if self.test_mode:
+                other |= dict(video_id=item['video_id'], text=item['text'])
+            try:
+                result = self._process(other)
+            except UnreadableVideoError as another:
+                bad.append(self._record(other, another))
+                if len(bad) > MAX_SUBSTITUTES:
+                    break
+            else:
+                # the others of a test have their own turns
+                return self._mark(result, bad[:1] if self.test_mode else bad)
+        tried = '; '.join(f'{video.filename}: {video.reason}' for video in bad[1:])
+        if tried:
+            raise UnreadableVideoError(f'{error}; nor those tried in its place: {tried}') from error
+        if isinstance(idx, ItemNumber):
+            raise UnreadableVideoError(f'{error}; no other video fits into its batch') from error
+        raise error
+
+    def _mark(self, result: Any, bad: list[BadVideo]) -> Any:
+        """Attach the records, and name the videos here if nobody else will."""
+        if self.on_bad_video == 'replace' and not self.bad_videos_watched:
+            for video in bad:
+                if video.filename not in self._named:
+                    self._named.add(video.filename)
+                    message = f'cannot read video {video.filename}: {video.reason}; replaced'
+                    print_log(message, logger='current', level=logging.WARNING)
+        return attach_bad_videos(result, bad)
+
+    def _record(self, item: dict, error: UnreadableVideoError) -> BadVideo:
+        return BadVideo(
+            video_id=item['video_id'],
+            filename=item['filename'],
+            reason=error.reason,
+            num_texts=len(item['text']),
+            skip=self.on_bad_video == 'skip',
+        )
+
+    def _substitutes(self, idx: int) -> list[int]:
+        """Items to try instead, a function of the item's number, or what the sampler allows."""
+        if isinstance(idx, ItemNumber):
+            return list(idx.substitutes)
+        rng = np.random.default_rng((len(self), idx % len(self)))
+        return rng.permutation(len(self)).tolist()
+
+    def count_videos(self) -> int:
+        """Count the different video files of all items."""
+        return len({self.get_data_info(index)['filename'] for index in range(len(self))})
 
     def group_ids(self, field: str = 'video_id') -> np.ndarray:
         """Number the items by the value of an annotation field: (items,) int64.
@@ -134,20 +248,3 @@ class TextVideoDataset(BaseActionDataset):
         path = osp.join(self.data_prefix['video'], video_id)
         # MMAction2's DecordInit reads a name without extension as .mp4
         return path if osp.splitext(path)[1] else path + '.mp4'
-
-    def _existing(self, annotations: list[VideoAnnotation]) -> list[VideoAnnotation]:
-        missing = [a for a in annotations if not osp.exists(self._path(a.video_id))]
-        if not missing:
-            return annotations
-        names = ', '.join(self._path(a.video_id) for a in missing[:NAMED_FILES])
-        report = (
-            f'{self.ann_file}: {len(missing)} of {len(annotations)} video files are missing, '
-            f'the first are {names}'
-        )
-        if len(missing) == len(annotations):
-            raise FileNotFoundError(f'{report}; is {self.data_prefix["video"]!r} the right folder?')
-        if self.on_missing == 'error':
-            raise FileNotFoundError(f"{report}; on_missing='drop' leaves missing videos out")
-        print_log(f'{report}; they are left out', logger='current', level=logging.WARNING)
-        gone = {a.video_id for a in missing}
-        return [a for a in annotations if a.video_id not in gone]

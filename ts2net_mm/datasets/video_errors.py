@@ -5,7 +5,7 @@ import re
 
 from decord import DECORDError
 
-__all__ = ['DECODING_ERRORS', 'UnreadableVideoError', 'unreadable_reason']
+__all__ = ['DECODING_ERRORS', 'DecoderEndedError', 'UnreadableVideoError', 'unreadable_reason']
 
 # what DecordInit and DecordDecode raise on a bad file
 DECODING_ERRORS = (DECORDError, RuntimeError, OSError)
@@ -19,17 +19,38 @@ DECORD_REASONS = {
     'av_read_frame failed': 'it is damaged or cut off',
     'sending packet': 'it is damaged: frames cannot be decoded',
     'Error getting frame': 'it is damaged: frames cannot be decoded',
+    'The size must exactly match': 'decord cannot read frames of this width (16 or 48 pixels)',
 }
 # [12:30:59] /path/of/source.cc:61:, several times in one message
 DECORD_LOCATION = re.compile(r'\[[\d:]+\] \S+\.(?:cc|h):\d+: ')
 
 
+class DecoderEndedError(RuntimeError):
+    """A decoding process that a video has crashed, or that was ended for its sake."""
+
+
 class UnreadableVideoError(RuntimeError):
-    """A video file that cannot be decoded; the message names the file and the reason."""
+    """A video file that cannot be decoded; the message names the file and the reason.
+
+    Args:
+        message: For people.
+        reason: The reason alone, in one line.
+    """
+
+    def __init__(self, message: str, *, reason: str = '') -> None:
+        super().__init__(message)
+        self.reason = reason or message
+
+    @classmethod
+    def of(cls, filename: str, reason: str) -> 'UnreadableVideoError':
+        """Return the error for a file."""
+        return cls(f'cannot read video {filename}: {reason}', reason=reason)
 
 
 def unreadable_reason(filename: str, error: Exception) -> str:
     """Turn what a decoder raised into one line a user can act on."""
+    if isinstance(error, DecoderEndedError):
+        return str(error)
     if not os.path.exists(filename):
         return 'the file does not exist'
     if os.path.isdir(filename):

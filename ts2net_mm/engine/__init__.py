@@ -1,6 +1,7 @@
 """What MMEngine's loop needs for the recipe."""
 
 from .hooks import (
+    BadVideosHook,
     FiniteLossHook,
     LogitScaleClampHook,
     ModelConfigHook,
@@ -15,6 +16,7 @@ from .schedulers import WarmupCosineLR
 
 __all__ = [
     'AutocastOptimWrapper',
+    'BadVideosHook',
     'BertAdam',
     'CLIPOptimWrapperConstructor',
     'FiniteLossHook',

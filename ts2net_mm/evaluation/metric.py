@@ -12,8 +12,10 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from torch import Tensor
 
+from ..datasets.bad_videos import BadVideo, bad_videos_of
 from .bank_queries import BankQueries, query_bank_options
 from .dump import save_similarity
+from .left_out import left_out_metrics, reject_bad_videos, split_left_out
 from .predictions import VideoPrediction, compact_prediction, reject_duplicates, stack_features
 from .ranking import METRIC_NAMES
 from .report import measure_similarity
@@ -26,7 +28,9 @@ class TextVideoRetrievalMetric(RetrievalMetric):
     """Recalls and ranks of both directions, with any number of captions a video.
 
     It gathers the frame features of each video and the features of its captions from all processes,
-    and compares all with all on one of them. See `retrieval_metrics` for what is counted.
+    and compares all with all on one of them. See `retrieval_metrics` for what is counted. Videos
+    that the data set skips as unreadable are no queries and no candidates;
+    ``left_out/videos`` and ``left_out/texts`` count them.
 
     Args:
         metric_list: Which of R1, R5, R10, R50, MdR and MnR to report, in both directions.
@@ -119,6 +123,9 @@ class TextVideoRetrievalMetric(RetrievalMetric):
                 'which encodes its captions with the model'
             )
         for sample in data_samples:
+            if bad := bad_videos_of(sample):
+                self.results.append(bad[0])  # in its place: shards are put together by position
+                continue
             prediction = compact_prediction(sample, hard_negative=self.hard_negative)
             if self.dump and prediction.captions is None:
                 raise ValueError(
@@ -127,8 +134,24 @@ class TextVideoRetrievalMetric(RetrievalMetric):
                 )
             self.results.append(prediction)
 
-    def compute_metrics(self, results: list[VideoPrediction]) -> dict[str, float]:
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Compute the metrics in the main process.
+
+        Raises:
+            BadVideosError: In all processes, if videos of any of them could not be read and are not
+                to be skipped.
+        """
+        reject_bad_videos([one for one in self.results if isinstance(one, BadVideo)], size)
+        return super().evaluate(size)
+
+    def compute_metrics(self, results: list[VideoPrediction | BadVideo]) -> dict[str, float]:
         """Rank the predictions of the whole split."""
+        predictions, left_out = split_left_out(results)
+        return self._rank(predictions, left_out) | left_out_metrics(left_out)
+
+    def _rank(
+        self, results: list[VideoPrediction], left_out: Sequence[BadVideo]
+    ) -> dict[str, float]:
         if not results:
             raise ValueError('there are no test videos to rank')
         video_ids = [prediction.video_id for prediction in results]
@@ -139,7 +162,8 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         metrics = self._report(logits, owners, bank_logits, results[0].logit_scale)
         if self.hard_negative:
             key = f't2v/{self.hard_negative}_acc'
-            metrics[key] = self._hard_negative_accuracy(results, logits, owners)
+            gone = {video.video_id for video in left_out}
+            metrics[key] = self._hard_negative_accuracy(results, logits, owners, gone)
         if self.dump:
             save_similarity(
                 self.dump,
@@ -191,14 +215,18 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         }
 
     def _hard_negative_accuracy(
-        self, results: Sequence[VideoPrediction], logits: np.ndarray, owners: np.ndarray
+        self,
+        results: Sequence[VideoPrediction],
+        logits: np.ndarray,
+        owners: np.ndarray,
+        left_out: set[str],
     ) -> float:
         """Percentage of texts whose video beats the one that its annotation names."""
         column = {prediction.video_id: index for index, prediction in enumerate(results)}
         rival_of_video = np.full(len(results), -1)
         for index, prediction in enumerate(results):
             rival = prediction.hard_negative
-            if rival is None:
+            if rival is None or rival in left_out:
                 continue
             if column.get(rival, index) == index:
                 raise ValueError(

@@ -22,6 +22,7 @@ ROWS = {
 _RANKING_KEY = re.compile(
     rf'(?:(?P<prefix>.*)/)?(?P<row>{"|".join(ROWS)})/(?P<name>{"|".join(METRIC_NAMES)})'
 )
+_LEFT_OUT_KEY = re.compile(r'(?:(?P<prefix>.*)/)?left_out/videos')
 _ACCURACY_KEY = re.compile(r'(?:(?P<prefix>.*)/)?t2v/(?P<field>.+)_acc')
 
 
@@ -49,6 +50,12 @@ def format_table(metrics: Mapping[str, float]) -> str:
         elif match := _ACCURACY_KEY.fullmatch(key):
             label = ': '.join(filter(None, (match['prefix'], match['field'])))
             lines.append(f'{label}: the right video scores higher for {value:.1f} % of the texts')
+        elif match := _LEFT_OUT_KEY.fullmatch(key):
+            label = ': '.join(filter(None, (match['prefix'], 'left out')))
+            texts = metrics[f'{key.removesuffix("videos")}texts']
+            lines.append(
+                f'{label}: {value:.0f} videos that cannot be read, and their {texts:.0f} texts'
+            )
     if cells:
         lines.insert(0, _render(_table(cells)))
     return '\n'.join(lines)

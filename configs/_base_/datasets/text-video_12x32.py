@@ -5,7 +5,7 @@ max_words = 32
 batch_size = 16
 
 video_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='GuardedDecordInit', timeout=60),  # seconds, then a video counts as unreadable
     dict(type='SampleFramesByRate', num_frames=num_frames),
     dict(type='DecordDecode'),
     dict(type='CLIPResize', size=224),

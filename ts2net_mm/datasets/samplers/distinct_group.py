@@ -6,6 +6,8 @@ import numpy as np
 from mmaction.registry import DATA_SAMPLERS
 from mmengine.dataset import DefaultSampler
 
+from .substitutes import ItemNumber, draw_substitutes
+
 __all__ = ['DistinctGroupBatchSampler', 'deal_batches']
 
 
@@ -16,6 +18,9 @@ class DistinctGroupBatchSampler:
     Two captions of one video in a batch are false negatives of the contrastive loss. The global
     batch of all processes is free of them; what does not fit into whole batches is left out of the
     epoch, differently each time.
+
+    Each item number comes with substitutes of other groups, which `TextVideoDataset` takes where
+    the video cannot be read.
 
     Set it as ``batch_sampler`` of a data loader whose ``sampler`` is MMEngine's ``DefaultSampler``;
     seed, epoch and process come from there.
@@ -53,12 +58,16 @@ class DistinctGroupBatchSampler:
                 f'batch of {self.global_batch_size} items without repetition: use a smaller batch'
             )
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[ItemNumber]]:
         """Yield this process's part of each global batch."""
         rng = np.random.default_rng((self.sampler.seed, self.sampler.epoch))
+        # a second stream: the batches stay those of the first
+        other_rng = np.random.default_rng((self.sampler.seed, self.sampler.epoch, 1))
         first = self.sampler.rank * self.batch_size
         for batch in deal_batches(self.groups, self.num_batches, self.global_batch_size, rng):
-            yield batch[first : first + self.batch_size].tolist()
+            substitutes = draw_substitutes(self.groups, batch, other_rng)
+            items = list(map(ItemNumber, batch.tolist(), substitutes))
+            yield items[first : first + self.batch_size]
 
     def __len__(self) -> int:
         """Batches of an epoch."""

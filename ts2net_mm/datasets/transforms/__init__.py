@@ -1,7 +1,14 @@
 """Transforms that MMAction2 does not have."""
 
 from .clip_resize import CLIPResize
+from .guarded_decord_init import GuardedDecordInit
 from .sample_frames import SampleFramesByRate, frames_by_rate
 from .tokenize_captions import TokenizeCaptions
 
-__all__ = ['CLIPResize', 'SampleFramesByRate', 'TokenizeCaptions', 'frames_by_rate']
+__all__ = [
+    'CLIPResize',
+    'GuardedDecordInit',
+    'SampleFramesByRate',
+    'TokenizeCaptions',
+    'frames_by_rate',
+]

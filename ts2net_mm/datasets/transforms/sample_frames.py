@@ -1,14 +1,18 @@
 """Frame sampling of the released code: so many frames a second, thinned to a maximum."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from mmaction.datasets.transforms import SampleFrames, UniformSample
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ..annotation import VideoAnnotation
 from ..video_errors import UnreadableVideoError
 
-__all__ = ['SampleFramesByRate', 'frames_by_rate']
+__all__ = ['SampleFramesByRate', 'frames_by_rate', 'reject_unread_times']
 
 
 def frames_by_rate(
@@ -76,10 +80,8 @@ class SampleFramesByRate(BaseTransform):
         frames = frames_by_rate(total, fps, frame_rate=self.frame_rate, start=start, end=end)
         if not len(frames):
             part = f' between {start} and {end} seconds' if total else ''
-            raise UnreadableVideoError(
-                f'video {results["filename"]} has no frames{part} '
-                f'({total} frames, {fps:g} a second)'
-            )
+            what = f'has no frames{part} ({total} frames, {fps:g} a second)'
+            raise UnreadableVideoError(f'video {results["filename"]} {what}', reason=f'it {what}')
         if len(frames) > self.num_frames:
             frames = frames[np.linspace(0, len(frames) - 1, self.num_frames, dtype=int)]
         valid = len(frames)
@@ -93,3 +95,24 @@ class SampleFramesByRate(BaseTransform):
     def __repr__(self) -> str:
         """Show the settings."""
         return f'{type(self).__name__}(num_frames={self.num_frames}, frame_rate={self.frame_rate})'
+
+
+def reject_unread_times(
+    ann_file: str, annotations: Sequence[VideoAnnotation], transforms: Sequence[Any]
+) -> None:
+    """Refuse parts of videos where the pipeline would sample the whole videos.
+
+    Raises:
+        ValueError: If an annotation has ``start`` or ``end`` and a transform that reads neither
+            chooses the frames.
+    """
+    for transform in transforms:
+        if not isinstance(transform, SampleFrames | UniformSample):
+            continue
+        for annotation in annotations:
+            times = [annotation.fields.get(key) for key in ('start', 'end')]
+            if times != [None, None]:
+                raise ValueError(
+                    f'{ann_file}: {annotation.video_id!r} has start={times[0]} and end={times[1]}, '
+                    f'which {type(transform).__name__} does not read; use SampleFramesByRate'
+                )

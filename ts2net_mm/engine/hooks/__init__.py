@@ -1,5 +1,6 @@
 """Hooks of the training loop."""
 
+from .bad_videos import BadVideosHook
 from .finite_loss import FiniteLossHook, NotFiniteError
 from .logit_scale import LogitScaleClampHook
 from .model_config import ModelConfigHook
@@ -7,6 +8,7 @@ from .resumable_checkpoint import ResumableCheckpointHook
 from .strict_checkpoint import StrictCheckpointHook
 
 __all__ = [
+    'BadVideosHook',
     'FiniteLossHook',
     'LogitScaleClampHook',
     'ModelConfigHook',

@@ -1,0 +1,253 @@
+"""What stands in for a video that cannot be read."""
+
+import logging
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmaction.structures import ActionDataSample
+from mmengine.dataset import ConcatDataset
+
+from ts2net_mm.datasets import BadVideo, DistinctGroupBatchSampler, UnreadableVideoError
+from ts2net_mm.datasets.bad_videos import BadVideosError, bad_videos_of
+from ts2net_mm.datasets.samplers.substitutes import ItemNumber
+from ts2net_mm.datasets.video_errors import DecoderEndedError
+
+NAMES = [f'{number}.mp4' for number in range(12)]
+
+
+class Reader:
+    """A pipeline's first step that fails on some files, as decord does, after drawing numbers."""
+
+    def __init__(self, bad=(), error=OSError) -> None:
+        self.bad = set(bad)
+        self.error = error
+        self.asked: list[str] = []
+
+    def __call__(self, results: dict) -> dict:
+        name = results['filename'].rsplit('/', 1)[1]
+        self.asked.append(name)
+        results['drawn'] = (np.random.rand(), random.random(), torch.rand(1).item())
+        if name in self.bad:
+            raise self.error('broken')
+        return results
+
+
+def pack(results: dict) -> dict:
+    sample = ActionDataSample()
+    sample.set_metainfo({key: results[key] for key in ('video_id', 'captions')})
+    return dict(inputs=results['drawn'], data_samples=sample)
+
+
+@pytest.fixture
+def make(videos, make_dataset):
+    """Function that makes a data set of twelve videos of which some are bad."""
+    for name in NAMES:
+        (videos / name).write_text('x')
+
+    def build(bad=(), *, captions=2, packed=False, error=OSError, **settings):
+        annotation = {name: [f'{name} {n}' for n in range(captions)] for name in NAMES}
+        reader = Reader(bad, error)
+        dataset = make_dataset(annotation, (reader, pack) if packed else (reader,), **settings)
+        dataset.reader = reader
+        return dataset
+
+    return build
+
+
+def names_of(dataset) -> list[str]:
+    return [dataset[index]['video_id'] for index in range(len(dataset))]
+
+
+def test_another_pair_takes_the_place(make, videos):
+    dataset = make({'3.mp4'})
+    items = [dataset[index] for index in range(24)]
+    for index, item in enumerate(items):
+        assert item['captions'][0].startswith(item['video_id'])
+        assert ('bad_videos' in item) == (index in (6, 7))
+        if index not in (6, 7):
+            assert item['captions'] == [f'{index // 2}.mp4 {index % 2}']
+    assert '3.mp4' not in names_of(dataset)
+    assert items[6]['bad_videos'] == [
+        dict(
+            video_id='3.mp4',
+            filename=str(videos / '3.mp4'),
+            reason='OSError: broken',
+            num_texts=1,
+            skip=False,
+        )
+    ]
+
+
+def test_which_one_depends_on_the_item_alone(make):
+    expected = names_of(make({'3.mp4', '4.mp4'}))
+    other_order = make({'3.mp4', '4.mp4'})
+    np.random.seed(99)
+    assert [other_order[index]['video_id'] for index in reversed(range(24))] == expected[::-1]
+    # and not all bad items get the same one
+    assert len({expected[index] for index in (6, 7, 8, 9)}) > 1
+
+
+def test_substitutes_may_be_bad_too(make):
+    dataset = make(set(NAMES[:9]))
+    for index in range(24):
+        item = dataset[index]
+        assert item['video_id'] in NAMES[9:]
+        bad = [video.video_id for video in bad_videos_of(item)]
+        assert len(set(bad)) == len(bad)
+        assert set(bad) <= set(NAMES[:9])
+        assert bad[:1] == ([f'{index // 2}.mp4'] if index < 18 else [])
+    assert max(len(bad_videos_of(dataset[index])) for index in range(24)) > 1
+
+
+def test_when_all_are_bad(make, videos):
+    with pytest.raises(UnreadableVideoError) as caught:
+        make(NAMES)[0]
+    message = str(caught.value)
+    start = f'cannot read video {videos}/0.mp4: OSError: broken; nor those tried in its place: '
+    assert message.startswith(start)
+    assert message.count('OSError: broken') == 11
+
+
+def test_the_only_video_keeps_its_own_error(make_dataset, videos):
+    (videos / 'a.mp4').write_text('x')
+    dataset = make_dataset({'a.mp4': ['x', 'y']}, (Reader({'a.mp4'}),))
+    with pytest.raises(UnreadableVideoError) as caught:
+        dataset[0]
+    assert str(caught.value) == f'cannot read video {videos}/a.mp4: OSError: broken'
+
+
+def test_failed_attempts_leave_no_trace_in_the_random_state(make):
+    def draws(bad):
+        dataset = make(bad, one_caption_per_video=True)
+        np.random.seed(0), random.seed(0), torch.manual_seed(0)
+        return [dataset[index]['drawn'] for index in range(12)]
+
+    assert draws({'2.mp4', '7.mp4'}) == draws(())
+
+
+def test_a_video_that_hangs_is_waited_for_once(make):
+    hanging = make({'3.mp4'}, error=DecoderEndedError)
+    damaged = make({'3.mp4'})
+    for dataset in (hanging, damaged):
+        for _ in range(2):
+            assert {video.reason for i in (6, 7) for video in bad_videos_of(dataset[i])}
+    assert bad_videos_of(hanging[6])[0].reason == 'broken'
+    assert hanging.reader.asked.count('3.mp4') == 1
+    assert damaged.reader.asked.count('3.mp4') == 4
+
+
+def test_names_each_once_unless_somebody_else_does(make, log_records):
+    dataset = make({'3.mp4', '5.mp4'})
+    names_of(dataset), names_of(dataset)
+    lines = [record.getMessage() for record in log_records if record.levelno == logging.WARNING]
+    assert len(lines) == 2
+    assert all(line.endswith('.mp4: OSError: broken; replaced') for line in lines)
+    log_records.clear()
+    watched = make({'3.mp4'})
+    watched.bad_videos_watched = True
+    names_of(watched)
+    assert not log_records
+
+
+def test_error_in_training(make):
+    dataset = make({'3.mp4'}, on_bad_video='error')
+    dataset.bad_videos_watched = True
+    with pytest.raises(UnreadableVideoError, match=r'3\.mp4: OSError: broken$'):
+        dataset[6]
+    assert dataset[5]['video_id'] == '2.mp4'
+
+
+def test_testing_stops_at_the_first_where_nobody_collects(make):
+    with pytest.raises(UnreadableVideoError, match=r'3\.mp4: OSError: broken$'):
+        make({'3.mp4'}, test_mode=True)[3]
+
+
+@pytest.mark.parametrize('on_bad_video', ['skip', 'error'])
+def test_testing_goes_on_with_pixels_of_another(make, on_bad_video):
+    dataset = make({'3.mp4', '4.mp4'}, test_mode=True, packed=True, on_bad_video=on_bad_video)
+    dataset.bad_videos_watched = True
+    samples = [dataset[index]['data_samples'] for index in range(12)]
+    assert [sample.video_id for sample in samples] == NAMES
+    assert [sample.captions for sample in samples] == [[f'{n} 0', f'{n} 1'] for n in NAMES]
+    bad = bad_videos_of(dict(data_samples=samples))
+    assert [video.video_id for video in bad] == ['3.mp4', '4.mp4']
+    assert {(video.num_texts, video.skip) for video in bad} == {(2, on_bad_video == 'skip')}
+
+
+def test_records_are_read_from_whatever_holds_them():
+    video = BadVideo('a', '/a.mp4', 'broken', 2, False)
+    record = vars(video)
+    sample = ActionDataSample()
+    sample.set_metainfo(dict(bad_videos=[record]))
+    for holder in (sample, [sample], (sample,), dict(data_samples=[sample]), sample.to_dict()):
+        assert bad_videos_of(holder) == [video]
+    for holder in (None, [], {}, ActionDataSample(), dict(inputs=1), 'text', dict(data_samples=[])):
+        assert bad_videos_of(holder) == []
+
+
+def test_error_with_a_list_names_each_once():
+    videos = [BadVideo(str(n), f'/{n}.mp4', 'broken', 1, False) for n in (2, 1, 2)]
+    assert str(BadVideosError.of('2 are bad', videos, 'mend them')) == (
+        '2 are bad; mend them\n  /1.mp4: broken\n  /2.mp4: broken'
+    )
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(on_bad_video='skip'), r"'skip' is not for test_mode=False.* \('replace', 'error'\)"),
+        (dict(on_bad_video='drop'), r"on_bad_video='drop' is not for test_mode=False"),
+        (
+            dict(on_bad_video='replace', test_mode=True),
+            r"'replace' is not for test_mode=True.* \('skip', 'error'\)",
+        ),
+    ],
+)
+def test_settings_that_make_no_sense(make, settings, message):
+    with pytest.raises(ValueError, match=message):
+        make(**settings)
+
+
+def sampler_of(dataset, batch_size: int, rank: int = 0, world_size: int = 1):
+    class Sampler:
+        seed, epoch = 3, 0
+
+    sampler = Sampler()
+    sampler.dataset, sampler.rank, sampler.world_size = dataset, rank, world_size
+    return DistinctGroupBatchSampler(sampler, batch_size)
+
+
+def test_no_second_caption_of_a_video_comes_into_a_batch(make):
+    """Over two processes, with global batches of six of the twelve videos."""
+    dataset = make({'3.mp4'}, captions=5)
+    samplers = [sampler_of(dataset, 3, rank, 2) for rank in range(2)]
+    replaced = 0
+    for parts in zip(*samplers, strict=True):
+        items = [dataset[number] for part in parts for number in part]
+        replaced += sum('bad_videos' in item for item in items)
+        ids = [item['video_id'] for item in items]
+        assert len(set(ids)) == 6
+    assert replaced > 2
+
+
+def test_a_batch_that_no_other_video_fits_into(make, videos):
+    dataset = make({'0.mp4'})
+    with pytest.raises(UnreadableVideoError) as caught:
+        dataset[ItemNumber(0)]
+    assert str(caught.value) == (
+        f'cannot read video {videos}/0.mp4: OSError: broken; no other video fits into its batch'
+    )
+    assert dataset[ItemNumber(1, (9,))]['video_id'] == '4.mp4'
+
+
+def test_in_mmengines_wrappers(make):
+    dataset = ConcatDataset([make(()), make({'0.mp4'})])
+    assert 'bad_videos' in dataset[24]
+    assert dataset[0]['video_id'] == '0.mp4'
+
+
+def test_count_of_videos(make):
+    assert make(()).count_videos() == 12
+    assert make((), test_mode=True).count_videos() == 12

@@ -1,0 +1,192 @@
+"""What becomes of each kind of odd or damaged video: the table in docs/robustness.md."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ts2net_mm.datasets import UnreadableVideoError
+from ts2net_mm.datasets.decoding import GuardedVideoReader
+
+av = pytest.importorskip('av')
+
+PIPELINE = (
+    dict(type='GuardedDecordInit', timeout=60),
+    dict(type='SampleFramesByRate', num_frames=4),
+    dict(type='DecordDecode'),
+    dict(type='CLIPResize', size=32),
+    dict(type='FormatShape', input_format='NCHW'),
+)
+
+
+def write(path: Path, **settings) -> None:
+    script = Path(__file__).with_name('write_odd_video.py')
+    subprocess.run([sys.executable, script, path, json.dumps(settings)], check=True)
+
+
+def write_audio(path: Path) -> None:
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('aac', rate=16000)
+        silence = np.zeros((1, 16000), dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format='fltp', layout='mono')
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def write_cut(path: Path, codec: str = 'mpeg4') -> None:
+    write(path, frames=120, codec=codec)
+    cut(path)
+
+
+def write_rotated(path: Path, degrees: int) -> None:
+    """Say in the header of an MP4, as phones do, that the picture is to be turned clockwise."""
+    write(path, size=(96, 64))
+    data = path.read_bytes()
+    turn = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    a, b, c, d = (one << 16 for one in turn)
+    place = data.index(b'tkhd') + 44
+    matrix = struct.pack('>9i', a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data[:place] + matrix + data[place + len(matrix) :])
+
+
+UNEVEN = sorted({37 * number**2 % 5000 for number in range(30)})[:24]
+READ = {
+    'one frame': ('a.mp4', dict(frames=1)),
+    'variable frame rate': ('a.mp4', dict(milliseconds=UNEVEN)),
+    'odd size': ('a.mp4', dict(size=(65, 47))),
+    'wide': ('a.mp4', dict(size=(640, 18))),
+    'tall': ('a.mp4', dict(size=(66, 640))),
+    '8K wide': ('a.mp4', dict(size=(7680, 1080), frames=2)),
+    '10 bit': ('a.mp4', dict(codec='libx264', pixels='yuv420p10le')),
+    'H.265, 10 bit': ('a.mp4', dict(codec='libx265', pixels='yuv420p10le')),
+    'AVI': ('a.avi', {}),
+    'AVI, MJPEG': ('a.avi', dict(codec='mjpeg', pixels='yuvj420p')),
+    'WebM, VP9': ('a.webm', dict(codec='libvpx-vp9')),
+    'WebM, VP8': ('a.webm', dict(codec='libvpx')),
+    'MKV': ('a.mkv', dict(codec='libx264')),
+    'MOV': ('a.mov', {}),
+    'spaces, quotes, other letters': ('it\'s a "café" $HOME 视频\n;.mp4', {}),
+}
+# how the file comes to be, and the reason given
+REFUSED = {
+    'zero bytes': ('a.mp4', lambda path: path.touch(), 'the file is empty'),
+    'text': ('a.mp4', lambda path: path.write_text('no video\n' * 99), 'it is damaged or no video'),
+    'audio only': ('a.mp4', write_audio, 'it has no video stream (audio only?)'),
+    'cut MP4': ('a.mp4', write_cut, 'it is damaged or no video'),
+    'cut AVI': ('a.avi', write_cut, 'the decoder crashed on it'),
+    'folder': ('a.mp4', lambda path: path.mkdir(), 'it is a folder'),
+    'GIF': (
+        'a.gif',
+        lambda path: write(path, codec='gif', pixels='rgb8'),
+        'it states no length (a picture, or damaged)',
+    ),
+    'AV1': (
+        'a.mp4',
+        lambda path: write(path, codec='libsvtav1'),
+        'it has no video stream (audio only?)',
+    ),
+    '48 wide': (
+        'a.mp4',
+        lambda path: write(path, size=(48, 64)),
+        'decord cannot read frames of this width (16 or 48 pixels)',
+    ),
+}
+
+
+def needs(codec: str) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f'this PyAV has no {codec}')
+
+
+@pytest.mark.parametrize('kind', READ)
+def test_videos_that_are_read(videos, make_dataset, kind):
+    name, settings = READ[kind]
+    needs(settings.get('codec', 'mpeg4'))
+    write(videos / name, **settings)
+    item = make_dataset({name: ['x']}, PIPELINE, test_mode=True, on_bad_video='error')[0]
+    frames = settings.get('frames', 24)
+    assert item['total_frames'] == frames
+    assert item['imgs'].shape == (4, 3, 32, 32)
+    expected = {'one frame': 1, '8K wide': 1, 'variable frame rate': 4}
+    assert item['frame_mask'].sum() == expected.get(kind, 2)
+    width, height = settings.get('size', (64, 48))
+    assert item['original_shape'] == (height, width)
+    # the lower right corner: grey of level 10 + 4 i, wherever the crop is
+    levels = item['imgs'][item['frame_mask'], 0, -1, -1].astype(int)
+    assert np.abs(levels - (10 + 4 * item['frame_inds'][item['frame_mask']])).max() < 8
+
+
+@pytest.mark.parametrize('kind', REFUSED)
+def test_videos_that_are_refused(videos, make_dataset, kind):
+    name, make, reason = REFUSED[kind]
+    if kind == 'AV1':
+        needs('libsvtav1')
+    make(videos / name)
+    write(videos / 'good.mp4')
+    annotation = {name: ['x'], 'good.mp4': ['y']}
+    with pytest.raises(UnreadableVideoError) as caught:
+        make_dataset(annotation, PIPELINE, test_mode=True)[0]
+    assert str(caught.value) == f'cannot read video {videos / name}: {reason}'
+
+    (record,) = make_dataset(annotation, PIPELINE)[0]['bad_videos']
+    assert (record['filename'], record['reason']) == (str(videos / name), reason)
+    assert make_dataset(annotation, PIPELINE)[0]['video_id'] == 'good.mp4'
+
+
+@pytest.mark.parametrize(('name', 'codec'), [('a.mkv', 'libx264'), ('a.webm', 'libvpx')])
+def test_cut_streams_are_read_as_far_as_they_go(videos, make_dataset, name, codec):
+    needs(codec)
+    write(videos / name, frames=120, size=(320, 240), codec=codec)
+    cut(videos / name)
+    item = make_dataset({name: ['x']}, PIPELINE, on_bad_video='error')[0]
+    assert 10 < item['total_frames'] < 110
+    assert item['frame_inds'].max() < item['total_frames']
+
+
+@pytest.mark.parametrize(
+    ('degrees', 'corner', 'shape'),
+    [(90, (0, -1), (96, 64)), (180, (-1, -1), (64, 96)), (270, (-1, 0), (96, 64))],
+)
+def test_rotated_phone_videos_are_turned_upright(videos, degrees, corner, shape):
+    write_rotated(videos / 'a.mp4', degrees)
+    (frame,) = GuardedVideoReader(str(videos / 'a.mp4')).get_batch([0]).asnumpy()
+    assert frame.shape == (*shape, 3)
+    places = [(0, 0), (0, -1), (-1, 0), (-1, -1)]
+    assert [place for place in places if frame[place].mean() > 200] == [corner]
+
+
+def test_file_removed_during_the_run(videos, make_dataset):
+    for name in ('a.mp4', 'b.mp4'):
+        write(videos / name)
+    dataset = make_dataset({'a.mp4': ['x'], 'b.mp4': ['y']}, PIPELINE)
+    assert dataset[0]['video_id'] == 'a.mp4'
+    (videos / 'a.mp4').unlink()
+    item = dataset[0]
+    assert item['video_id'] == 'b.mp4'
+    assert item['bad_videos'][0]['reason'] == 'the file does not exist'
+
+
+def test_no_permission(videos, make_dataset, monkeypatch):
+    """The superuser may read everything, so that the refusal is played to him."""
+    write(videos / 'a.mp4')
+    (videos / 'a.mp4').chmod(0)
+    pipeline = PIPELINE
+    if os.geteuid() == 0:
+        monkeypatch.setattr(os, 'access', lambda *_: False)
+
+        def refuse(results):
+            raise PermissionError(13, 'Permission denied', results['filename'])
+
+        pipeline = (refuse,)
+    with pytest.raises(UnreadableVideoError, match=r'a\.mp4: no permission to read it'):
+        make_dataset({'a.mp4': ['x']}, pipeline)[0]

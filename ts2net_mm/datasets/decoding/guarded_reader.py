@@ -1,0 +1,178 @@
+"""decord's VideoReader, at work in a process that can be ended."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..video_errors import DecoderEndedError
+from .frame_memory import FrameMemory
+
+__all__ = ['DecoderStartError', 'GuardedVideoReader']
+
+PROGRAM = Path(__file__).with_name('decoder_program.py')
+START_TIMEOUT = 120.0
+KILL_TIMEOUT = 5.0
+
+
+class DecoderStartError(Exception):
+    """The decoding process does not start, whatever the video."""
+
+
+class GuardedVideoReader:
+    """A video that decord reads in a helper process, which a hang or a crash ends.
+
+    It has the methods of ``decord.VideoReader`` that MMAction2's ``DecordDecode`` calls. Each
+    thread has one helper for all its videos.
+
+    Args:
+        filename: Path of the video.
+        num_threads: Threads of the decoder.
+        timeout: Seconds for opening the video, and again for each call.
+
+    Raises:
+        DecoderEndedError: If the video crashes the decoder or takes too long, here and in all
+            methods.
+        DecoderStartError: If the helper does not start.
+    """
+
+    def __init__(self, filename: str, *, num_threads: int = 1, timeout: float = 60.0) -> None:
+        self.filename = filename
+        self.num_threads = num_threads
+        self.timeout = timeout
+        self._num_frames, self._avg_fps = self._call('open')
+
+    def __len__(self) -> int:
+        """Frames of the video."""
+        return self._num_frames
+
+    def get_avg_fps(self) -> float:
+        """Frames a second."""
+        return self._avg_fps
+
+    def get_batch(self, indices: Sequence[int] | np.ndarray) -> '_Frames':
+        """Decode the numbered frames: (N, H, W, 3)."""
+        return self._frames('get_batch', np.asarray(indices))
+
+    def seek(self, index: int) -> None:
+        """Go to the key frame before a frame."""
+        self._call('seek', int(index))
+
+    def next(self) -> '_Frames':
+        """Decode the next frame: (H, W, 3)."""
+        return self._frames('next')
+
+    def _frames(self, method: str, *arguments: Any) -> '_Frames':
+        shape = self._call(method, *arguments)
+        return _Frames(_helper().memory.read(shape))
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        request = (self.filename, self.num_threads, method, arguments)
+        return _helper().ask(request, self.timeout)
+
+
+class _Frames:
+    """Stands for decord's own array."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+
+    def asnumpy(self) -> np.ndarray:
+        return self._array
+
+
+class _Helper:
+    """A process that runs `decoder_program`, and the memory in which it leaves frames."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.memory = FrameMemory(_shared_file())
+        descriptor = self.memory.descriptor
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # A session of its own: Ctrl-C is for this process, which then hangs up.
+            self.process = subprocess.Popen(
+                [sys.executable, str(PROGRAM), str(theirs.fileno()), str(descriptor)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), descriptor),
+                start_new_session=True,
+                env=os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
+            )
+        self.connection = Connection(ours.detach())
+        self.end = weakref.finalize(
+            self, _end, self.process, self.connection, descriptor, self.owner
+        )
+        try:
+            self._receive(START_TIMEOUT)
+        except DecoderEndedError as end:
+            raise DecoderStartError(f'the decoding process does not start: {end}') from None
+
+    def is_ours(self) -> bool:
+        """Tell whether it lives, and was not started by a process that then forked this one."""
+        return self.end.alive and self.owner == os.getpid() and self.process.poll() is None
+
+    def ask(self, request: tuple, timeout: float) -> Any:
+        """Return the answer, or raise what decord raised."""
+        try:
+            self.connection.send(request)
+        except OSError:
+            raise self._crashed() from None
+        answer = self._receive(timeout)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _receive(self, timeout: float) -> Any:
+        try:
+            if self.connection.poll(timeout):
+                return self.connection.recv()
+        except (EOFError, OSError):
+            raise self._crashed() from None
+        self.end()
+        raise DecoderEndedError(f'no answer within {timeout:g} seconds')
+
+    def _crashed(self) -> DecoderEndedError:
+        self.end()
+        return DecoderEndedError('the decoder crashed on it')
+
+
+def _end(process: subprocess.Popen, connection: Connection, descriptor: int, owner: int) -> None:
+    """Kill a helper, which may be deaf to all other signals, and close what it used."""
+    if owner == os.getpid():
+        process.kill()
+        # one that waits for a dead disk stays; nobody should wait for it
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(KILL_TIMEOUT)
+    else:
+        process.returncode = 0  # another process looks after it
+    connection.close()
+    os.close(descriptor)
+
+
+_local = threading.local()
+
+
+def _helper() -> _Helper:
+    """Return this thread's helper, a new one after a fork and after the end of the last."""
+    helper = getattr(_local, 'helper', None)
+    if helper is None or not helper.is_ours():
+        helper = _local.helper = _Helper()
+    return helper
+
+
+def _shared_file() -> int:
+    """Return a descriptor of an empty file that has no name, in memory where that exists."""
+    if hasattr(os, 'memfd_create'):
+        return os.memfd_create('frames')
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
