@@ -1,6 +1,7 @@
 """Test a checkpoint as MMAction2's tools/test.py does, and print the retrieval table."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from mmaction.registry import RUNNERS
@@ -10,7 +11,12 @@ from mmengine.runner import Runner
 
 import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
 from ts2net_mm.checkpoints import Checkpoint, config_of, read_checkpoint
-from ts2net_mm.engine.command_line import add_config_arguments, config_from_arguments
+from ts2net_mm.engine.command_line import (
+    EXPECTED_ERRORS,
+    INTERRUPTED,
+    add_config_arguments,
+    config_from_arguments,
+)
 from ts2net_mm.evaluation import format_table
 
 
@@ -83,8 +89,14 @@ def main() -> None:
     cfg.resume = False
     if args.dump is not None:
         add_dump(cfg, args.dump)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    metrics = runner.test()
+    try:
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        metrics = runner.test()
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except EXPECTED_ERRORS as error:
+        sys.exit(f'error: {error}')
     if is_main_process():
         print(format_table(metrics))
 

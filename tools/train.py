@@ -11,15 +11,18 @@ from mmengine.runner import Runner
 
 import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
 from ts2net_mm.engine import NotFiniteError
-from ts2net_mm.engine.command_line import add_config_arguments, config_from_arguments
+from ts2net_mm.engine.command_line import (
+    EXPECTED_ERRORS,
+    INTERRUPTED,
+    add_config_arguments,
+    config_from_arguments,
+)
 from ts2net_mm.engine.resuming import (
     NoCheckpointError,
     checkpoints_to_resume,
     is_complete,
     newest_complete,
 )
-
-INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -102,6 +105,8 @@ def main() -> None:
             print(f'interrupted; {how_to_resume(cfg.work_dir)}', file=sys.stderr)
         sys.exit(INTERRUPTED)
     except NoCheckpointError as error:
+        sys.exit(f'error: {error}')
+    except EXPECTED_ERRORS as error:
         sys.exit(f'error: {error}')
     except NotFiniteError as error:
         sys.exit(f'error: {error}; {how_to_resume(cfg.work_dir)}')

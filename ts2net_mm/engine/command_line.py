@@ -9,7 +9,15 @@ import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 
-__all__ = ['add_config_arguments', 'config_from_arguments']
+from ..checkpoints.reading import one_line
+from ..datasets import BadVideosError, UnreadableVideoError
+from ..datasets.decoding import DecoderStartError
+
+__all__ = ['EXPECTED_ERRORS', 'INTERRUPTED', 'add_config_arguments', 'config_from_arguments']
+
+INTERRUPTED = 130  # exit code, as a shell reports SIGINT
+# what a user mends without a traceback; the message says it all
+EXPECTED_ERRORS = (FileNotFoundError, BadVideosError, DecoderStartError, UnreadableVideoError)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +53,10 @@ def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namesp
     if not args.config.is_file():
         parser.error(f'config {args.config} does not exist')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = Config.fromfile(args.config)
+    except Exception as error:  # a config is code: it may raise anything
+        parser.error(f'config {args.config} cannot be read: {one_line(error)}')
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher

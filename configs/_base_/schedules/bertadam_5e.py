@@ -5,7 +5,7 @@ clip_lr_mult = 1e-3  # CLIP's rate over that
 fp16_arithmetic = True  # CLIP's matrices are updated in fp16, which is far from 1e-7 in fp32
 max_epochs = 5
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=max_epochs, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
