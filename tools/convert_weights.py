@@ -47,7 +47,9 @@ def main() -> int:
 
     try:
         checkpoint = read_checkpoint(args.src)
-        state_dict, config = convert_checkpoint(checkpoint, args.to)
+        state_dict, config = convert_checkpoint(
+            checkpoint, args.to, config_beside=not args.dst.suffix
+        )
         save_weights(args.dst, state_dict, config, args.to)
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)

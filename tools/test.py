@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 from mmaction.registry import RUNNERS
@@ -12,10 +13,10 @@ from mmengine.runner import Runner
 import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
 from ts2net_mm.checkpoints import Checkpoint, config_of, read_checkpoint
 from ts2net_mm.engine.command_line import (
-    EXPECTED_ERRORS,
     INTERRUPTED,
     add_config_arguments,
     config_from_arguments,
+    is_expected,
 )
 from ts2net_mm.evaluation import format_table
 
@@ -72,12 +73,24 @@ def add_dump(cfg: Config, path: Path) -> None:
     cfg.test_evaluator = evaluators
 
 
+def _may_write(path: Path) -> bool:
+    """Try before a long test whether a file can be made in a folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return True
+    except OSError:
+        return False
+
+
 def main() -> None:
     """Run the command line."""
     parser = build_parser()
     args = parser.parse_args()
     if args.dump is not None and args.dump.suffix not in ('.pkl', '.pickle', '.npz'):
         parser.error(f'--dump {args.dump} must end in .pkl, .pickle or .npz')
+    if args.dump is not None and not _may_write(args.dump):
+        parser.error(f'--dump {args.dump} cannot be written there')
     cfg = config_from_arguments(parser, args)
     try:
         checkpoint = read_checkpoint(args.checkpoint or args.from_weights)
@@ -95,8 +108,10 @@ def main() -> None:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except EXPECTED_ERRORS as error:
-        sys.exit(f'error: {error}')
+    except Exception as error:
+        if is_expected(error):
+            sys.exit(f'error: {error}')
+        raise
     if is_main_process():
         print(format_table(metrics))
 

@@ -12,10 +12,10 @@ from mmengine.runner import Runner
 import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
 from ts2net_mm.engine import NotFiniteError
 from ts2net_mm.engine.command_line import (
-    EXPECTED_ERRORS,
     INTERRUPTED,
     add_config_arguments,
     config_from_arguments,
+    is_expected,
 )
 from ts2net_mm.engine.resuming import (
     NoCheckpointError,
@@ -106,10 +106,12 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except NoCheckpointError as error:
         sys.exit(f'error: {error}')
-    except EXPECTED_ERRORS as error:
-        sys.exit(f'error: {error}')
     except NotFiniteError as error:
         sys.exit(f'error: {error}; {how_to_resume(cfg.work_dir)}')
+    except Exception as error:
+        if is_expected(error):
+            sys.exit(f'error: {error}')
+        raise
 
 
 def how_to_resume(work_dir: str) -> str:

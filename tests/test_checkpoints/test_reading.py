@@ -86,7 +86,8 @@ def test_tensor_outside_its_storage(tmp_path, save_torchscript):
         (b'<!DOCTYPE html><html>Not found</html>', 'it starts like a web page'),
         (b'\n  <html>', 'it starts like a web page'),
         (b'version https://git-lfs.github.com/spec/v1\noid', 'it is a Git LFS pointer'),
-        (b'some text', r'\w+Error: '),
+        (b'some text\nand more', r"it is a text file that starts with 'some text.nand more'"),
+        (b'some\x00bytes', r'\w+Error: '),
     ],
 )
 def test_files_of_another_kind(tmp_path, content, message):
@@ -157,6 +158,7 @@ def test_config_beside_the_weights_that_cannot_be_read(openai, tmp_path):
         ('{"type": "subprocess.Popen"}', "with 'subprocess.Popen', which is no part"),
         ('{"neck": [{"type": "os.system"}]}', "with 'os.system', which is no part"),
         ('{"type": ', 'a model config that is no JSON'),
+        ('[1]', 'a model config that is a list'),
     ],
 )
 def test_stored_config_names_parts_of_this_package_only(openai, tmp_path, stored, message):

@@ -81,7 +81,9 @@ def test_a_clip_holds_no_selection(released, to):
 def test_gelu_has_no_place_in_openais_formats(hugging_face_model, tmp_path, to):
     hugging_face_model(hidden_act='gelu').save_pretrained(tmp_path)
     checkpoint = read_checkpoint(tmp_path)
-    with pytest.raises(ValueError, match="the backbone's activation is gelu, which .* cannot tell"):
+    with pytest.raises(
+        ValueError, match="cannot tell backbone.act_cfg='gelu', they mean 'quick_gelu'"
+    ):
         convert_checkpoint(checkpoint, to)
 
 
@@ -125,8 +127,8 @@ def test_unknown_format(openai):
 @pytest.mark.parametrize(
     ('name', 'to', 'message'),
     [
-        ('clip.onnx', 'openai', r'clip\.onnx must end in \.pth or \.safetensors$'),
-        ('folder', 'released', r'folder must end in \.pth or \.safetensors$'),
+        ('clip.onnx', 'openai', r'clip\.onnx must end in \.pth, \.pt, \.bin, \.safetensors$'),
+        ('folder', 'released', r'folder must end in \.pth, \.pt, \.bin, \.safetensors$'),
         ('clip.h5', 'huggingface', r'\.safetensors, or be a folder$'),
     ],
 )
@@ -166,3 +168,43 @@ def test_hugging_face_config_is_what_transformers_writes(hugging_face_model, tmp
             if key != 'projection_dim':  # the parts' own is not used in CLIPModel
                 assert expected[part][key] == value, (part, key)
     assert found['projection_dim'] == expected['projection_dim']
+
+
+SHIFTING = dict(backbone=dict(shift_layers=[1], num_shift_tokens=4))
+WIDE = dict(backbone=dict(num_heads=4))
+
+
+@pytest.mark.parametrize(
+    ('settings', 'to', 'message'),
+    [
+        (WIDE, 'openai', 'backbone.num_heads=4, they mean 2'),
+        (SHIFTING, 'huggingface', r'backbone.shift_layers=\(1,\), they mean \(\)'),
+        (SHIFTING, 'released', 'backbone.num_shift_tokens=4, they mean 7'),
+        (
+            dict(head=dict(temporal=dict(type='TokenMean'))),
+            'released',
+            "type='TokenMean', they mean",
+        ),
+        (
+            dict(head=dict(similarity=dict(type='FrameWeightedSimilarity'))),
+            'released',
+            "similarity.type='FrameWeightedSimilarity', they mean 'MeanPooledSimilarity'",
+        ),
+    ],
+)
+def test_settings_that_would_be_lost(openai, settings, to, message):
+    with pytest.raises(ValueError, match='cannot tell .*' + message):
+        convert_checkpoint(Checkpoint(openai, settings), to)
+    convert_checkpoint(Checkpoint(openai, settings), 'ts2net_mm')
+
+
+def test_selection_of_another_size(released):
+    with pytest.raises(ValueError, match='cannot tell neck.topk=5, they mean 3'):
+        convert_checkpoint(Checkpoint(released, dict(neck=dict(topk=5))), 'released')
+
+
+def test_heads_stand_in_the_folder_of_hugging_face_only(openai):
+    checkpoint = Checkpoint(openai, WIDE)
+    convert_checkpoint(checkpoint, 'huggingface')
+    with pytest.raises(ValueError, match='Hugging Face weights cannot tell backbone.num_heads=4'):
+        convert_checkpoint(checkpoint, 'huggingface', config_beside=False)

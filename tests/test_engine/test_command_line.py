@@ -6,7 +6,12 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from ts2net_mm.engine.command_line import add_config_arguments, config_from_arguments
+from ts2net_mm.checkpoints import check_state_dict
+from ts2net_mm.engine.command_line import (
+    add_config_arguments,
+    config_from_arguments,
+    is_expected,
+)
 
 
 @pytest.fixture
@@ -152,3 +157,18 @@ def test_slurm_without_scontrol(load, config, monkeypatch, tmp_path, capsys):
     message = capsys.readouterr().err
     assert 'scontrol show hostnames' in message
     assert 'set MASTER_ADDR' in message
+
+
+@pytest.mark.parametrize(
+    ('raise_it', 'expected'),
+    [
+        (lambda: Path('no/file').read_text(), True),
+        (lambda: check_state_dict({}, {'key': torch.zeros(1)}), True),  # a check of this package
+        (lambda: torch.zeros(2).view(3), False),
+        (lambda: int('one'), False),  # a ValueError of something else
+    ],
+)
+def test_errors_that_need_no_traceback(raise_it, expected):
+    with pytest.raises((OSError, ValueError, RuntimeError)) as caught:
+        raise_it()
+    assert is_expected(caught.value) == expected

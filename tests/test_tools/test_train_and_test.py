@@ -184,6 +184,11 @@ def test_checkpoint_of_another_architecture_is_an_error(project, trained, tmp_pa
         (('train.py', 'no.py'), 'config no.py does not exist'),
         (('test.py', 'configs/ts2net_msrvtt.py', 'no.pth'), 'checkpoint no.pth does not exist'),
         (
+            ('test.py', 'configs/ts2net_msrvtt.py', 'setup.cfg', '--dump', '/proc/no/scores.npz'),
+            r'--dump /proc/no/scores.npz cannot be written there',
+        ),
+        (('test.py', 'setup.cfg', 'configs/ts2net_msrvtt.py'), 'config setup.cfg cannot be read: '),
+        (
             ('test.py', 'configs/ts2net_msrvtt.py', 'setup.cfg', '--dump', 'scores.csv'),
             r'--dump scores.csv must end in .pkl, .pickle or .npz',
         ),

@@ -52,7 +52,7 @@ def test_convert_there_and_back(released, tmp_path):
     ('arguments', 'code', 'message'),
     [
         (('no.pth', 'x.pth', '--to', 'openai'), 1, r'error: checkpoint no\.pth does not exist'),
-        (('{released}', 'x.h5', '--to', 'released'), 1, r'x\.h5 must end in \.pth or \.safeten'),
+        (('{released}', 'x.h5', '--to', 'released'), 1, r'x\.h5 must end in \.pth, \.pt, \.bin'),
         (('{released}', 'x.pth', '--to', 'openai'), 1, 'cannot hold 54 of the tensors'),
         (('{released}', '{released}', '--to', 'released'), 2, r'exists; --overwrite replaces it'),
         (('{released}', 'x.pth', '--to', 'onnx'), 2, "invalid choice: 'onnx'"),
@@ -88,8 +88,9 @@ def test_publish(released, tmp_path):
 @pytest.mark.parametrize(
     ('src', 'dst', 'code', 'message'),
     [
-        ('no.pth', 'x.pth', 1, r'error: checkpoint no\.pth does not exist'),
+        ('no.pth', 'x.pth', 1, r'error: no\.pth does not exist, expected a checkpoint file'),
         (ROOT / 'setup.cfg', 'x.pth', 1, r'setup\.cfg is no checkpoint that can be read'),
+        (ROOT, 'x.pth', 1, 'is a folder, expected a checkpoint file'),
         ('no.pth', 'x.bin', 2, r'x\.bin must end in \.pth'),
     ],
 )

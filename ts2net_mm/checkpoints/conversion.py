@@ -68,8 +68,11 @@ class Conversion:
             self.tensors, shift_layers=self.shift_layers, name_of=self.format.their_name
         )
 
-    def check(self) -> None:
-        """Compare the tensors with the architecture they show.
+    def check(self, config: dict | None = None) -> None:
+        """Compare the tensors with a model.
+
+        Args:
+            config: The model; by default that which the shapes show.
 
         Raises:
             ValueError: If keys are unknown, missing or misshapen; the first ten of each are listed.
@@ -77,7 +80,7 @@ class Conversion:
         if self.format is FORMATS['mmpretrain_vit']:
             expected = self._backbone_tensors()
         else:
-            expected = _build_without_memory(self.config()).state_dict()
+            expected = _build_without_memory(config or self.config()).state_dict()
         check_state_dict(
             self.tensors, expected, unknown=self.unknown, name_of=self.format.their_name
         )

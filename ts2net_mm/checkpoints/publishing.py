@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from .conversion import Conversion
 from .reading import Checkpoint, load_content
 from .safe_files import temporary_beside
 from .settings import KEY
@@ -27,14 +28,19 @@ def publish(src: str | Path, dst: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: If ``src`` does not exist.
-        ValueError: If it is no checkpoint.
+        ValueError: If it is no checkpoint of a model that this package knows.
     """
     src, dst = Path(src).expanduser(), Path(dst).expanduser()
     if not src.is_file():
-        raise FileNotFoundError(f'checkpoint {src} does not exist')
+        found = 'is a folder' if src.is_dir() else 'does not exist'
+        raise FileNotFoundError(f'{src} {found}, expected a checkpoint file')
     content = load_content(src)
     state_dict = Checkpoint.of(content, str(src)).state_dict
-    meta = content.get('meta', {}) if 'state_dict' in content else {}
+    try:
+        Conversion.of(state_dict)
+    except ValueError as error:
+        raise ValueError(f'{src}: {error}') from error
+    meta = content.get('meta') or {} if 'state_dict' in content else {}
     kept = dict(meta={k: v for k, v in meta.items() if k in KEPT_META}, state_dict=state_dict)
     with temporary_beside(dst) as temporary:
         with temporary.open('wb') as file:

@@ -148,6 +148,8 @@ def _describe(path: Path, error: Exception) -> str:
         return 'it starts like a web page (a download that failed?)'
     if start.startswith(b'version https://git-lfs'):
         return 'it is a Git LFS pointer; fetch the file itself'
+    if start.isascii() and start.decode().replace('\n', ' ').isprintable():
+        return f'it is a text file that starts with {start[:30].decode()!r}'
     if start.startswith(b'PK') and not zipfile.is_zipfile(path):
         return 'it is cut off (a download or a copy that was broken off?)'
     if found := _FORBIDDEN.search(str(error)):

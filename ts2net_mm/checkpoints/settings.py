@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ['KEY', 'add_settings', 'as_meta', 'settings_beside', 'settings_inside']
+__all__ = [
+    'KEY',
+    'activation_of',
+    'add_settings',
+    'as_meta',
+    'settings_beside',
+    'settings_inside',
+]
 
 KEY = 'ts2net_mm_model'  # in a checkpoint's meta data
 # What a stored config may name. Elsewhere a registry builds whatever can be imported.
@@ -50,6 +57,8 @@ def settings_inside(content: Any, name: str) -> dict:
         config = json.loads(stored)
     except (TypeError, ValueError) as error:
         raise ValueError(f'{name} tells a model config that is no JSON: {error}') from error
+    if not isinstance(config, dict):
+        raise ValueError(f'{name} tells a model config that is a {type(config).__name__}')
     if unknown := _unknown_types(config):
         raise ValueError(
             f'{name} tells a model config with {unknown[0]!r}, which is no part of this package'
@@ -96,6 +105,12 @@ def settings_beside(path: Path) -> dict:
         if 'num_attention_heads' in told:
             settings[part]['num_heads'] = told['num_attention_heads']
     return settings
+
+
+def activation_of(act_cfg: Mapping | None) -> str:
+    """Hugging Face's name of an activation; QuickGELU where a part names none."""
+    kind = str((act_cfg or {}).get('type', 'QuickGELU')).rpartition('.')[2]
+    return 'quick_gelu' if kind == 'QuickGELU' else 'gelu'
 
 
 def _architecture_of(config: Any) -> Any:

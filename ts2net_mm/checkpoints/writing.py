@@ -11,26 +11,28 @@ from torch import Tensor
 
 from ..version import __version__
 from .conversion import Conversion
+from .expressing import check_expressed
 from .formats import FORMATS
 from .merging import merged
 from .reading import Checkpoint
 from .safe_files import replaced
-from .settings import as_meta
+from .settings import activation_of, as_meta
 
 __all__ = ['WRITABLE', 'convert_checkpoint', 'save_weights']
 
 WRITABLE = ('ts2net_mm', 'openai', 'huggingface', 'open_clip', 'released')
-# their models compute QuickGELU, so weights that were trained with another activation must not go
-# there
-_QUICK_GELU_ONLY = ('openai', 'released')
+ENDINGS = ('.pth', '.pt', '.bin', '.safetensors')
 
 
-def convert_checkpoint(checkpoint: Checkpoint, to: str) -> tuple[dict[str, Tensor], dict]:
+def convert_checkpoint(
+    checkpoint: Checkpoint, to: str, *, config_beside: bool = True
+) -> tuple[dict[str, Tensor], dict]:
     """Rename and lay out weights for another library; values and dtypes stay.
 
     Args:
         checkpoint: Weights of any format.
         to: One of ``WRITABLE``.
+        config_beside: Whether Hugging Face's ``config.json`` will tell heads and activation.
 
     Returns:
         The state dict, and the config of the model that it belongs to.
@@ -43,10 +45,17 @@ def convert_checkpoint(checkpoint: Checkpoint, to: str) -> tuple[dict[str, Tenso
         raise ValueError(f'format {to!r} is unknown, choose one of {", ".join(WRITABLE)}')
     try:
         conversion = Conversion.of(checkpoint.state_dict)
-        conversion.check()
         config = merged(conversion.config(), checkpoint.settings)
-        _check_activation(config, to)
-        return FORMATS[to].from_ours(conversion.tensors, config), config
+        conversion.check(config)
+        written = FORMATS[to].from_ours(conversion.tensors, config)
+        if to != 'ts2net_mm':
+            check_expressed(
+                config,
+                Conversion.of(written).config(),
+                beside=config_beside and to == 'huggingface',
+                name=FORMATS[to].name,
+            )
+        return written, config
     except ValueError as error:
         raise ValueError(f'{checkpoint.name}: {error}') from error
 
@@ -75,7 +84,7 @@ def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], config: dic
             safetensors.torch.save_file(
                 _contiguous(state_dict), temporary, metadata=dict(meta, format='pt')
             )
-    elif path.suffix in ('.pth', '.pt', '.bin'):
+    elif path.suffix in ENDINGS:
         content = dict(meta=meta, state_dict=state_dict) if to == 'ts2net_mm' else state_dict
         # a file object, lest the archive tells the temporary name
         with replaced(path) as temporary, temporary.open('wb') as file:
@@ -89,28 +98,13 @@ def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], config: dic
             temporary.write_text(json.dumps(_huggingface_config(config), indent=2) + '\n')
     else:
         raise ValueError(
-            f'{path} must end in .pth or .safetensors'
+            f'{path} must end in {", ".join(ENDINGS)}'
             + (', or be a folder' if to == 'huggingface' else '')
         )
 
 
 def _contiguous(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: tensor.contiguous() for key, tensor in state_dict.items()}
-
-
-def _check_activation(config: dict, to: str) -> None:
-    for part in ('backbone', 'text_encoder'):
-        activation = _activation(config[part])
-        if to in _QUICK_GELU_ONLY and activation != 'quick_gelu':
-            raise ValueError(
-                f"the {part}'s activation is {activation}, which {FORMATS[to].name} weights cannot "
-                'tell: their models compute QuickGELU'
-            )
-
-
-def _activation(part: dict) -> str:
-    kind = part.get('act_cfg', {}).get('type', 'QuickGELU').rpartition('.')[2]
-    return 'quick_gelu' if kind == 'QuickGELU' else 'gelu'
 
 
 def _huggingface_config(config: dict) -> dict[str, Any]:
@@ -123,7 +117,7 @@ def _huggingface_config(config: dict) -> dict[str, Any]:
             intermediate_size=4 * width,
             num_hidden_layers=part['num_layers'],
             num_attention_heads=part['num_heads'],
-            hidden_act=_activation(part),
+            hidden_act=activation_of(part.get('act_cfg')),
             layer_norm_eps=1e-5,
             projection_dim=text['out_dims'],
         )

@@ -3,6 +3,7 @@
 import argparse
 import os
 import subprocess
+import traceback
 from pathlib import Path
 
 import torch
@@ -13,11 +14,10 @@ from ..checkpoints.reading import one_line
 from ..datasets import BadVideosError, UnreadableVideoError
 from ..datasets.decoding import DecoderStartError
 
-__all__ = ['EXPECTED_ERRORS', 'INTERRUPTED', 'add_config_arguments', 'config_from_arguments']
+__all__ = ['INTERRUPTED', 'add_config_arguments', 'config_from_arguments', 'is_expected']
 
 INTERRUPTED = 130  # exit code, as a shell reports SIGINT
-# what a user mends without a traceback; the message says it all
-EXPECTED_ERRORS = (FileNotFoundError, BadVideosError, DecoderStartError, UnreadableVideoError)
+EXPECTED = (OSError, BadVideosError, DecoderStartError, UnreadableVideoError)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +42,18 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         'only pytorch and slurm',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def is_expected(error: Exception) -> bool:
+    """Tell whether an error's message says all that a user needs, so that no traceback is due.
+
+    Besides what files and videos give rise to, these are the checks of this package.
+    """
+    if isinstance(error, EXPECTED):
+        return True
+    innermost = traceback.walk_tb(error.__traceback__)
+    names = [frame.f_globals.get('__name__', '') for frame, _ in innermost]
+    return isinstance(error, ValueError) and names[-1].startswith('ts2net_mm.')
 
 
 def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Config:

@@ -46,7 +46,7 @@ def test_one_paragraph_from_0_to_the_duration(activitynet, miniatures):
         (
             'train.json',
             {'v_a': {'duration': 3, 'sentences': ['', ' ']}},
-            r"1 captions are empty, the first: .*'v_a' \(v_a\)",
+            r"2 captions are empty, the first: .*'v_a', sentence 1 \(v_a\)",
         ),
     ],
 )

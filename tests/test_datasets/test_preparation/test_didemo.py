@@ -52,7 +52,11 @@ def test_lists_and_data_need_not_agree_on_extensions(edit, miniatures, extension
         ('val_data.json', [{'video': 'x'}], r'val_data\.json: entry 0: expected an object with vi'),
         ('val_data.json', [dict(video=3, description='x')], r'entry 0: expected a video name, fou'),
         ('val_data.json', [dict(video='x', description=3)], r"'x': expected sentences, found 3"),
-        ('val_data.json', [dict(video='x', description=' ')], r"are empty, the first: .*'x' \(x\)"),
+        (
+            'val_data.json',
+            [dict(video='x', description=' ')],
+            r"are empty, the first: .*'x', sentence 1 \(x\)",
+        ),
         ('val_list.txt', 'absent.avi\n', r'none of the 1 videos of .*val_list\.txt is annotated'),
     ],
 )

@@ -57,12 +57,15 @@ class CaptionTable:
             self.empty.append(f'{where} ({video_id})')
 
     def add_joined(self, where: str, video_id: Any, sentences: Iterable[Any]) -> None:
-        """Add sentences as one caption, a paragraph."""
+        """Add sentences as one caption, a paragraph; an empty one counts as an empty caption."""
         sentences = list(sentences)
-        for sentence in sentences:
+        for number, sentence in enumerate(sentences):
             if not isinstance(sentence, str):
                 raise ValueError(f'{where}: expected sentences, found {sentence!r:.80}')
-        self.add(where, video_id, ' '.join(sentences))
+            if not sentence.strip():
+                self.empty.append(f'{where}, sentence {number + 1} ({video_id})')
+        if any(sentence.strip() for sentence in sentences) or not sentences:
+            self.add(where, video_id, ' '.join(sentences))
 
     def check(self) -> list[str]:
         """Report captions that are empty after cleaning.
