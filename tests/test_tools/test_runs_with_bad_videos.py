@@ -127,7 +127,7 @@ def test_two_processes_stop_together_at_too_many(project, tmp_path):
         processes=2,
     )
     assert code != 0
-    message = errors[errors.rindex('BadVideosError') :]
+    message = errors[errors.rindex('error: ') :]
     assert '3 of 12 training videos cannot be read, more than max_share=0.01' in message
     for number, reason in REASONS.items():
         assert f'{project}/{number}.avi: {reason}' in message
@@ -145,7 +145,7 @@ def test_testing(project, trained, tmp_path):
     )
     code, output, errors = run(*test)
     assert code != 0
-    message = errors[errors.rindex('BadVideosError') :]
+    message = errors[errors.rindex('error: ') :]
     assert '3 of 12 test videos cannot be read' in message
     for number, reason in REASONS.items():
         assert f'{project}/{number}.avi: {reason}' in message

@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-import ts2net_mm  # noqa: F401  (torch may then read MMEngine checkpoints)
+from ts2net_mm.checkpoints.formats import FORMATS
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,11 +121,14 @@ def table(project, trained, tmp_path_factory) -> list[str]:
     [('pytorch_model.bin.1', 'released'), ('model.safetensors', 'ts2net_mm')],
 )
 def test_weights_of_other_formats_give_the_same_table(project, trained, table, tmp_path, name, to):
-    # torch's own container, whatever the ending
-    saved = tmp_path / ('released.pth' if to == 'released' else name)
-    converted = run('tools/convert_weights.py', trained / 'epoch_2.pth', saved, '--to', to)
-    assert converted.returncode == 0, converted.stderr
-    weights = saved.rename(tmp_path / name)
+    weights = tmp_path / name
+    if to == 'released':  # not by the tool: the release has no heads of eight channels
+        state_dict = torch.load(trained / 'epoch_2.pth')['state_dict']
+        config = dict(backbone=dict(shift_layers=(0, 1)))
+        torch.save(FORMATS['released'].from_ours(state_dict, config), weights)
+    else:
+        converted = run('tools/convert_weights.py', trained / 'epoch_2.pth', weights, '--to', to)
+        assert converted.returncode == 0, converted.stderr
     result = run('tools/test.py', project / 'config.py', weights, '--work-dir', tmp_path / 'work')
     assert result.returncode == 0, result.stderr[-2000:]
     assert table_of(result.stdout) == table

@@ -107,6 +107,14 @@ def test_frames_stay_when_others_follow(write_video):
     np.testing.assert_array_equal(first, copy)
 
 
+def test_relative_paths_are_those_of_the_worker(write_video, tmp_path, monkeypatch):
+    """The helper was started in another folder."""
+    path = write_video('a.mp4')
+    len(GuardedVideoReader(str(path)))
+    monkeypatch.chdir(path.parent)
+    assert len(GuardedVideoReader('a.mp4')) == 24
+
+
 def test_errors_of_decord_stay_its_own(write_video, videos):
     (videos / 'text.mp4').write_text('no video')
     with pytest.raises(RuntimeError, match='Error reading'):

@@ -77,7 +77,8 @@ class GuardedVideoReader:
         return _Frames(_helper().memory.read(shape))
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        request = (self.filename, self.num_threads, method, arguments)
+        # absolute, because the helper keeps the folder in which it was started
+        request = (os.path.abspath(self.filename), self.num_threads, method, arguments)
         return _helper().ask(request, self.timeout)
 
 
