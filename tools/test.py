@@ -17,6 +17,7 @@ from ts2net_mm.engine.command_line import (
     add_config_arguments,
     config_from_arguments,
     is_expected,
+    leave_processes,
 )
 from ts2net_mm.evaluation import format_table
 
@@ -114,6 +115,7 @@ def main() -> None:
         raise
     if is_main_process():
         print(format_table(metrics))
+    leave_processes()
 
 
 if __name__ == '__main__':

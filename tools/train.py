@@ -16,6 +16,7 @@ from ts2net_mm.engine.command_line import (
     add_config_arguments,
     config_from_arguments,
     is_expected,
+    leave_processes,
 )
 from ts2net_mm.engine.resuming import (
     NoCheckpointError,
@@ -100,6 +101,7 @@ def main() -> None:
     try:
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         runner.train()
+        leave_processes()
     except KeyboardInterrupt:
         if is_main_process():
             print(f'interrupted; {how_to_resume(cfg.work_dir)}', file=sys.stderr)

@@ -14,7 +14,13 @@ from ..checkpoints.reading import one_line
 from ..datasets import BadVideosError, UnreadableVideoError
 from ..datasets.decoding import DecoderStartError
 
-__all__ = ['INTERRUPTED', 'add_config_arguments', 'config_from_arguments', 'is_expected']
+__all__ = [
+    'INTERRUPTED',
+    'add_config_arguments',
+    'config_from_arguments',
+    'is_expected',
+    'leave_processes',
+]
 
 INTERRUPTED = 130  # exit code, as a shell reports SIGINT
 EXPECTED = (OSError, BadVideosError, DecoderStartError, UnreadableVideoError)
@@ -81,6 +87,13 @@ def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namesp
             _take_slurm_settings(parser)
         _join_cpu_processes(cfg)
     return cfg
+
+
+def leave_processes() -> None:
+    """Let the processes of a run end together: over gloo one may abort when its peer is gone."""
+    if torch_dist.is_initialized():
+        torch_dist.barrier()
+        torch_dist.destroy_process_group()
 
 
 def _take_slurm_settings(parser: argparse.ArgumentParser) -> None:
