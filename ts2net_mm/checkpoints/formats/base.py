@@ -1,5 +1,6 @@
 """What all weight formats have in common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
 from torch import Tensor
@@ -9,7 +10,7 @@ from .key_map import KeyMap
 __all__ = ['Format']
 
 
-class Format:
+class Format(ABC):
     """A way in which some library names and lays out the weights of CLIP or of a model on it.
 
     ``name`` is what messages call it, ``key_map`` its names, ``new`` the beginnings of our keys
@@ -20,9 +21,9 @@ class Format:
     key_map: KeyMap
     new: tuple[str, ...] = ()
 
+    @abstractmethod
     def recognises(self, keys: Collection[str]) -> bool:
         """Tell whether a state dict with these keys is of this format."""
-        raise NotImplementedError
 
     def to_ours(self, state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
         """Rename and lay out a state dict for this package; also return the keys it does not know.
