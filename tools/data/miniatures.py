@@ -229,6 +229,18 @@ def make_didemo(root: Path) -> Miniature:
     return mini
 
 
+def make_pairs(root: Path) -> Miniature:
+    """Pairs of one's own: a table with repeated videos in folders, and JSON lines with times."""
+    mini = Miniature.make(root)
+    names = [f'cam{n % 2}/clip{n // 2}.mp4' for n in range(8)]
+    rows = [f'{name},"{sentence(name, k)}, slowly"' for name in names[:5] for k in range(2)]
+    mini.write('train.csv', _csv('video,caption', *rows), windows=True)
+    pairs = [dict(video=name, caption=[sentence(name, 0)], start=0, end=1.5) for name in names[5:]]
+    mini.write('test.jsonl', _csv(*(json.dumps(pair, ensure_ascii=False) for pair in pairs)))
+    mini.render(*names)
+    return mini
+
+
 MAKERS: dict[str, Callable[[Path], Miniature]] = {
     'msrvtt': make_msrvtt,
     'msvd': make_msvd,
@@ -237,6 +249,7 @@ MAKERS: dict[str, Callable[[Path], Miniature]] = {
     'lsmdc': make_lsmdc,
     'activitynet': make_activitynet,
     'didemo': make_didemo,
+    'pairs': make_pairs,
 }
 
 
