@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor
 
-__all__ = ['check_state_dict']
+__all__ = ['LISTED_KEYS', 'check_state_dict']
 
 LISTED_KEYS = 10
 
