@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ..utils.config_types import type_name
 from .conversion import config_from_state_dict
 from .reading import Checkpoint
 
@@ -26,7 +27,7 @@ def merged(config: Mapping, settings: Mapping) -> dict:
     for key, value in settings.items():
         old = result.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            same = old.get('type') == value.get('type', old.get('type'))
+            same = type_name(old) == type_name(value, default=type_name(old))
             result[key] = merged(old, value) if same else dict(value)
         else:
             result[key] = value
