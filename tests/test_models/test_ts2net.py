@@ -84,7 +84,7 @@ def test_predict_keeps_the_captions_of_each_video_together(tiny_model, batch):
         torch.testing.assert_close(features['text_features'], text[rows])
         torch.testing.assert_close(features['frame_features'], video[index])
         assert torch.equal(features['frame_mask'], batch['frame_mask'][index])
-        assert features['similarity'] == dict(type='FrameWeightedSimilarity')
+        assert features['similarity'] == dict(type='mmaction.FrameWeightedSimilarity')
         assert features['logit_scale'] == pytest.approx(1 / 0.07)
     torch.testing.assert_close(predicted[0]['features']['text_feature'], text[0])
     assert 'text_feature' not in predicted[1]['features']

@@ -53,8 +53,8 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> Config:
         options: New values by their path, such as ``model.neck.topk`` or ``num_frames``.
 
     Raises:
-        ValueError: If a path is misspelt or does not exist, the file cannot be run with the value, or nothing is
-            made from the name. The message names the settings that are used in its place.
+        ValueError: If a path is misspelt or does not exist, the file cannot be run with the value,
+            or nothing is made from the name. The message names the settings that are used instead.
     """
     rest = dict(options)
     assigned: dict[str, Any] = {}

@@ -113,7 +113,7 @@ def _as_one_frame(features: Mapping[str, Any], logit_scale: float) -> dict[str, 
         frame_mask=video.new_ones(1),
         text_features=text[None],
         logit_scale=logit_scale,
-        similarity=dict(type='MeanPooledSimilarity'),
+        similarity=dict(type='mmaction.MeanPooledSimilarity'),
     )
 
 

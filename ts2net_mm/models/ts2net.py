@@ -45,12 +45,15 @@ class TS2Net(PretrainedLast, BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        # built here because MMEngine would look in its own registry only
-        preprocessor = MODELS.build(data_preprocessor or dict(type='TextVideoDataPreprocessor'))
+        # built here because MMEngine would look in its own registry only; with a scope, as a pure
+        # Python config may have none
+        preprocessor = MODELS.build(
+            data_preprocessor or dict(type='mmaction.TextVideoDataPreprocessor')
+        )
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
         self.text_encoder = MODELS.build(text_encoder)
-        self.neck = MODELS.build(neck or dict(type='CLSOnly'))
+        self.neck = MODELS.build(neck or dict(type='mmaction.CLSOnly'))
         self.head = MODELS.build(head)
         temporal = self.head.temporal
         if isinstance(temporal, TemporalTransformer) and temporal.tokens_per_frame is None:
