@@ -20,7 +20,6 @@ from ts2net_mm.engine.command_line import (
     leave_processes,
 )
 from ts2net_mm.evaluation import format_table
-from ts2net_mm.utils.config_types import type_name
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def take_model(cfg: Config, checkpoint: Checkpoint) -> None:
     """Replace the config's model by that of the weights, and add what a test run needs."""
+    from ts2net_mm.utils.config_types import type_name
+
     model = config_of(checkpoint)
     if preprocessor := cfg.get('model', {}).get('data_preprocessor'):
         model['data_preprocessor'] = preprocessor
@@ -63,6 +64,8 @@ def take_model(cfg: Config, checkpoint: Checkpoint) -> None:
 
 def add_dump(cfg: Config, path: Path) -> None:
     """Let the evaluation write a file."""
+    from ts2net_mm.utils.config_types import type_name
+
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, list | tuple) else [evaluators]
     if path.suffix in ('.pkl', '.pickle'):

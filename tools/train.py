@@ -24,7 +24,6 @@ from ts2net_mm.engine.resuming import (
     is_complete,
     newest_complete,
 )
-from ts2net_mm.utils.config_types import type_name
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,6 +60,8 @@ def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         cfg.default_hooks.checkpoint.pop('save_best', None)
     if args.amp:
+        from ts2net_mm.utils.config_types import type_name
+
         wrapper = type_name(cfg.optim_wrapper, default='OptimWrapper')
         if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise SystemExit(f'--amp replaces OptimWrapper, but the config has {wrapper}')
