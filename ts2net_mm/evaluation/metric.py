@@ -149,8 +149,8 @@ class TextVideoRetrievalMetric(RetrievalMetric):
             if self.dump and prediction.captions is None:
                 raise ValueError(
                     f"dump={str(self.dump)!r} needs 'captions', which the prediction of "
-                    f'{prediction.video_id!r} lacks: TextVideoDataset tells them, name them in '
-                    'PackActionInputs(meta_keys=...)'
+                    f'{prediction.video_id or "a video without a name"!r} lacks: TextVideoDataset '
+                    'tells them, name them in PackActionInputs(meta_keys=...)'
                 )
             self.results.append(prediction)
 
