@@ -29,6 +29,8 @@ RUN_SETTINGS = {
     'sync_bn',
 }
 MAX_PLACES = 3
+NOT_SET = object()  # a setting that the file leaves at its default
+NAME = '{target} = {value}'
 # A copy, because an earlier name may be of the same object. What the config inherits from may have
 # something else under the name.
 NESTED = """
@@ -66,9 +68,12 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> Config:
                 raise ValueError(f'{cfg.filename} has no {top!r}, did you mean {similar[0]!r}?')
             continue  # something new, which code of the user's own may look up
         own = {key: rest.pop(key) for key in options if key.partition('.')[0] == top}
+        own = {key: value for key, value in own.items() if _look_up(cfg, key)[1] != value}
+        if not own:
+            continue
         assigned |= own
         changed = _read_with(cfg, assigned)
-        if not any(changed[key] != value for key, value in cfg.items() if key != top):
+        if not any(changed.get(key) != value for key, value in cfg.items() if key != top):
             key = next(iter(own))
             raise ValueError(f'{key} changes nothing in {cfg.filename}{_advice(cfg, key)}')
         cfg = changed
@@ -80,8 +85,10 @@ def _read_with(cfg: Config, assigned: Mapping[str, Any]) -> Config:
     """Read the config's file again with other values assigned."""
     statements: dict[str, list[ast.stmt]] = {}
     for key, value in assigned.items():
-        top = key.partition('.')[0]
-        statements.setdefault(top, []).extend(_assignment(cfg, key, value))
+        top, target = key.partition('.')[0], _look_up(cfg, key)[0]
+        code = NAME if target == top else NESTED
+        lines = ast.parse(code.format(top=top, target=target, value=repr(value))).body
+        statements.setdefault(top, []).extend(lines)
     try:
         with _assigning(statements):
             return Config.fromfile(str(cfg.filename), import_custom_modules=False)
@@ -92,8 +99,8 @@ def _read_with(cfg: Config, assigned: Mapping[str, Any]) -> Config:
         ) from error
 
 
-def _assignment(cfg: Config, key: str, value: Any) -> list[ast.stmt]:
-    """The statements of ``key = value``, with subscripts for what follows a dot."""
+def _look_up(cfg: Config, key: str) -> tuple[str, Any]:
+    """Return a path with subscripts for what follows a dot, and what the config has there."""
     top, *path = key.split('.')
     found, target = cfg[top], top
     for number, name in enumerate(path):
@@ -104,11 +111,9 @@ def _assignment(cfg: Config, key: str, value: Any) -> list[ast.stmt]:
             found = found[subscript]
         except (IndexError, KeyError, TypeError) as error:
             if isinstance(found, Mapping) and number == len(path) - 1:
-                break  # a setting that the file leaves at its default
+                return target, NOT_SET
             raise ValueError(f'{cfg.filename} has no {key!r}') from error
-    if not path:
-        return ast.parse(f'{target} = {value!r}').body
-    return ast.parse(NESTED.format(top=top, target=target, value=repr(value))).body
+    return target, found
 
 
 @contextmanager
@@ -132,10 +137,12 @@ class _Assigner(ast.NodeTransformer):
     def __init__(self, statements: Mapping[str, list[ast.stmt]]) -> None:
         self.statements = statements
 
-    def visit_Assign(self, node: ast.stmt) -> list[ast.stmt]:
+    def visit_Assign(self, node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> list[ast.stmt]:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         assigned = {
             name.id
-            for name in ast.walk(node)
+            for target in targets
+            for name in ast.walk(target)
             if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
         }
         return [node, *(line for name in assigned for line in self.statements.get(name, ()))]
