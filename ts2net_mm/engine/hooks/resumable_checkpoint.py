@@ -1,5 +1,6 @@
 """Checkpoints that survive an interruption, and from which a run goes on exactly."""
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,14 @@ class ResumableCheckpointHook(CheckpointHook):
     Raises:
         OSError: If a checkpoint cannot be written; those that exist stay.
         NoCheckpointError: If no checkpoint of the work folder is complete.
-        ValueError: If checkpoints would fall between two updates of accumulated gradients, which no
-            checkpoint holds.
+        ValueError: If a setting is unknown, or if checkpoints would fall between two updates of
+            accumulated gradients, which no checkpoint holds.
     """
 
     _loaded: Mapping[str, Any] | None = None
     _collected: dict[str, Any] | None = None
     _before_validation: dict[str, Any] | None = None
+    _all_before_validation: list[dict[str, Any]] | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Choose what ``--resume`` loads where no checkpoint was named."""
@@ -68,6 +70,7 @@ class ResumableCheckpointHook(CheckpointHook):
         if isinstance(get_file_backend(folder), LocalBackend):
             self.backend_args = dict(backend=ATOMIC_BACKEND)
         self._check_accumulation(runner)
+        self._check_settings(runner)
         super().before_train(runner)
         if is_main_process() and isinstance(self.file_backend, LocalBackend):
             for leftover in Path(self.out_dir).glob(f'.*.pth{PART}'):
@@ -80,9 +83,11 @@ class ResumableCheckpointHook(CheckpointHook):
     def before_val_epoch(self, runner: Runner) -> None:
         """Note the random states, so that training does not depend on validation."""
         self._before_validation = random_states()
+        self._all_before_validation = all_gather_object(self._before_validation)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Save the best checkpoint."""
+        self._all_before_validation = None
         if self._before_validation is not None:
             restore_random_states(self._before_validation)
         super().after_val_epoch(runner, metrics or {})
@@ -99,6 +104,12 @@ class ResumableCheckpointHook(CheckpointHook):
                 f'CheckpointHook: interval={self.interval} is no multiple of '
                 f'accumulative_counts={counts}; gradients that are not applied yet are not saved'
             )
+
+    def _check_settings(self, runner: Runner) -> None:
+        """Refuse what MMEngine would only find out at the first checkpoint."""
+        unknown = self.args.keys() - inspect.signature(runner.save_checkpoint).parameters.keys()
+        if unknown:
+            raise ValueError(f'CheckpointHook has no settings {", ".join(sorted(unknown))}')
 
     def _go_on(self, runner: Runner, state: Mapping[str, Any]) -> None:
         if isinstance(runner.train_loop, ResumableTrainLoop):
@@ -123,7 +134,9 @@ class ResumableCheckpointHook(CheckpointHook):
         filename = self.filename_tmpl.format(step)
         path = self.file_backend.join_path(self.out_dir, filename)
         runner.message_hub.update_info('last_ckpt', path)
-        self._collected = dict(random_states=all_gather_object(random_states()))
+        # a validation that is ended may leave this process alone
+        states = self._all_before_validation or all_gather_object(random_states())
+        self._collected = dict(random_states=states)
         if isinstance(runner.train_loop, ResumableTrainLoop):
             self._collected['position'] = runner.train_loop.resume_position()
         try:
