@@ -72,12 +72,8 @@ class _Signals:
         self._before = {}
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a forked helper
-            if number == signal.SIGINT:
-                raise KeyboardInterrupt
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            return
+        if os.getpid() != self._process:  # a forked helper ends without a word
+            os._exit(128 + number)
         self.received = number
         if number == signal.SIGINT:
             raise KeyboardInterrupt
