@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from ..datasets import BadVideosError, UnreadableVideoError
 from ..datasets.decoding import DecoderStartError
 from ..utils.cli import WrongArgumentError
+from .resuming import NoCheckpointError
 
 __all__ = ['explain_error', 'require_settings', 'suspicious_keys']
 

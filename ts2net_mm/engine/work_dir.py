@@ -88,7 +88,7 @@ def _describe_holder(folder: Path) -> str:
 
 def describe_earlier_run(folder: str | Path) -> str | None:
     """Name the checkpoints that a new run would write over; None if there are none."""
-    found = sorted(Path(folder).glob('*.pth'), key=lambda path: path.stat().st_mtime)
+    found = sorted(Path(folder).glob('*.pth'), key=lambda path: (path.stat().st_mtime, path.name))
     if not found:
         return None
     names = ', '.join(path.name for path in found[-NAMED_FILES:])
