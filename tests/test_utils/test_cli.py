@@ -60,6 +60,26 @@ def test_a_signal_that_a_library_turns_into_an_error(number, code, capsys):
     assert signal.getsignal(number) is before
 
 
+def test_a_signal_inside_a_destructor(capsys):
+    """Where Python prints the exception and goes on."""
+
+    class Closing:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1000):
+                pass
+
+    def work():
+        Closing()
+        for _ in range(1000):
+            pass
+
+    hook = sys.unraisablehook
+    assert run(work) == 130
+    assert capsys.readouterr().err == 'interrupted\n'
+    assert sys.unraisablehook is hook
+
+
 def test_held_termination():
     def work():
         hold_termination()

@@ -20,7 +20,14 @@ from .resuming import NoCheckpointError
 
 __all__ = ['explain_error', 'require_settings', 'suspicious_keys']
 
-EXPECTED = (OSError, BadVideosError, DecoderStartError, UnreadableVideoError, WrongArgumentError)
+EXPECTED = (
+    OSError,
+    BadVideosError,
+    DecoderStartError,
+    NoCheckpointError,
+    UnreadableVideoError,
+    WrongArgumentError,
+)
 PACKAGE = __name__.partition('.')[0]
 UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 

@@ -48,6 +48,7 @@ class _Signals:
         self.holds_termination = False
         self._process: int | None = None
         self._before: dict[int, Any] = {}
+        self._unraisable: Callable[[Any], Any] = sys.unraisablehook
 
     def install(self) -> None:
         """Take the signals over, but for one that this process was started to ignore."""
@@ -59,6 +60,8 @@ class _Signals:
             if before is not signal.SIG_IGN:
                 self._before[number] = before
                 signal.signal(number, self._take)
+        self._unraisable = sys.unraisablehook
+        sys.unraisablehook = self._repeat_unraisable
 
     def ignore(self) -> None:
         """Ignore what comes while the command ends: a launcher passes on what a group has got."""
@@ -69,7 +72,16 @@ class _Signals:
         """Give the signals back."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._before:
+            sys.unraisablehook = self._unraisable
         self._before = {}
+
+    def _repeat_unraisable(self, args: Any) -> None:
+        """Signal again where Python would print and forget it, as in callbacks and destructors."""
+        if self.received is not None and isinstance(args.exc_value, KeyboardInterrupt | Terminated):
+            os.kill(os.getpid(), self.received)
+        else:
+            self._unraisable(args)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a forked helper ends without a word

@@ -78,6 +78,8 @@ class TerminationHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Stop at once; `save_after_error` saves."""
+        if received_signal() == signal.SIGINT:
+            raise KeyboardInterrupt
         if received_signal() == signal.SIGTERM:
             raise Terminated
 
