@@ -79,7 +79,10 @@ class _Signals:
     def _repeat_unraisable(self, args: Any) -> None:
         """Signal again where Python would print and forget it, as in callbacks and destructors."""
         if self.received is not None and isinstance(args.exc_value, KeyboardInterrupt | Terminated):
-            os.kill(os.getpid(), self.received)
+            # later, from a thread: here the exception would be lost again
+            again = threading.Timer(0.02, os.kill, (os.getpid(), self.received))
+            again.daemon = True
+            again.start()
         else:
             self._unraisable(args)
 
