@@ -91,11 +91,6 @@ def test_held_termination():
     assert run(work) == 5
 
 
-def test_names_that_the_terminal_cannot_show(capsys):
-    assert run(fail, OSError('no file \udce4.mp4')) == 1
-    assert capsys.readouterr().err == 'error: no file \\udce4.mp4\n'
-
-
 @pytest.mark.skipif(sys.platform == 'win32', reason='no fork')
 def test_a_forked_helper_ends_silently(capsys):
     def work():

@@ -1,5 +1,6 @@
 """What surrounds the work of every command line: exit codes, errors in one line, signals."""
 
+import io
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ __all__ = [
     'TERMINATED',
     'Terminated',
     'WrongArgumentError',
-    'expected_error',
+    'expecting',
     'hold_termination',
     'received_signal',
     'run',
@@ -109,15 +110,18 @@ def hold_termination(hold: bool = True) -> None:
     _signals.holds_termination = hold
 
 
-def expected_error(error: BaseException) -> str | None:
-    """Return the message of an error that a wrong file or argument causes; None for others."""
-    return str(error) if isinstance(error, OSError | ValueError) else None
+def expecting(*kinds: type[Exception]) -> Callable[[BaseException], str | None]:
+    """Make the explanation of errors whose message says all: it returns None for others."""
+    return lambda error: str(error) if isinstance(error, kinds) else None
+
+
+_WRONG_INPUT = expecting(OSError, ValueError)
 
 
 def run(
     work: Callable[..., Any],
     *arguments: Any,
-    explain: Callable[[BaseException], str | None] = expected_error,
+    explain: Callable[[BaseException], str | None] = _WRONG_INPUT,
     when_stopped: Callable[[], str | None] | str = '',
 ) -> int:
     """Do the work of a command line and return its exit code.
@@ -133,6 +137,9 @@ def run(
         when_stopped: What to add where a signal has stopped the work, or a function that tells it;
             a function that returns None lets this process say nothing.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # file names may hold what it cannot encode
+            stream.reconfigure(errors='backslashreplace')
     _signals.install()
     try:
         code = work(*arguments)
@@ -161,17 +168,11 @@ def _report(
         line = explain(error)
         if line is None:
             raise error
-        _print(f'error: {line}')
+        print(f'error: {line}', file=sys.stderr, flush=True)
         return FAILED
     hint = when_stopped() if callable(when_stopped) else when_stopped
     if isinstance(error, KeyboardInterrupt) and error.args:
         hint = str(error.args[0])
     if hint is not None:
-        _print(f'{word}; {hint}' if hint else word)
+        print(f'{word}; {hint}' if hint else word, file=sys.stderr, flush=True)
     return code
-
-
-def _print(line: str) -> None:
-    """Print on stderr, also names that its encoding lacks."""
-    encoding = sys.stderr.encoding or 'utf-8'
-    print(line.encode(encoding, 'backslashreplace').decode(encoding), file=sys.stderr, flush=True)
