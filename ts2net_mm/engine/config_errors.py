@@ -89,6 +89,10 @@ def explain_error(error: BaseException, cfg: Config | None = None) -> str | None
         keys = [key for key, value in (cfg or {}).items() if value == message]
         where = f'{keys[0]}={message!r}: ' if keys else ''
         return f'{_name(cfg)}{where}{type(error).__name__}: {message}'
+    in_pipeline = 'prepare_data' in [frame.f_code.co_name for frame in frames]
+    if (in_pipeline or ', in prepare_data' in str(error)) and 'unexpected keyword' in str(error):
+        # some transforms look at their settings at the first item only
+        return f'{_name(cfg)}a transform of a pipeline: {_own_message(error)}'
     return None
 
 
@@ -123,7 +127,7 @@ def _own_message(error: BaseException) -> str:
     if 'Original Traceback' in text:
         last = text.strip().splitlines()[-1]
         text = re.sub(r'^[\w.]+(?:Error|Exception): ', '', last)
-    return ' '.join(text.split())
+    return text.strip()
 
 
 def _part_of(frame: FrameType) -> tuple[Mapping, Registry | None] | None:
@@ -144,7 +148,7 @@ def _explain_part(
     name = kind if isinstance(kind, str) else getattr(kind, '__name__', 'DataLoader')
     place = _place_of(part, cfg)
     where = f'{_name(cfg)}{place} ({name})' if place else f'{_name(cfg)}{name}'
-    message = _own_message(error)
+    message = ' '.join(_own_message(error).split())
     if isinstance(error, KeyError) and 'is not in the' in message and registry is not None:
         hint = _did_you_mean(str(kind).rpartition('.')[2], _names_in(registry))
         return f'{_name(cfg)}{place or "type"}: there is no {registry.name} {kind!r}{hint}'
