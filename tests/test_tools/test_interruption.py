@@ -319,6 +319,7 @@ def test_resumed_after_sigterm_as_if_nothing_had_happened(
     long_project, straight, tmp_path, processes, moments
 ):
     """Only process 1 of two gets the signal in training, both in the validation."""
+    whole = ''
     for number, moment in enumerate(moments):
         (tmp_path / 'output.txt').write_text('')
         arguments = ('--resume',) if number else ()
@@ -334,6 +335,8 @@ def test_resumed_after_sigterm_as_if_nothing_had_happened(
         assert codes == [143] * processes, output[-3000:]
         assert 'Traceback' not in output
         assert 'terminated; ' in output
+        whole += output
+    (tmp_path / 'output.txt').write_text('')
     running = train(long_project, tmp_path, processes, '--resume')
     assert [process.wait(LIMIT) for process in running] == [0] * processes
 
@@ -343,12 +346,18 @@ def test_resumed_after_sigterm_as_if_nothing_had_happened(
         repeated = losses(tmp_path, rank)
         assert set(dict(repeated)) == set(expected)
         assert [(i, loss) for i, loss in repeated if loss != expected[i]] == []
-        # nothing was done twice, as every checkpoint is that of the last iteration
+        # nothing was done twice, as each checkpoint was that of the last iteration
         assert len(repeated) == len(expected)
     total = last_iteration(tmp_path)
     first, second = (torch.load(folder / f'iter_{total}.pth') for folder in folders)
     for key in ('state_dict', 'optimizer', 'param_schedulers', 'resume_state'):
         assert_same(first[key], second[key], key)
+    scores = [one['message_hub']['runtime_info']['best_score'] for one in (first, second)]
+    assert scores[0] == scores[1]
+    whole += (tmp_path / 'output.txt').read_text()
+    outputs = (folders[0] / 'output.txt').read_text(), whole
+    validated = [re.findall(r'Epoch\(val\) \[(\d)\]', output) for output in outputs]
+    assert validated[0] == validated[1] == ['1', '2', '3']
     names = [sorted(path.name for path in folder.glob('*.pth')) for folder in folders]
     assert names[0] == names[1]
 
