@@ -102,6 +102,14 @@ def replaces_initial_weights(cfg: Config) -> bool:
     return bool(cfg.get('resume') and checkpoints_to_resume(cfg.work_dir))
 
 
+def goes_on_here(cfg: Config) -> bool:
+    """Tell whether the run goes on from a checkpoint of its own work folder."""
+    if not cfg.get('resume'):
+        return False
+    named = cfg.get('load_from')
+    return not named or Path(named).resolve().parent == Path(cfg.work_dir).resolve()
+
+
 def has_accelerator() -> bool:
     """Tell whether this machine has what AmpOptimWrapper runs on."""
     from mmengine.device import get_device
@@ -119,7 +127,7 @@ def train(cfg: Config) -> None:
     from ts2net_mm.engine.work_dir import claim_work_dir, describe_earlier_run
 
     with claim_work_dir(cfg.work_dir, own_rank()):
-        if not cfg.get('resume') and (earlier := describe_earlier_run(cfg.work_dir)):
+        if not goes_on_here(cfg) and (earlier := describe_earlier_run(cfg.work_dir)):
             say(f'warning: {earlier}')
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         termination = TerminationHook()

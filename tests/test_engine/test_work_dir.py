@@ -4,7 +4,7 @@ import multiprocessing
 
 import pytest
 
-from ts2net_mm.engine.work_dir import WorkDirInUseError, claim_work_dir, describe_earlier_run
+from ts2net_mm.engine.work_dir import WorkDirError, claim_work_dir, describe_earlier_run
 
 
 def hold(folder, pipe) -> None:
@@ -20,7 +20,7 @@ def test_the_folder_is_free_again_after_a_kill(tmp_path):
     process.start()
     assert ours.recv() == 'held'
     message = rf'another run \(process {process.pid} on'
-    with pytest.raises(WorkDirInUseError, match=message), claim_work_dir(tmp_path):
+    with pytest.raises(WorkDirError, match=message), claim_work_dir(tmp_path):
         pass
     with claim_work_dir(tmp_path, rank=1):  # another process of the run that holds it
         pass
@@ -45,7 +45,8 @@ def test_a_helper_does_not_keep_the_lock(tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(OSError, match='file'), claim_work_dir(tmp_path / 'file'):
+    message = 'cannot write into the work folder .*file: File exists'
+    with pytest.raises(WorkDirError, match=message), claim_work_dir(tmp_path / 'file'):
         pass
 
 

@@ -14,15 +14,15 @@ from mmengine.dist import broadcast_object_list
 
 from .atomic_files import replacing
 
-__all__ = ['WorkDirInUseError', 'claim_work_dir', 'describe_earlier_run']
+__all__ = ['WorkDirError', 'claim_work_dir', 'describe_earlier_run']
 
 LOCK = '.lock'
 HOLDER = '.lock.json'
 NAMED_FILES = 5
 
 
-class WorkDirInUseError(ValueError):
-    """Another run writes into the work folder."""
+class WorkDirError(ValueError):
+    """The work folder is that of another run, or cannot be written."""
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def claim_work_dir(folder: str | Path, rank: int = 0) -> Iterator[None]:
         rank: Number of this process in its run.
 
     Raises:
-        WorkDirInUseError: With the process that holds the folder.
+        WorkDirError: With the process that holds the folder, or why it cannot be written.
     """
     lock = FileLock(Path(folder) / LOCK)
     error = _take(lock, Path(folder)) if rank == 0 else None
@@ -46,7 +46,7 @@ def claim_work_dir(folder: str | Path, rank: int = 0) -> Iterator[None]:
         broadcast_object_list(told)
         error = told[0]
     if error:
-        raise WorkDirInUseError(error)
+        raise WorkDirError(error)
     try:
         yield
     finally:
@@ -56,8 +56,8 @@ def claim_work_dir(folder: str | Path, rank: int = 0) -> Iterator[None]:
 
 
 def _take(lock: FileLock, folder: Path) -> str | None:
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout:
         return (
@@ -65,7 +65,7 @@ def _take(lock: FileLock, folder: Path) -> str | None:
             'choose another --work-dir or wait for its end'
         )
     except OSError as error:
-        if os.access(folder, os.W_OK):  # else the folder is the problem, and not its locks
+        if folder.is_dir() and os.access(folder, os.W_OK):  # only its locks are the problem
             return None
         return f'cannot write into the work folder {folder}: {error.strerror}'
     holder = dict(
@@ -87,7 +87,7 @@ def _describe_holder(folder: Path) -> str:
 
 
 def describe_earlier_run(folder: str | Path) -> str | None:
-    """Name the checkpoints that a new run would write over; None if there are none."""
+    """Name the checkpoints that another run would write over; None if there are none."""
     found = sorted(Path(folder).glob('*.pth'), key=lambda path: (path.stat().st_mtime, path.name))
     if not found:
         return None
@@ -95,6 +95,6 @@ def describe_earlier_run(folder: str | Path) -> str | None:
     others = len(found) - NAMED_FILES
     more = f' and {others} older ones' if others > 0 else ''
     return (
-        f'{folder} holds checkpoints of an earlier run: {names}{more}; this run begins anew and '
-        'writes over those of the same names (--resume would go on from the newest)'
+        f'{folder} holds checkpoints of an earlier run: {names}{more}; this run writes over those '
+        'of the same names (--resume goes on from the newest instead)'
     )
