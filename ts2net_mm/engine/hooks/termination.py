@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmaction.registry import HOOKS
 from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.runner import Runner
@@ -22,7 +21,6 @@ __all__ = ['TerminationHook']
 SAVED = 'termination_checkpoint'
 
 
-@HOOKS.register_module()
 class TerminationHook(Hook):
     """After the iteration in which SIGTERM comes, save ``iter_N.pth`` and end the run.
 
