@@ -2,6 +2,8 @@
 
 from mmengine.config import Config
 
+from ..utils.config_types import type_name
+
 __all__ = ['split_test_pipeline']
 
 TEXT_TRANSFORM = 'TokenizeCaptions'
@@ -23,10 +25,10 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
     video_pipeline, text_transform = [], None
     for transform in pipeline:
         transform = dict(transform)
-        if _name(transform) == TEXT_TRANSFORM:
+        if type_name(transform) == TEXT_TRANSFORM:
             text_transform = transform
             continue
-        if _name(transform) == 'DecordInit' and transform.get('io_backend', 'disk') == 'disk':
+        if type_name(transform) == 'DecordInit' and transform.get('io_backend', 'disk') == 'disk':
             # the same frames, but a video that hangs or crashes the decoder is left behind
             threads = transform.get('num_threads', 1)
             transform = dict(type='GuardedDecordInit', timeout=TIMEOUT, num_threads=threads)
@@ -36,11 +38,6 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
     if text_transform is None:
         raise ValueError(
             f'the test pipeline of config {cfg.filename} has no {TEXT_TRANSFORM}, '
-            f'found {[_name(transform) for transform in pipeline]}'
+            f'found {[type_name(transform) for transform in pipeline]}'
         )
     return video_pipeline, text_transform
-
-
-def _name(transform: dict) -> str:
-    kind = transform['type']
-    return (kind if isinstance(kind, str) else kind.__name__).rsplit('.', 1)[-1]
