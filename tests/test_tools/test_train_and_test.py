@@ -64,7 +64,7 @@ def free_port() -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize('processes', [2, 3])
 def test_five_videos_over_several_processes(
-    start_script, project, trained, tmp_path, processes, table
+    run_together, project, trained, tmp_path, processes, table
 ):
     """The shards are uneven; the table is that of one process."""
     log = tmp_path / 'output.txt'
@@ -73,19 +73,13 @@ def test_five_videos_over_several_processes(
         log.unlink(missing_ok=True)
         common = dict(WORLD_SIZE=str(number), MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
         arguments = (project / 'config.py', trained / 'epoch_2.pth', '--work-dir', tmp_path)
-        running = [
-            start_script(
-                ROOT / 'tools' / 'test.py',
-                *arguments,
-                *('--dump', dump, '--launcher', 'pytorch'),
-                log=log,
-                environment=common | dict(RANK=str(rank), LOCAL_RANK=str(rank)),
-            )
-            for rank in range(number)
-        ]
-        for process in running:
-            process.join(120)
-            assert process.exitcode == 0, log.read_text()[-3000:]
+        arguments += ('--dump', dump, '--launcher', 'pytorch')
+        run_together(
+            ROOT / 'tools' / 'test.py',
+            [arguments] * number,
+            log,
+            [common | dict(RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(number)],
+        )
         assert table_of(log.read_text()) == table
     first, second = (dict(np.load(dump)) for dump in dumps)
     assert first['similarity'].shape == (10, 5)

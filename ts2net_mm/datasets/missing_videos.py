@@ -7,7 +7,7 @@ from typing import Literal
 
 from mmengine.logging import print_log
 
-from .annotation import VideoAnnotation
+from .annotation import VideoAnnotation, how_to_prepare
 
 __all__ = ['OnMissing', 'leave_out_missing']
 
@@ -44,7 +44,9 @@ def leave_out_missing(
         f'the first are {names}'
     )
     if len(missing) == len(annotations):
-        raise FileNotFoundError(f'{report}; is {folder!r} the right folder?')
+        raise FileNotFoundError(
+            f'{report}; is {folder!r} the right folder?{how_to_prepare(folder)}'
+        )
     if on_missing == 'error':
         raise FileNotFoundError(f"{report}; on_missing='drop' leaves missing videos out")
     print_log(f'{report}; they are left out', logger='current', level=logging.WARNING)

@@ -78,7 +78,7 @@ def test_a_stopped_rendering_goes_on(tmp_path, signal_number):
     _, errors = process.communicate(timeout=60)
     if signal_number == signal.SIGINT:
         assert process.returncode == 130
-        assert errors == 'Interrupted. The same command goes on where this one stopped.\n'
+        assert errors == 'interrupted; the same command goes on where this one stopped\n'
     assert 'Traceback' not in errors
     while _members(process.pid):
         assert time.monotonic() < deadline
