@@ -198,10 +198,10 @@ def training(work: Work, repeats: int) -> Report:
         Side('decoding', train_epoch(work, work.dataset)),
     ]
     loader = work.cfg.train_dataloader
-    title = f'moving shapes: an epoch of {len(DATASETS.build(work.dataset))} items, training with {loader.num_workers} workers'
-    return Report(
-        title, ['CPU time is that of the training process alone'], measure(sides, repeats)
-    )
+    items, workers = len(DATASETS.build(work.dataset)), loader.num_workers
+    title = f'moving shapes: an epoch of {items} items, training with {workers} workers'
+    notes = ['CPU time is that of the training process alone']
+    return Report(title, notes, measure(sides, repeats))
 
 
 def train_epoch(work: Work, dataset: dict) -> Callable[[], None]:
