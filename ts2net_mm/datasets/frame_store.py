@@ -49,7 +49,7 @@ class StoredVideo:
         size: Bytes of its file when it was decoded.
         mtime_ns: Time of the file's last change then, nanoseconds.
         total_frames: Frames of the video, stored or not.
-        avg_fps: Its frames per second.
+        avg_fps: Its frames per second; None where the decoder does not tell.
         frames: Numbers of the stored frames, ascending; None for all.
         frame_dir: What the keys of its frames begin with.
         reason: Why it could not be decoded; empty if it could.
@@ -59,7 +59,7 @@ class StoredVideo:
     size: int
     mtime_ns: int
     total_frames: int = 0
-    avg_fps: float = 0.0
+    avg_fps: float | None = None
     frames: Sequence[int] | None = ()
     frame_dir: str = ''
     reason: str = ''

@@ -102,9 +102,12 @@ class StoredSteps:
             resizing=[repr(transform) for transform in self.resizing],
         )
 
-    def needed_frames(self, total_frames: int, avg_fps: float) -> np.ndarray | None:
+    def needed_frames(self, total_frames: int, avg_fps: float | None) -> np.ndarray | None:
         """Number the frames that the sampling can ask for, ascending; None stands for all."""
         if isinstance(self.sampling, SampleFramesByRate):
+            if avg_fps is None:
+                opening = type(self.opening).__name__
+                raise ValueError(f'SampleFramesByRate needs avg_fps, which {opening} does not give')
             rate = self.sampling.frame_rate
             return frames_by_rate(total_frames, avg_fps, frame_rate=rate)
         if not getattr(self.sampling, 'test_mode', False):

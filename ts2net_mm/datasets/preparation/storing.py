@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from mmaction.registry import DATASETS
 from mmengine.config import Config
 
 from ...apis.workers import Failure
+from ...checkpoints.reading import one_line
 from ..frame_store import StoredVideo, video_name
 from ..stored_steps import StoredSteps, decoding_pipeline
 from ..video_errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
@@ -41,7 +43,13 @@ class PictureFormat:
     def encode(self, image: np.ndarray) -> bytes:
         """Encode an RGB picture."""
         options = dict(
-            jpeg=[cv2.IMWRITE_JPEG_QUALITY, self.quality],
+            # colours in full, where cameras halve them: frames are small already
+            jpeg=[
+                cv2.IMWRITE_JPEG_QUALITY,
+                self.quality,
+                cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+                cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+            ],
             png=[cv2.IMWRITE_PNG_COMPRESSION, 1],
         )
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
@@ -85,7 +93,10 @@ def videos_to_store(
     for split in splits:
         for dataset_cfg in _datasets((cfg.get(f'{split}_dataloader') or {}).get('dataset')):
             pipeline = decoding_pipeline(dataset_cfg['pipeline'])
-            mine = StoredSteps.from_pipeline(pipeline)
+            with _named_config(cfg):
+                mine = StoredSteps.from_pipeline(pipeline)
+                # all of its annotation, as a data set asks for when it starts
+                dataset = DATASETS.build(dict(dataset_cfg, pipeline=pipeline, indices=None))
             if steps and mine.settings != steps[0].settings:
                 raise ValueError(
                     f'the {first} data decode or resize by {steps[0].settings}, the {split} data '
@@ -93,8 +104,6 @@ def videos_to_store(
                 )
             first = first or split
             steps.append(mine)
-            # all of its annotation, as a data set asks for when it starts
-            dataset = DATASETS.build(dict(dataset_cfg, pipeline=pipeline, indices=None))
             for index in range(len(dataset)):
                 item = dataset.get_data_info(index)
                 name, path = video_name(item), item['filename']
@@ -108,6 +117,17 @@ def videos_to_store(
     if not steps:
         raise ValueError(f'config {cfg.filename} has no data loader of {", ".join(splits)}')
     return list(videos.values()), steps
+
+
+@contextmanager
+def _named_config(cfg: Config) -> Iterator[None]:
+    """Say which config names an unknown type or argument."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'the data of config {cfg.filename} cannot be built: {one_line(error)}'
+        ) from error
 
 
 def _datasets(cfg: Any) -> Iterator[Any]:
@@ -143,11 +163,12 @@ class VideoStorer:
         try:
             status = os.stat(video.path)
             opened = self._open(video)
-            total, fps = int(opened['total_frames']), float(opened['avg_fps'])
+            total, rate = int(opened['total_frames']), opened.get('avg_fps')
+            fps = None if rate is None else float(rate)
             needed = self._needed_frames(video, total, fps)
             numbers = np.arange(total) if needed is None else needed
             if not len(numbers):
-                return Failure(f'it has no frames ({total} frames, {fps:g} a second)')
+                return Failure(f'it has no frames ({total} frames, {fps} a second)')
             frames = self._decode(video, numbers)
         except (*DECODING_ERRORS, UnreadableVideoError) as error:
             reason = getattr(error, 'reason', None) or unreadable_reason(video.path, error)
@@ -158,7 +179,9 @@ class VideoStorer:
             frames,
         )
 
-    def _needed_frames(self, video: VideoToStore, total: int, fps: float) -> np.ndarray | None:
+    def _needed_frames(
+        self, video: VideoToStore, total: int, fps: float | None
+    ) -> np.ndarray | None:
         """Join what all pipelines need."""
         needed = []
         for index in video.steps:
