@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmaction.datasets.transforms import RawFrameDecode
+from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
@@ -398,3 +399,27 @@ def test_configs_name_their_decoding():
         expected = plain[f'{split}_dataloader'].dataset.pipeline
         assert steps[0].decoding == [expected[0], expected[2]]
         assert [steps[1], *steps[3:]] == [expected[1], *expected[3:]]
+
+
+def test_mmactions_own_data_set(written, pipelines, store, tmp_path, videos, load_tool):
+    decode, read = pipelines(RATE, RESIZE, CROP)
+    (tmp_path / 'pairs.json').write_text(json.dumps({'a.mp4': ['one', 'two'], 'sub/b.mp4': ['x']}))
+    settings = dict(
+        type='VideoTextDataset',
+        ann_file=str(tmp_path / 'pairs.json'),
+        data_prefix=dict(video=str(videos)),
+    )
+    config = tmp_path / 'mmaction.py'
+    config.write_text(f'train_dataloader = dict(dataset={dict(settings, pipeline=read)!r})')
+    main = load_tool('data/store_frames.py').main
+    assert main([str(config), '--out', str(store), '--format', 'png', '--workers', '1']) == 0
+    found, expected = (
+        list(DATASETS.build(dict(settings, pipeline=steps))) for steps in (read, decode)
+    )
+    assert len(found) == 3
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one['imgs'], other['imgs'])
+    os.utime(written[0], ns=(0, 0))
+    dataset = DATASETS.build(dict(settings, pipeline=read))
+    with pytest.raises(FrameStoreError, match='have changed'):
+        dataset[0]

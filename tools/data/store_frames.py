@@ -160,7 +160,7 @@ def report(folder: Path, total: int, planned: int, failed: dict[str, str]) -> No
 
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(
-        f'{folder}: {total:,} videos, {size / 1e6:,.0f} MB; {planned:,} were to do, '
+        f'{folder}: {total:,} videos, {size / 1e6:,.1f} MB; {planned:,} were to do, '
         f'{len(failed):,} failed'
     )
     if failed:
