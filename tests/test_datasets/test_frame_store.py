@@ -182,6 +182,17 @@ def test_only_what_the_samplings_ask_for_is_kept(written, pipelines, store_frame
     assert reading.video('sub/b.mp4').frames == sorted({0, 10, 20, 30} | {4, 14, 24, 33})
 
 
+def test_two_configs_share_a_store(written, make_dataset, pipelines, store_frames):
+    samplings = (RATE, FIXED, RATE)
+    for sampling in samplings:
+        decode, _ = pipelines(sampling, RESIZE)
+        assert store_frames('--format', 'png', val=(decode, {'a.mp4': ['x']})) == 0
+    for sampling in samplings:
+        decode, read = pipelines(sampling, RESIZE)
+        sets = [make_dataset({'a.mp4': ['x']}, one, test_mode=True) for one in (read, decode)]
+        assert_same(*map(read_all, sets))
+
+
 def test_jpeg_is_close_and_the_better_the_higher_its_quality(
     moving_video, make_dataset, pipelines, store_frames, store
 ):
@@ -326,6 +337,7 @@ class TestStale:
         data.write_bytes(data.read_bytes()[:-4096])
         with pytest.raises(FrameStoreError, match=r'data\.mdb has .* bytes, expected .*incomplete'):
             make_dataset(ANNOTATION, self.read, test_mode=True)
+        assert self.store() == 1  # writing to it would hide that
 
     def test_a_folder_without_a_store(self, make_dataset, store):
         shutil.rmtree(store)

@@ -67,11 +67,13 @@ class VideoToStore:
         name: Its name in the annotations.
         path: Its file.
         steps: Numbers of the pipelines that read it.
+        kept: Frames that a store holds for other configs, and that stay.
     """
 
     name: str
     path: str
     steps: set[int] = field(default_factory=set)
+    kept: Sequence[int] = ()
 
 
 def videos_to_store(
@@ -153,9 +155,15 @@ class VideoStorer:
     pictures: PictureFormat
 
     def is_done(self, video: VideoToStore, known: StoredVideo | None) -> bool:
-        """Tell whether a store holds all that is needed of a video as it is."""
+        """Tell whether a store holds all that is needed of a video as it is; if not, set ``kept``.
+
+        Args:
+            video: The video.
+            known: What the store knows of it.
+        """
         if known is None or known.reason or not known.is_of(os.stat(video.path)):
             return False
+        video.kept = known.frames or ()
         return known.holds(self._needed_frames(video, known.total_frames, known.avg_fps))
 
     def __call__(self, video: VideoToStore) -> tuple[StoredVideo, dict[int, bytes]] | Failure:
@@ -183,7 +191,7 @@ class VideoStorer:
         self, video: VideoToStore, total: int, fps: float | None
     ) -> np.ndarray | None:
         """Join what all pipelines need."""
-        needed = []
+        needed = [np.array(video.kept, dtype=int)]
         for index in video.steps:
             frames = self.steps[index].needed_frames(total, fps)
             if frames is None:
