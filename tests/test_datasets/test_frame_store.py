@@ -125,10 +125,13 @@ def assert_same(found: list[dict], expected: list[dict]) -> None:
     [
         ('png', (RATE, RESIZE, CROP)),
         ('bmp', (RATE, CLIP_RESIZE)),
-        ('png', (RATE, RESIZE, CLIP_RESIZE)),
+        ('png', (RATE, dict(RESIZE, scale=(-1, 48)), RESIZE, CLIP_RESIZE)),
+        ('bmp', (RATE, dict(RESIZE, scale=(50, 33)))),
+        ('bmp', (RATE, dict(RESIZE, scale=(20, 30), keep_ratio=False))),
+        ('bmp', (RATE, dict(RESIZE, scale=0.5))),
         ('bmp', (RATE,)),
     ],
-    ids=['resize', 'clip resize', 'both', 'as it is'],
+    ids=['resize', 'clip resize', 'several', 'bounds', 'distorted', 'factor', 'as it is'],
 )
 def test_lossless_frames_are_those_of_decoding(
     written, make_dataset, pipelines, store_frames, steps, picture
@@ -310,6 +313,7 @@ class TestStale:
         ('step', 'change', 'message'),
         [
             (3, dict(scale=(-1, 40)), 'scale=.inf, 40.'),
+            (3, dict(scale=0.5), 'resizing=.None'),
             (3, dict(interpolation='bicubic'), 'interpolation=bicubic'),
             (0, dict(decoding=[dict(type='PyAVInit'), dict(type='PyAVDecode')]), 'PyAVInit'),
         ],

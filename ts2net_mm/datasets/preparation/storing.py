@@ -210,8 +210,8 @@ class VideoStorer:
             part = numbers[start : start + FRAMES_AT_A_TIME]
             # opened anew, because some decoders only go forward from where they stopped
             results = self.steps[0].decoding(dict(self._open(video), frame_inds=part))
-            for transform in self.steps[0].resizing:
-                results = transform(results)
+            if self.steps[0].resizing:
+                results = self.steps[0].resizing(results)
             pictures.update(
                 zip(part.tolist(), map(self.pictures.encode, results['imgs']), strict=True)
             )
