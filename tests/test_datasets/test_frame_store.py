@@ -24,6 +24,7 @@ DECODING = [dict(type='DecordInit'), dict(type='DecordDecode')]
 RATE = dict(type='SampleFramesByRate', num_frames=4)
 ANY = dict(type='UniformSample', clip_len=4)
 FIXED = dict(type='UniformSample', clip_len=4, test_mode=True)
+RAW = dict(type='RawFrameDecode')
 RESIZE = dict(type='Resize', scale=(-1, 32), interpolation='area')
 CROP = dict(type='CenterCrop', crop_size=32)
 CLIP_RESIZE = dict(type='CLIPResize', size=32)
@@ -439,3 +440,24 @@ def test_mmactions_own_data_set(written, pipelines, store, tmp_path, videos, loa
     dataset = DATASETS.build(dict(settings, pipeline=read))
     with pytest.raises(FrameStoreError, match='have changed'):
         dataset[0]
+
+
+def test_folders_of_pictures_fill_a_store(videos, make_dataset, store_frames, store):
+    for name, first in (('a', 1), ('b', 0)):
+        (videos / name).mkdir()
+        for number in range(first, first + 9):
+            image = np.full((40, 50, 3), 20 * number, dtype=np.uint8)
+            cv2.imwrite(str(videos / name / f'{number}.png'), image)
+    decoding = [dict(type='FrameFolderInit', fps=2, filename_tmpl='{}.png'), RAW]
+    init = dict(type='FrameStoreInit', db_path=str(store), decoding=decoding)
+    decode = [decoding[0], RATE, decoding[1], RESIZE]
+    read = [init, RATE, dict(type='FrameStoreDecode'), RESIZE]
+    annotation = {'a': ['one'], 'b': dict(captions=['two'], fps=4)}
+    assert store_frames('--format', 'png', test=(read, annotation)) == 0
+    sets = [make_dataset(annotation, steps, test_mode=True) for steps in (read, decode)]
+    found, expected = map(read_all, sets)
+    assert_same(found, expected)
+    assert [item['avg_fps'] for item in found] == [2, 4]
+    (videos / 'a' / '10.png').write_bytes(b'another picture')
+    with pytest.raises(FrameStoreError, match='1 of 2 videos have changed'):
+        make_dataset(annotation, read, test_mode=True)

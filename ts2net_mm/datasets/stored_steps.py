@@ -14,7 +14,7 @@ from .transforms.frame_folder import FrameFolderInit
 from .transforms.frame_store import FrameStoreDecode, FrameStoreInit
 from .transforms.sample_frames import SampleFramesByRate, frames_by_rate
 
-__all__ = ['StoredSteps', 'check_frame_stores', 'decoding_pipeline']
+__all__ = ['StoredSteps', 'check_frame_stores', 'decoding_pipeline', 'reads_folders']
 
 
 Step: TypeAlias = Any  # a config, or a callable
@@ -34,6 +34,11 @@ def decoding_pipeline(pipeline: Sequence[Step]) -> list[Step]:
         else step
         for step in pipeline
     ]
+
+
+def reads_folders(pipeline: Sequence[Step]) -> bool:
+    """Tell whether videos are folders of pictures, stored or not."""
+    return any(_is_type(step, FrameFolderInit) for step in decoding_pipeline(pipeline))
 
 
 def _is_type(step: Step, kind: type) -> bool:

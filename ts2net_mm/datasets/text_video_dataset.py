@@ -20,8 +20,7 @@ from .bad_videos import (
 )
 from .missing_videos import OnMissing, leave_out_missing
 from .samplers.substitutes import ItemNumber
-from .stored_steps import check_frame_stores
-from .transforms.frame_folder import FrameFolderInit
+from .stored_steps import check_frame_stores, reads_folders
 from .transforms.sample_frames import reject_unread_times
 from .video_errors import (
     DECODING_ERRORS,
@@ -106,6 +105,7 @@ class TextVideoDataset(BaseActionDataset):
         self.one_caption_per_video = one_caption_per_video
         self.on_missing = on_missing
         self._steps = list(pipeline)
+        self._reads_folders = reads_folders(self._steps)
         super().__init__(
             ann_file,
             pipeline=list(pipeline),
@@ -254,7 +254,7 @@ class TextVideoDataset(BaseActionDataset):
 
     def _path(self, video_id: str) -> str:
         path = osp.join(self.data_prefix['video'], video_id)
-        if any(isinstance(step, FrameFolderInit) for step in self.pipeline.transforms):
+        if self._reads_folders:
             return path if osp.isdir(path) else osp.splitext(path)[0]
         # MMAction2's DecordInit reads a name without extension as .mp4
         return path if osp.splitext(path)[1] else path + '.mp4'

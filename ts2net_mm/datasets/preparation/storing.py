@@ -68,12 +68,14 @@ class VideoToStore:
         path: Its file.
         steps: Numbers of the pipelines that read it.
         kept: Frames that a store holds for other configs, and that stay.
+        fps: Frame rate that its annotation states, for a folder of pictures.
     """
 
     name: str
     path: str
     steps: set[int] = field(default_factory=set)
     kept: Sequence[int] = ()
+    fps: float | None = None
 
 
 def videos_to_store(
@@ -109,7 +111,7 @@ def videos_to_store(
             for index in range(len(dataset)):
                 item = dataset.get_data_info(index)
                 name, path = video_name(item), item['filename']
-                video = videos.setdefault(name, VideoToStore(name, path))
+                video = videos.setdefault(name, VideoToStore(name, path, fps=item.get('fps')))
                 if os.path.realpath(video.path) != os.path.realpath(path):
                     raise ValueError(
                         f'{name!r} stands for {video.path} and for {path}; make a store of each '
@@ -201,6 +203,8 @@ class VideoStorer:
 
     def _open(self, video: VideoToStore) -> dict[str, Any]:
         item = dict(filename=video.path, video_id=video.name, start_index=0, modality='RGB')
+        if video.fps is not None:
+            item['fps'] = video.fps
         return self.steps[0].opening(item)
 
     def _decode(self, video: VideoToStore, numbers: np.ndarray) -> dict[int, bytes]:
