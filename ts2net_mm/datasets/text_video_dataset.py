@@ -231,15 +231,14 @@ class TextVideoDataset(BaseActionDataset):
         """Count the different video files of all items."""
         return len({self.get_data_info(index)['filename'] for index in range(len(self))})
 
-    def group_ids(self, field: str = 'video_id') -> np.ndarray:
-        """Number the items by the value of an annotation field: (items,) int64.
+    def group_values(self, field: str = 'video_id') -> list[Any]:
+        """Value of an annotation field of each item, to group by.
 
         Raises:
             KeyError: If an item lacks the field.
             TypeError: If its value is a list or an object.
         """
-        numbers: dict[Any, int] = {}
-        groups = np.empty(len(self), dtype=np.int64)
+        values = []
         for index in range(len(self)):
             item = self.get_data_info(index)
             if field not in item:
@@ -249,8 +248,8 @@ class TextVideoDataset(BaseActionDataset):
                     f'{self.ann_file}: {field!r} of {item["video_id"]!r} is {item[field]!r:.80}, '
                     'expected one value to group by'
                 )
-            groups[index] = numbers.setdefault(item[field], len(numbers))
-        return groups
+            values.append(item[field])
+        return values
 
     def _path(self, video_id: str) -> str:
         path = osp.join(self.data_prefix['video'], video_id)
