@@ -20,6 +20,7 @@ from .bad_videos import (
 )
 from .missing_videos import OnMissing, leave_out_missing
 from .samplers.substitutes import ItemNumber
+from .stored_steps import check_frame_stores
 from .transforms.sample_frames import reject_unread_times
 from .video_errors import (
     DECODING_ERRORS,
@@ -69,6 +70,8 @@ class TextVideoDataset(BaseActionDataset):
         FileNotFoundError: If video files are missing, with their number and the first five.
         ValueError: If the annotation is not what it should be, naming file and key, or
             a setting makes no sense.
+        FrameStoreError: If the pipeline reads a frame store that does not hold the videos as they
+            are, or was made with other settings.
         UnreadableVideoError: If an item cannot be read, see ``on_bad_video``, or no other can take
             its place.
     """
@@ -100,6 +103,7 @@ class TextVideoDataset(BaseActionDataset):
         self._named: set[str] = set()
         self.one_caption_per_video = one_caption_per_video
         self.on_missing = on_missing
+        self._steps = list(pipeline)
         super().__init__(
             ann_file,
             pipeline=list(pipeline),
@@ -118,9 +122,11 @@ class TextVideoDataset(BaseActionDataset):
                     'whose names are taken by the data set'
                 )
         reject_unread_times(self.ann_file, annotations, self.pipeline.transforms)
+        paths = {one.video_id: self._path(one.video_id) for one in annotations}
         existing = leave_out_missing(
             annotations,
-            paths={one.video_id: self._path(one.video_id) for one in annotations},
+            paths=paths,
+            stored=check_frame_stores(self._steps, self.pipeline.transforms, paths),
             ann_file=self.ann_file,
             folder=self.data_prefix['video'],
             on_missing=self.on_missing,

@@ -1,0 +1,182 @@
+"""Decode videos into a frame store, each of them once."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from mmaction.registry import DATASETS
+from mmengine.config import Config
+
+from ...apis.workers import Failure
+from ..frame_store import StoredVideo
+from ..stored_steps import StoredSteps, decoding_pipeline
+from ..video_errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
+
+__all__ = ['PictureFormat', 'VideoStorer', 'VideoToStore', 'videos_to_store']
+
+SPLITS = ('train', 'val', 'test')
+FRAMES_AT_A_TIME = 64
+
+
+@dataclass(frozen=True)
+class PictureFormat:
+    """How pictures are stored.
+
+    Args:
+        name: 'jpeg'; without loss 'png', or 'bmp', which is larger and takes no time to decode.
+        quality: Of JPEG, 1 to 100.
+    """
+
+    name: Literal['jpeg', 'png', 'bmp'] = 'jpeg'
+    quality: int = 95
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a store keeps of it."""
+        return dict(format=self.name, quality=self.quality if self.name == 'jpeg' else None)
+
+    def encode(self, image: np.ndarray) -> bytes:
+        """Encode an RGB picture."""
+        options = dict(
+            jpeg=[cv2.IMWRITE_JPEG_QUALITY, self.quality],
+            png=[cv2.IMWRITE_PNG_COMPRESSION, 1],
+        )
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        done, data = cv2.imencode(f'.{self.name}', bgr, options.get(self.name, []))
+        if not done:
+            raise RuntimeError(f'OpenCV cannot encode a frame of shape {image.shape}')
+        return data.tobytes()
+
+
+@dataclass
+class VideoToStore:
+    """A video of a config's data sets.
+
+    Args:
+        name: Its name in the annotations.
+        path: Its file.
+        steps: Numbers of the pipelines that read it.
+    """
+
+    name: str
+    path: str
+    steps: set[int] = field(default_factory=set)
+
+
+def videos_to_store(
+    cfg: Config, splits: Sequence[str] = SPLITS
+) -> tuple[list[VideoToStore], list[StoredSteps]]:
+    """List the videos of a config's data sets, each once, and the pipelines that read them.
+
+    Args:
+        cfg: A config of training or testing; it may read the frame store that is to be made.
+        splits: Its data loaders that count; those that it does not have are left out.
+
+    Raises:
+        ValueError: If there is none, pipelines decode or resize differently, or a name stands for
+            two files.
+    """
+    videos: dict[str, VideoToStore] = {}
+    steps: list[StoredSteps] = []
+    first = ''
+    for split in splits:
+        for dataset_cfg in _datasets((cfg.get(f'{split}_dataloader') or {}).get('dataset')):
+            pipeline = decoding_pipeline(dataset_cfg['pipeline'])
+            mine = StoredSteps.from_pipeline(pipeline)
+            if steps and mine.settings != steps[0].settings:
+                raise ValueError(
+                    f'the {first} data decode or resize by {steps[0].settings}, the {split} data '
+                    f'by {mine.settings}; make a store of each with --splits'
+                )
+            first = first or split
+            steps.append(mine)
+            dataset = DATASETS.build(dict(dataset_cfg, pipeline=pipeline))
+            for index in range(len(dataset)):
+                item = dataset.get_data_info(index)
+                name, path = item['video_id'], item['filename']
+                video = videos.setdefault(name, VideoToStore(name, path))
+                if os.path.realpath(video.path) != os.path.realpath(path):
+                    raise ValueError(
+                        f'{name!r} stands for {video.path} and for {path}; make a store of each '
+                        'split with --splits'
+                    )
+                video.steps.add(len(steps) - 1)
+    if not steps:
+        raise ValueError(f'config {cfg.filename} has no data loader of {", ".join(splits)}')
+    return list(videos.values()), steps
+
+
+def _datasets(cfg: Any) -> Iterator[Any]:
+    """Find the data sets inside MMEngine's wrappers."""
+    if not cfg:
+        return
+    for inner in (cfg.get('dataset'), *(cfg.get('datasets') or ())):
+        yield from _datasets(inner)
+    if 'pipeline' in cfg:
+        yield cfg
+
+
+@dataclass(frozen=True)
+class VideoStorer:
+    """Decodes one video after the other.
+
+    Args:
+        steps: The pipelines that read them; they differ in their sampling alone.
+        pictures: How frames are stored.
+    """
+
+    steps: Sequence[StoredSteps]
+    pictures: PictureFormat
+
+    def is_done(self, video: VideoToStore, known: StoredVideo | None) -> bool:
+        """Tell whether a store holds all that is needed of a video as it is."""
+        if known is None or known.reason or not known.is_of(os.stat(video.path)):
+            return False
+        return known.holds(self._needed_frames(video, known.total_frames, known.avg_fps))
+
+    def __call__(self, video: VideoToStore) -> tuple[StoredVideo, dict[int, bytes]] | Failure:
+        """Return what a store needs, or why the video cannot be decoded."""
+        status = os.stat(video.path)
+        try:
+            results = dict(filename=video.path, video_id=video.name, start_index=0, modality='RGB')
+            results = self.steps[0].opening(results)
+            total, fps = int(results['total_frames']), float(results['avg_fps'])
+            needed = self._needed_frames(video, total, fps)
+            numbers = np.arange(total) if needed is None else needed
+            if not len(numbers):
+                return Failure(f'it has no frames ({total} frames, {fps:g} a second)')
+            frames = self._decode(results, numbers)
+        except (*DECODING_ERRORS, UnreadableVideoError) as error:
+            reason = getattr(error, 'reason', None) or unreadable_reason(video.path, error)
+            return Failure(reason)
+        stored = None if needed is None else numbers.tolist()
+        return (
+            StoredVideo(video.name, status.st_size, status.st_mtime_ns, total, fps, stored),
+            frames,
+        )
+
+    def _needed_frames(self, video: VideoToStore, total: int, fps: float) -> np.ndarray | None:
+        """Join what all pipelines need."""
+        needed = []
+        for index in video.steps:
+            frames = self.steps[index].needed_frames(total, fps)
+            if frames is None:
+                return None
+            needed.append(frames)
+        return np.unique(np.concatenate(needed))
+
+    def _decode(self, opened: dict, numbers: np.ndarray) -> dict[int, bytes]:
+        """Decode and resize, a few frames at a time."""
+        pictures: dict[int, bytes] = {}
+        for start in range(0, len(numbers), FRAMES_AT_A_TIME):
+            part = numbers[start : start + FRAMES_AT_A_TIME]
+            results = self.steps[0].decoding(dict(opened, frame_inds=part))
+            for transform in self.steps[0].resizing:
+                results = transform(results)
+            pictures.update(
+                zip(part.tolist(), map(self.pictures.encode, results['imgs']), strict=True)
+            )
+        return pictures
