@@ -21,10 +21,10 @@ model = dict(
         num_layers=3,
         num_heads=num_heads,
         img_size=img_size,
-        patch_size=12,
+        patch_size=16,
         out_dims=width,
         shift_layers=(1, 2),
-        num_shift_tokens=4,
+        num_shift_tokens=2,  # in each direction, of 9 patches
     ),
     text_encoder=dict(
         type='CLIPTextEncoder',
@@ -133,4 +133,9 @@ param_scheduler = dict(type='WarmupCosineLR', warmup_ratio=0.04, by_epoch=False)
 default_hooks = dict(
     logger=dict(interval=20), checkpoint=dict(interval=5, save_best=None, rule=None)
 )
+custom_hooks = [
+    *_base_.custom_hooks,
+    # validated, saved and tested: the weights averaged over about the last tenth of the run
+    dict(type='EMAHook', ema_type='MomentumAnnealingEMA', gamma=10, momentum=0.002),
+]
 auto_scale_lr = dict(enable=False, base_batch_size=64)
