@@ -138,14 +138,14 @@ def read_config(args: argparse.Namespace):
     from mmengine.config import Config, DictAction
     from mmengine.registry import init_default_scope
 
-    import ts2net_mm  # noqa: F401
+    from ts2net_mm.checkpoints.reading import one_line
 
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     try:
         cfg = Config.fromfile(args.config)
     except Exception as error:  # a config is code: it may raise anything
-        raise ValueError(f'config {args.config} cannot be read: {error}') from error
+        raise ValueError(f'config {args.config} cannot be read: {one_line(error)}') from error
     if args.cfg_options:
         options = parser.parse_args(['--cfg-options', *args.cfg_options]).cfg_options
         cfg.merge_from_dict(options)

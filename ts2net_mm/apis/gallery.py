@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from .gallery_file import EncodedVideo, gallery_path, read_gallery_file, write_gallery_file
+from .pipeline import frame_template
 from .progress import VideoProgress
 from .text import printable
-from .video_files import VideoFile, find_videos
+from .video_files import VideoFile, find_frame_folders, find_videos
 
 if TYPE_CHECKING:
     from .inferencer import RetrievalInferencer, VideoFeatures
@@ -92,9 +93,11 @@ class Gallery:
             ValueError: If it holds no video, or none that can be read.
             OSError: If the cache folder cannot be written.
         """
-        videos = find_videos(folder)
+        template = frame_template(inferencer.video_pipeline)
+        videos = find_frame_folders(folder, template) if template else find_videos(folder)
         if not videos:
-            raise ValueError(f'there is no video file in {folder}')
+            what = f'folder of pictures like {template.format(1)}' if template else 'video file'
+            raise ValueError(f'there is no {what} in {folder}')
         path = gallery_path(folder, inferencer.fingerprint, cache_dir)
         on_disk = read_gallery_file(path, inferencer.fingerprint)
         store = _Store(path, inferencer.fingerprint, videos, on_disk)

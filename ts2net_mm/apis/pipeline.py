@@ -1,8 +1,14 @@
 """Take the test pipeline of a config apart: videos go one way, sentences another."""
 
+from collections.abc import Sequence
+
+from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 
-__all__ = ['split_test_pipeline']
+from ..datasets import FrameFolderInit
+from ..datasets.stored_steps import decoding_pipeline
+
+__all__ = ['frame_template', 'split_test_pipeline']
 
 TEXT_TRANSFORM = 'TokenizeCaptions'
 
@@ -18,7 +24,7 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
     if not pipeline:
         raise ValueError(f'config {cfg.filename} has no test pipeline')
     video_pipeline, text_transform = [], None
-    for transform in pipeline:
+    for transform in decoding_pipeline(pipeline):  # other videos are in no frame store
         transform = dict(transform)
         if _name(transform) == TEXT_TRANSFORM:
             text_transform = transform
@@ -32,6 +38,14 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
             f'found {[_name(transform) for transform in pipeline]}'
         )
     return video_pipeline, text_transform
+
+
+def frame_template(pipeline: Sequence[dict]) -> str:
+    """Name of a picture where videos are folders of pictures; empty where they are files."""
+    for transform in pipeline:
+        if _name(transform) == FrameFolderInit.__name__:
+            return TRANSFORMS.build(transform).filename_tmpl
+    return ''
 
 
 def _name(transform: dict) -> str:

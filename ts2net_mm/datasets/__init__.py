@@ -6,6 +6,7 @@ from .samplers import DistinctGroupBatchSampler
 from .text_video_dataset import TextVideoDataset
 from .transforms import (
     CLIPResize,
+    FrameFolderInit,
     FrameStoreDecode,
     FrameStoreInit,
     GuardedDecordInit,
@@ -19,6 +20,7 @@ __all__ = [
     'BadVideosError',
     'CLIPResize',
     'DistinctGroupBatchSampler',
+    'FrameFolderInit',
     'FrameStoreDecode',
     'FrameStoreError',
     'FrameStoreInit',

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import lmdb
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = [
     'FrameStore',
     'FrameStoreError',
     'StoredVideo',
+    'close_access',
     'describe_difference',
     'frame_key',
     'parse_video',
@@ -89,11 +91,9 @@ class FrameStore:
         FrameStoreError: If there is none, or it is damaged.
     """
 
-    _opened: dict[str, LmdbBackend] = {}
-
     def __init__(self, folder: str | Path) -> None:
         self.folder = str(folder)
-        self._place = os.path.realpath(folder)
+        self._access: _Access | None = None
         description = read_description(Path(folder))
         if description is None:
             raise FrameStoreError(
@@ -114,13 +114,42 @@ class FrameStore:
 
     def get(self, key: str | Path) -> bytes | None:
         """Read the value of a key, as MMEngine's storage backends do."""
-        backend = self._opened.get(self._place)
-        if backend is None:  # one a process: LMDB opens no folder twice
-            backend = self._opened[self._place] = LmdbBackend(self._place)
+        if self._access is None:
+            self._access = _Access.to_folder(self.folder)
         try:
-            return backend.get(key)
+            return self._access.get(key)
         except lmdb.Error as error:
             raise FrameStoreError(f'frame store {self.folder} is unreadable: {error}') from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what another process has to open for itself."""
+        return dict(self.__dict__, _access=None)
+
+
+class _Access(LmdbBackend):
+    """Access to a folder that all of this process shares, because LMDB opens none twice."""
+
+    _client: Any
+    _of_place: WeakValueDictionary[str, '_Access'] = WeakValueDictionary()
+
+    @classmethod
+    def to_folder(cls, folder: str | Path) -> '_Access':
+        place = os.path.realpath(folder)
+        access = cls._of_place.get(place)
+        if access is None:
+            access = cls._of_place[place] = cls(place)
+        return access
+
+    def close(self) -> None:
+        """Let the folder be written or replaced; the next ``get`` opens it again."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def close_access(folder: str | Path) -> None:
+    """Close a frame store in this process, until it is read again."""
+    _Access.to_folder(folder).close()
 
 
 def describe_difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:

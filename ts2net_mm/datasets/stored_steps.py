@@ -1,8 +1,8 @@
 """Which steps of a pipeline a frame store does once, for all epochs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from mmaction.datasets.transforms import DecordInit, Resize
@@ -10,13 +10,14 @@ from mmaction.registry import TRANSFORMS
 
 from .frame_store import FrameStoreError, describe_difference
 from .transforms.clip_resize import CLIPResize
+from .transforms.frame_folder import FrameFolderInit
 from .transforms.frame_store import FrameStoreDecode, FrameStoreInit
 from .transforms.sample_frames import SampleFramesByRate, frames_by_rate
 
 __all__ = ['StoredSteps', 'check_frame_stores', 'decoding_pipeline']
 
 
-Step = dict | Callable
+Step: TypeAlias = Any  # a config, or a callable
 
 
 def decoding_pipeline(pipeline: Sequence[Step]) -> list[Step]:
@@ -90,9 +91,13 @@ class StoredSteps:
     @property
     def settings(self) -> dict[str, Any]:
         """What the stored frames depend on, but for their choice."""
-        reader = DecordInit if isinstance(self.opening, DecordInit) else type(self.opening)
+        opening = type(self.opening).__name__
+        if isinstance(self.opening, DecordInit):
+            opening = DecordInit.__name__  # guarded or not, in whatever time
+        elif isinstance(self.opening, FrameFolderInit):
+            opening = repr(self.opening)
         return dict(
-            opening=reader.__name__,
+            opening=opening,
             decoding=repr(self.decoding),
             resizing=[repr(transform) for transform in self.resizing],
         )

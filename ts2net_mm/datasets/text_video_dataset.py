@@ -21,6 +21,7 @@ from .bad_videos import (
 from .missing_videos import OnMissing, leave_out_missing
 from .samplers.substitutes import ItemNumber
 from .stored_steps import check_frame_stores
+from .transforms.frame_folder import FrameFolderInit
 from .transforms.sample_frames import reject_unread_times
 from .video_errors import (
     DECODING_ERRORS,
@@ -50,7 +51,8 @@ class TextVideoDataset(BaseActionDataset):
 
     The annotation is MMAction2's JSON ``{file name: [captions]}``; a value may also be
     ``{"captions": [...], "start": seconds, "end": seconds}`` with any further fields, which travel
-    with the item.
+    with the item. Where the pipeline begins with ``FrameFolderInit``, a video is a folder of
+    pictures of that name, with or without the extension.
 
     Args:
         ann_file: Path of the annotation file.
@@ -252,5 +254,7 @@ class TextVideoDataset(BaseActionDataset):
 
     def _path(self, video_id: str) -> str:
         path = osp.join(self.data_prefix['video'], video_id)
+        if any(isinstance(step, FrameFolderInit) for step in self.pipeline.transforms):
+            return path if osp.isdir(path) else osp.splitext(path)[0]
         # MMAction2's DecordInit reads a name without extension as .mp4
         return path if osp.splitext(path)[1] else path + '.mp4'

@@ -18,6 +18,7 @@ from ..frame_store import (
     VERSION,
     FrameStoreError,
     StoredVideo,
+    close_access,
     describe_difference,
     frame_key,
     parse_video,
@@ -75,6 +76,7 @@ class FrameStoreWriter:
             except BlockingIOError:
                 raise FrameStoreError(f'another process writes to {self.folder}') from None
             self._describe()
+            close_access(self.folder)
             try:
                 self._env = lmdb.open(str(self.folder), map_size=self._map_size())
             except lmdb.Error as error:

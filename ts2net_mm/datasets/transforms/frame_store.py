@@ -169,5 +169,5 @@ class _Pictures:
 def _status(path: str) -> Any:
     try:
         return os.stat(path)
-    except FileNotFoundError:
+    except OSError:
         return None
