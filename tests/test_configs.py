@@ -51,7 +51,7 @@ def data_root(tmp_path) -> Path:
 
 
 @pytest.fixture
-def tiny(shrink_model, data_root, tmp_path):
+def tiny(shrink_model, data_root, tmp_path, load_tool):
     """Function that reads a config and makes its run tiny."""
 
     def read(path: Path) -> Config:
@@ -72,7 +72,17 @@ def tiny(shrink_model, data_root, tmp_path):
         options |= {'default_hooks.checkpoint': None}
         cfg.merge_from_dict(options)
         cfg.work_dir = str(tmp_path / 'work')
+        if cfg.train_dataloader.dataset.pipeline[0].type == 'FrameStoreInit':
+            store_frames(cfg)
         return cfg
+
+    def store_frames(cfg: Config) -> None:
+        store = str(tmp_path / 'frames')
+        for split in ('train', 'val', 'test'):
+            cfg[f'{split}_dataloader'].dataset.pipeline[0].db_path = store
+        cfg.dump(tmp_path / 'config.py')
+        command = [str(tmp_path / 'config.py'), '--out', store, '--workers', '1']
+        assert load_tool('data/store_frames.py').main(command) == 0
 
     return read
 
