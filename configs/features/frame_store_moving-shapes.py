@@ -2,7 +2,9 @@
 _base_ = '../ts2net_moving-shapes.py'
 
 opening, sampling, decoding, *rest = _base_.train_pipeline
-store = dict(type='FrameStoreInit', db_path='data/moving_shapes/frames', decoding=[opening, decoding])
+store = dict(
+    type='FrameStoreInit', db_path='data/moving_shapes/frames', decoding=[opening, decoding]
+)
 stored = dict(type='FrameStoreDecode')
 test_dataset = dict(pipeline=[store, _base_.test_pipeline[1], stored, *rest])
 

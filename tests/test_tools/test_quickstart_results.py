@@ -1,8 +1,8 @@
 """The README's tables of the quickstart are those of the index, and of the code as it is now.
 
-Changed settings, weights or videos change the results. Then run the quickstart with all three seeds at
-the new commit, and put what they print into README.md and configs/metafile.yml; the failing test
-shows the new fingerprint.
+Other settings, sentences or arithmetic give other results. Then run the quickstart with all three
+seeds at the new commit, and put what they print into README.md and configs/metafile.yml, with the
+values that the failing test shows.
 """
 
 import hashlib
@@ -33,6 +33,10 @@ SETTINGS = (
 )
 
 
+def digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
 @pytest.fixture(scope='module')
 def entry() -> dict:
     models = yaml.safe_load((ROOT / 'configs/metafile.yml').read_text(encoding='utf-8'))['Models']
@@ -52,7 +56,8 @@ def printed(section) -> dict[str, dict[str, float]]:
     found = {}
     for seed, table, reversal in PRINTED.findall(section):
         rows = {
-            name: values for name, *values in re.findall(r'^\| (.+?) *\|' + r' +([\d.]+) \|' * 3, table, re.M)
+            name: values
+            for name, *values in re.findall(r'^\| (.+?) *\|' + r' +([\d.]+) \|' * 3, table, re.M)
         }
         found[seed] = {'Reversal Accuracy': float(reversal)}
         for name, suffix in (('', ''), (', inverted softmax', ' (inverted softmax)')):
@@ -69,7 +74,7 @@ def test_the_readme_shows_every_seed_as_the_index_has_it(printed, entry):
 
 
 def test_every_seed_keeps_the_promise(printed):
-    assert all(recalls['Recall@1'] >= PROMISED for recalls in printed.values()), printed
+    assert min(printed[seed]['Recall@1'] for seed in SEEDS) >= PROMISED
 
 
 def test_the_readme_names_the_commit_of_the_index(section, entry):
@@ -78,16 +83,16 @@ def test_the_readme_names_the_commit_of_the_index(section, entry):
 
 def test_the_settings_are_those_of_the_measured_commit(entry):
     cfg = Config.fromfile(CONFIG)
-    settings = json.dumps([cfg[name] for name in SETTINGS], sort_keys=True)
-    assert hashlib.sha256(settings.encode()).hexdigest()[:12] == entry['Metadata']['Settings']
+    settings = [cfg[name] for name in SETTINGS]
+    settings += [hook for hook in cfg.custom_hooks if hook.type == 'EMAHook']
+    assert digest(settings) == entry['Metadata']['Settings']
 
 
 def test_the_sentences_are_those_of_the_measured_commit(entry):
     annotations = {
         video.name: video.annotation for videos in plan_videos(0, 2560).values() for video in videos
     }
-    digest = hashlib.sha256(json.dumps(annotations).encode()).hexdigest()[:12]
-    assert digest == entry['Metadata']['Annotations']
+    assert digest(annotations) == entry['Metadata']['Annotations']
 
 
 @pytest.mark.slow
