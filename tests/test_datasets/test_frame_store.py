@@ -119,10 +119,14 @@ def assert_same(found: list[dict], expected: list[dict]) -> None:
         assert one['img_shape'] == other['img_shape']
 
 
-@pytest.mark.parametrize('picture', ['png', 'bmp'])
 @pytest.mark.parametrize(
-    'steps',
-    [(RATE, RESIZE, CROP), (RATE, CLIP_RESIZE), (RATE, RESIZE, CLIP_RESIZE), (RATE,)],
+    ('picture', 'steps'),
+    [
+        ('png', (RATE, RESIZE, CROP)),
+        ('bmp', (RATE, CLIP_RESIZE)),
+        ('png', (RATE, RESIZE, CLIP_RESIZE)),
+        ('bmp', (RATE,)),
+    ],
     ids=['resize', 'clip resize', 'both', 'as it is'],
 )
 def test_lossless_frames_are_those_of_decoding(

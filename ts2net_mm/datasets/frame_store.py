@@ -27,6 +27,7 @@ __all__ = [
     'parse_video',
     'read_description',
     'video_key',
+    'video_name',
 ]
 
 FRAME_NAME = '{:06}'  # of a frame number, after the video's own number
@@ -178,6 +179,11 @@ def read_description(folder: Path) -> dict[str, Any] | None:
     if version != VERSION:
         raise FrameStoreError(f'{path} has version {version!r}, expected {VERSION}')
     return content
+
+
+def video_name(item: Mapping[str, Any]) -> str:
+    """Return the name of an item's video: that of its annotation, or else its path."""
+    return item.get('video_id', item['filename'])
 
 
 def video_key(name: str) -> str:

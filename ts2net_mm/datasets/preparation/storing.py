@@ -11,7 +11,7 @@ from mmaction.registry import DATASETS
 from mmengine.config import Config
 
 from ...apis.workers import Failure
-from ..frame_store import StoredVideo
+from ..frame_store import StoredVideo, video_name
 from ..stored_steps import StoredSteps, decoding_pipeline
 from ..video_errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
 
@@ -93,10 +93,11 @@ def videos_to_store(
                 )
             first = first or split
             steps.append(mine)
-            dataset = DATASETS.build(dict(dataset_cfg, pipeline=pipeline))
+            # all of its annotation, as a data set asks for when it starts
+            dataset = DATASETS.build(dict(dataset_cfg, pipeline=pipeline, indices=None))
             for index in range(len(dataset)):
                 item = dataset.get_data_info(index)
-                name, path = item['video_id'], item['filename']
+                name, path = video_name(item), item['filename']
                 video = videos.setdefault(name, VideoToStore(name, path))
                 if os.path.realpath(video.path) != os.path.realpath(path):
                     raise ValueError(

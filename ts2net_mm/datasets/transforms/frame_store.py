@@ -10,7 +10,7 @@ from mmaction.datasets.transforms import RawFrameDecode
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ..frame_store import FRAME_NAME, FrameStore, FrameStoreError, StoredVideo
+from ..frame_store import FRAME_NAME, FrameStore, FrameStoreError, StoredVideo, video_name
 from ..video_errors import UnreadableVideoError
 
 __all__ = ['FrameStoreDecode', 'FrameStoreInit']
@@ -26,8 +26,8 @@ class FrameStoreInit(BaseTransform):
     A video whose file has changed since it was stored is an error. A file that does not exist is
     none: the frames suffice.
 
-    Required keys: filename, video_id. Added keys: total_frames, avg_fps, frame_store, frame_dir,
-    filename_tmpl, modality.
+    Required key: filename; optional: video_id. Added keys: total_frames, avg_fps, frame_store,
+    frame_dir, filename_tmpl, modality.
 
     Args:
         db_path: Folder of the frame store, which ``tools/data/store_frames.py`` makes.
@@ -98,7 +98,7 @@ class FrameStoreInit(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add what is known of the video."""
-        name = results['video_id']
+        name = video_name(results)
         if name not in self._videos:
             self.check_videos({name: results['filename']})
         if name not in self._videos:
