@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmaction.datasets.transforms import RawFrameDecode
+from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
@@ -23,6 +24,7 @@ DECODING = [dict(type='DecordInit'), dict(type='DecordDecode')]
 RATE = dict(type='SampleFramesByRate', num_frames=4)
 ANY = dict(type='UniformSample', clip_len=4)
 FIXED = dict(type='UniformSample', clip_len=4, test_mode=True)
+RAW = dict(type='RawFrameDecode')
 RESIZE = dict(type='Resize', scale=(-1, 32), interpolation='area')
 CROP = dict(type='CenterCrop', crop_size=32)
 CLIP_RESIZE = dict(type='CLIPResize', size=32)
@@ -124,10 +126,13 @@ def assert_same(found: list[dict], expected: list[dict]) -> None:
     [
         ('png', (RATE, RESIZE, CROP)),
         ('bmp', (RATE, CLIP_RESIZE)),
-        ('png', (RATE, RESIZE, CLIP_RESIZE)),
+        ('png', (RATE, dict(RESIZE, scale=(-1, 48)), RESIZE, CLIP_RESIZE)),
+        ('bmp', (RATE, dict(RESIZE, scale=(50, 33)))),
+        ('bmp', (RATE, dict(RESIZE, scale=(20, 30), keep_ratio=False))),
+        ('bmp', (RATE, dict(RESIZE, scale=0.5))),
         ('bmp', (RATE,)),
     ],
-    ids=['resize', 'clip resize', 'both', 'as it is'],
+    ids=['resize', 'clip resize', 'several', 'bounds', 'distorted', 'factor', 'as it is'],
 )
 def test_lossless_frames_are_those_of_decoding(
     written, make_dataset, pipelines, store_frames, steps, picture
@@ -179,6 +184,17 @@ def test_only_what_the_samplings_ask_for_is_kept(written, pipelines, store_frame
     assert reading.video('a.mp4').frames is None
     assert reading.video('ünï.mp4').frames == [0, 10, 20, 30]
     assert reading.video('sub/b.mp4').frames == sorted({0, 10, 20, 30} | {4, 14, 24, 33})
+
+
+def test_two_configs_share_a_store(written, make_dataset, pipelines, store_frames):
+    samplings = (RATE, FIXED, RATE)
+    for sampling in samplings:
+        decode, _ = pipelines(sampling, RESIZE)
+        assert store_frames('--format', 'png', val=(decode, {'a.mp4': ['x']})) == 0
+    for sampling in samplings:
+        decode, read = pipelines(sampling, RESIZE)
+        sets = [make_dataset({'a.mp4': ['x']}, one, test_mode=True) for one in (read, decode)]
+        assert_same(*map(read_all, sets))
 
 
 def test_jpeg_is_close_and_the_better_the_higher_its_quality(
@@ -298,6 +314,7 @@ class TestStale:
         ('step', 'change', 'message'),
         [
             (3, dict(scale=(-1, 40)), 'scale=.inf, 40.'),
+            (3, dict(scale=0.5), 'resizing=.None'),
             (3, dict(interpolation='bicubic'), 'interpolation=bicubic'),
             (0, dict(decoding=[dict(type='PyAVInit'), dict(type='PyAVDecode')]), 'PyAVInit'),
         ],
@@ -325,6 +342,7 @@ class TestStale:
         data.write_bytes(data.read_bytes()[:-4096])
         with pytest.raises(FrameStoreError, match=r'data\.mdb has .* bytes, expected .*incomplete'):
             make_dataset(ANNOTATION, self.read, test_mode=True)
+        assert self.store() == 1  # writing to it would hide that
 
     def test_a_folder_without_a_store(self, make_dataset, store):
         shutil.rmtree(store)
@@ -398,3 +416,48 @@ def test_configs_name_their_decoding():
         expected = plain[f'{split}_dataloader'].dataset.pipeline
         assert steps[0].decoding == [expected[0], expected[2]]
         assert [steps[1], *steps[3:]] == [expected[1], *expected[3:]]
+
+
+def test_mmactions_own_data_set(written, pipelines, store, tmp_path, videos, load_tool):
+    decode, read = pipelines(RATE, RESIZE, CROP)
+    (tmp_path / 'pairs.json').write_text(json.dumps({'a.mp4': ['one', 'two'], 'sub/b.mp4': ['x']}))
+    settings = dict(
+        type='VideoTextDataset',
+        ann_file=str(tmp_path / 'pairs.json'),
+        data_prefix=dict(video=str(videos)),
+    )
+    config = tmp_path / 'mmaction.py'
+    config.write_text(f'train_dataloader = dict(dataset={dict(settings, pipeline=read)!r})')
+    main = load_tool('data/store_frames.py').main
+    assert main([str(config), '--out', str(store), '--format', 'png', '--workers', '1']) == 0
+    found, expected = (
+        list(DATASETS.build(dict(settings, pipeline=steps))) for steps in (read, decode)
+    )
+    assert len(found) == 3
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one['imgs'], other['imgs'])
+    os.utime(written[0], ns=(0, 0))
+    dataset = DATASETS.build(dict(settings, pipeline=read))
+    with pytest.raises(FrameStoreError, match='have changed'):
+        dataset[0]
+
+
+def test_folders_of_pictures_fill_a_store(videos, make_dataset, store_frames, store):
+    for name, first in (('a', 1), ('b', 0)):
+        (videos / name).mkdir()
+        for number in range(first, first + 9):
+            image = np.full((40, 50, 3), 20 * number, dtype=np.uint8)
+            cv2.imwrite(str(videos / name / f'{number}.png'), image)
+    decoding = [dict(type='FrameFolderInit', fps=2, filename_tmpl='{}.png'), RAW]
+    init = dict(type='FrameStoreInit', db_path=str(store), decoding=decoding)
+    decode = [decoding[0], RATE, decoding[1], RESIZE]
+    read = [init, RATE, dict(type='FrameStoreDecode'), RESIZE]
+    annotation = {'a': ['one'], 'b': dict(captions=['two'], fps=4)}
+    assert store_frames('--format', 'png', test=(read, annotation)) == 0
+    sets = [make_dataset(annotation, steps, test_mode=True) for steps in (read, decode)]
+    found, expected = map(read_all, sets)
+    assert_same(found, expected)
+    assert [item['avg_fps'] for item in found] == [2, 4]
+    (videos / 'a' / '10.png').write_bytes(b'another picture')
+    with pytest.raises(FrameStoreError, match='1 of 2 videos have changed'):
+        make_dataset(annotation, read, test_mode=True)

@@ -74,14 +74,19 @@ def test_compress_and_go_on(compress, source, tmp_path):
 @needs_ffmpeg
 def test_failures_are_named_and_tried_again(compress, source, tmp_path, miniatures):
     (source / 'bad.mp4').write_text('no video')
+    (source / 'list.txt').touch()
     miniatures.render_video(source / 'a.mp4', 1)
     code, out, err = compress(source)
     assert code == 1
-    assert out == f'{tmp_path}/out: 3 videos; 4 were to do, 2 failed\n'
+    assert out == (
+        f'{tmp_path}/out: 4 videos; 5 were to do, 1 failed\n'
+        '1 files are no videos by their ending: .txt (1)\n'
+    )
+    assert (tmp_path / 'out/a.avi.mp4').is_file()
+    assert (tmp_path / 'out/a.mp4.mp4').is_file()
     lines = err.splitlines()
     assert lines[0] == 'failed:'
-    assert lines[1] == f'  a.mp4: {tmp_path}/out/a.mp4 is the place of a.avi'
-    assert lines[2].startswith('  bad.mp4: ffmpeg failed: ')
+    assert lines[1].startswith('  bad.mp4: ffmpeg failed: ')
     listed = (tmp_path / 'out/failed_videos.txt').read_text().splitlines()
     assert listed == [line.strip() for line in lines[1:]]
     (source / 'bad.mp4').unlink()

@@ -100,6 +100,23 @@ def test_empty_captions_are_an_error_unless_dropped(run, miniatures, tmp_path):
     assert 'train.json: 5 videos, 19 captions' in out
 
 
+def test_lists_of_pairs(load_tool, miniatures, tmp_path, capsys):
+    mini = miniatures.make_pairs(tmp_path)
+    tool = load_tool('data/pairs/prepare.py')
+    folders = [f'--videos={mini.videos}', f'--out={tmp_path}/out', '--annotations']
+    assert tool.main([*folders, str(mini.annotations / 'train.csv')]) == 0
+    assert 'train.json: 5 videos, 10 captions, 0 without file\n' in capsys.readouterr().out
+    assert tool.main([*folders, f'{tmp_path}/nowhere.csv']) == 1
+    expected = f'error: annotation file {tmp_path}/nowhere.csv does not exist\n'
+    assert capsys.readouterr().err == expected
+
+
+def test_only_some_splits_of_msrvtt(run, tmp_path):
+    assert run('msrvtt', '--splits', 'test_1ka')[0] == 0
+    written = {path.name for path in (tmp_path / 'out').glob('*.json')}
+    assert written == {'test_1ka.json', 'summary.json'}
+
+
 @pytest.mark.parametrize('name', DATA_SETS)
 def test_the_wrong_folder(run, name, tmp_path):
     (tmp_path / 'other.txt').touch()

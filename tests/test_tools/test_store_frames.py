@@ -62,7 +62,8 @@ def test_whatever_the_number_of_processes(run, tmp_path):
     [
         (('--quality', '80'), 'was made with quality=95, where quality=80 is asked for'),
         (('--format', 'png'), "format='jpeg', quality=95, where format='png', quality=None is"),
-        (('--cfg-options', 'num_frames=3', 'train_dataloader.dataset.ann_file=no.json'), 'no.json'),
+        (('--cfg-options', 'train_dataloader.dataset.ann_file=no.json'), 'no.json does not exist'),
+        (('--cfg-options', 'train_dataloader.dataset.piplein=[]'), "argument 'piplein'"),
     ],
 )
 def test_mistakes_are_one_line(run, capsys, arguments, message):

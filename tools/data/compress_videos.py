@@ -7,13 +7,18 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ts2net_mm.datasets.preparation.compression import CompressionPlan
 
 EPILOG = """\
-Each video becomes an .mp4 (H.264) in the same sub-folder of OUT. A file appears
-there only when it is complete: ffmpeg has ended well, decord reads its first and
-last frame, and it is as long as the original. Videos that are there already are
-left alone, so the same command goes on where it was stopped. Only one run at a
-time may write to a folder.
+Each video becomes an .mp4 (H.264) in the same sub-folder of OUT; where videos
+differ in the extension only, x.mov becomes x.mov.mp4. A file appears there only
+when it is complete: ffmpeg has ended well, decord reads its first and last
+frame, and it is as long as the original. Videos that are there already are left
+alone, so the same command goes on where it was stopped. Only one run at a time
+may write to a folder.
 
 What cannot be compressed is named with ffmpeg's reason on stderr and in
 OUT/failed_videos.txt.
@@ -76,23 +81,24 @@ def compress(args: argparse.Namespace) -> dict[str, str]:
     )
     from ts2net_mm.datasets.preparation.processes import work_on_each
 
-    plan, failed = plan_compression(args.source, args.target)
+    plan = plan_compression(args.source, args.target)
+    failed: dict[str, str] = {}
     compressor = Compressor(find_ffmpeg(), args.target, args.fps, args.short_side)
     compressor.open()
     jobs = args.jobs or available_cpus()
     try:
-        with VideoProgress(len(plan), title='compressing videos') as bar:
-            for item, result in work_on_each(compressor, plan, jobs=jobs):
+        with VideoProgress(len(plan.videos), title='compressing videos') as bar:
+            for item, result in work_on_each(compressor, plan.videos, jobs=jobs):
                 if isinstance(result, Failure):
                     failed[item.source.relative_to(args.source).as_posix()] = result.reason
                 bar.advance(1)
     finally:
         compressor.close()
-    report(args.target, len(plan), failed)
+    report(args.target, plan, failed)
     return failed
 
 
-def report(target: Path, planned: int, failed: dict[str, str]) -> None:
+def report(target: Path, plan: CompressionPlan, failed: dict[str, str]) -> None:
     """Say what was done, and name what was not."""
     from ts2net_mm.apis.text import printable
     from ts2net_mm.datasets.preparation.writing import write_files
@@ -100,7 +106,10 @@ def report(target: Path, planned: int, failed: dict[str, str]) -> None:
     lines = [f'{printable(name)}: {printable(reason)}' for name, reason in sorted(failed.items())]
     write_files(target, {FAILED_FILE: ''.join(f'{line}\n' for line in lines) or None}, [])
     total = sum(1 for _ in target.rglob('*.mp4'))
-    print(f'{target}: {total} videos; {planned} were to do, {len(failed)} failed')
+    print(f'{target}: {total} videos; {len(plan.videos)} were to do, {len(failed)} failed')
+    if plan.ignored:
+        endings = ', '.join(f'{ending or "no ending"} ({n})' for ending, n in plan.ignored.items())
+        print(f'{sum(plan.ignored.values())} files are no videos by their ending: {endings}')
     if lines:
         print('\n'.join(['failed:', *(f'  {line}' for line in lines)]), file=sys.stderr)
 

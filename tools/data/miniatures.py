@@ -203,10 +203,12 @@ def make_activitynet(root: Path) -> Miniature:
 
 
 def make_didemo(root: Path) -> Miniature:
-    """DiDeMo: several descriptions a video, extensions in the names, one video of 35 seconds."""
+    """DiDeMo: several descriptions a video, one of 35 seconds, odd extensions, an unlisted twin."""
     mini = Miniature.make(root)
     ids = [f'1009039{n}@N00_408{n}_274c77d26a' for n in range(9)]
     names = [f'{one}.{"mov" if n % 2 else "avi"}' for n, one in enumerate(ids)]
+    names[3] = f'{ids[3]}.'
+    twin = f'{ids[7]}.mp4'
 
     def entries(some: Sequence[str]) -> list[dict]:
         return [
@@ -218,9 +220,24 @@ def make_didemo(root: Path) -> Miniature:
     splits = dict(train=names[:4], val=[names[4], names[8]], test=names[5:8])
     for split, some in splits.items():
         mini.write(f'{split}_list.txt', _csv(*some), windows=split == 'train')
-        mini.write_json(f'{split}_data.json', entries(some))
-    mini.render(*(name for name in names[1:] if name != names[2]))
+        described = [*some, twin] if split == 'test' else some
+        mini.write_json(f'{split}_data.json', entries(described))
+    mini.render(*(name for name in names[1:] if name not in names[2:4]), twin)
+    mini.render(f'{ids[3]}.mov')
+    (mini.videos / f'{ids[3]}.mov').rename(mini.videos / names[3])
     mini.render(names[0], seconds=35)  # and names[2] is missing
+    return mini
+
+
+def make_pairs(root: Path) -> Miniature:
+    """Pairs of one's own: a table with repeated videos in folders, and JSON lines with times."""
+    mini = Miniature.make(root)
+    names = [f'cam{n % 2}/clip{n // 2}.mp4' for n in range(8)]
+    rows = [f'{name},"{sentence(name, k)}, slowly"' for name in names[:5] for k in range(2)]
+    mini.write('train.csv', _csv('video,caption', *rows), windows=True)
+    pairs = [dict(video=name, caption=[sentence(name, 0)], start=0, end=1.5) for name in names[5:]]
+    mini.write('test.jsonl', _csv(*(json.dumps(pair, ensure_ascii=False) for pair in pairs)))
+    mini.render(*names)
     return mini
 
 
@@ -232,6 +249,7 @@ MAKERS: dict[str, Callable[[Path], Miniature]] = {
     'lsmdc': make_lsmdc,
     'activitynet': make_activitynet,
     'didemo': make_didemo,
+    'pairs': make_pairs,
 }
 
 

@@ -66,6 +66,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
+        type=_assignment,
         metavar='KEY=VALUE',
         help='settings that replace those of the config',
     )
@@ -159,13 +160,19 @@ def report(folder: Path, total: int, planned: int, failed: dict[str, str]) -> No
 
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(
-        f'{folder}: {total:,} videos, {size / 1e6:,.0f} MB; {planned:,} were to do, '
+        f'{folder}: {total:,} videos, {size / 1e6:,.1f} MB; {planned:,} were to do, '
         f'{len(failed):,} failed'
     )
     if failed:
         print('failed:', file=sys.stderr)
     for name, reason in sorted(failed.items()):
         print(f'  {printable(name)}: {printable(reason)}', file=sys.stderr)
+
+
+def _assignment(text: str) -> str:
+    if '=' not in text:
+        raise argparse.ArgumentTypeError(f'{text!r} is no KEY=VALUE')
+    return text
 
 
 def _positive(text: str) -> int:

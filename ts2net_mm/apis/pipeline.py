@@ -11,10 +11,13 @@ from ..datasets.stored_steps import decoding_pipeline
 __all__ = ['frame_template', 'split_test_pipeline']
 
 TEXT_TRANSFORM = 'TokenizeCaptions'
+TIMEOUT = 60.0  # seconds for opening a video, and again for decoding its frames
 
 
 def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
     """Return the test pipeline for videos alone, and the transform that reads sentences.
+
+    Decoding is guarded, as in the training configs, whatever the config says.
 
     Raises:
         ValueError: If the config has no test pipeline, or that one does not tokenise captions.
@@ -29,6 +32,10 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
         if _name(transform) == TEXT_TRANSFORM:
             text_transform = transform
             continue
+        if _name(transform) == 'DecordInit' and transform.get('io_backend', 'disk') == 'disk':
+            # the same frames, but a video that hangs or crashes the decoder is left behind
+            threads = transform.get('num_threads', 1)
+            transform = dict(type='GuardedDecordInit', timeout=TIMEOUT, num_threads=threads)
         if 'text' in (keys := transform.get('collect_keys') or ()):
             transform['collect_keys'] = tuple(key for key in keys if key != 'text')
         video_pipeline.append(transform)

@@ -13,7 +13,7 @@ from mmaction.registry import TRANSFORMS
 from ..datasets.video_errors import UnreadableVideoError, unreadable_reason
 from .workers import Failure
 
-__all__ = ['Frame', 'FrameReader', 'PipelineReader']
+__all__ = ['Frame', 'FrameReader', 'PipelineReader', 'frame_seconds']
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,19 @@ class PipelineReader:
         self.transforms = [TRANSFORMS.build(dict(transform)) for transform in pipeline]
 
     def __call__(self, path: str) -> dict[str, Any] | Failure:
-        """Return what the pipeline packs, with arrays for tensors: they travel as plain bytes."""
+        """Return what the pipeline packs, with arrays for tensors: they travel as plain bytes.
+
+        ``frame_seconds`` is added, see `frame_seconds`.
+        """
         try:
             results = _open(path)
-            for transform in self.transforms:
+            for transform in self.transforms[:-1]:
                 results = transform(results)
+            seconds = frame_seconds(results)
+            results = self.transforms[-1](results)
         except Exception as error:
             return Failure(explain(error, path))
+        results['frame_seconds'] = seconds
         results['inputs'] = {key: np.asarray(value) for key, value in results['inputs'].items()}
         return results
 
@@ -83,11 +89,11 @@ class FrameReader:
         mask = np.asarray(results.get('frame_mask', np.ones(len(results['imgs']), dtype=bool)))
         valid = np.flatnonzero(mask)
         places = np.linspace(0, len(valid) - 1, min(len(valid), self.max_frames))
-        fps = results.get('avg_fps')
+        seconds = frame_seconds(results)
         return [
             Frame(
                 self._shrink(results['imgs'][index]),
-                float(results['frame_inds'][index] / fps) if fps else None,
+                None if np.isnan(seconds[index]) else float(seconds[index]),
             )
             for index in valid[places.round().astype(int)]
         ]
@@ -99,6 +105,13 @@ class FrameReader:
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         return cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+def frame_seconds(results: dict) -> np.ndarray:
+    """When each sampled frame is shown: (T,) float32, NaN where the pipeline does not tell."""
+    frames = np.ravel(results['frame_inds']) if 'frame_inds' in results else np.empty(0)
+    fps = results.get('avg_fps')
+    return (frames / fps if fps else np.full(len(frames), np.nan)).astype(np.float32)
 
 
 def explain(error: Exception, path: str) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ logger = logging.getLogger(__name__)
 # No '.gif' (decord finds no length in it) and no '.ts' (more often TypeScript than video).
 VIDEO_EXTENSIONS = frozenset(
     [
+        '.3g2',
         '.3gp',
+        '.3gpp',
         '.asf',
         '.avi',
         '.divx',
@@ -31,6 +33,7 @@ VIDEO_EXTENSIONS = frozenset(
         '.mpg',
         '.mts',
         '.ogv',
+        '.qt',
         '.vob',
         '.webm',
         '.wmv',
@@ -55,11 +58,17 @@ class VideoFile:
     mtime_ns: int
 
 
-def find_videos(folder: str | Path) -> list[VideoFile]:
+def find_videos(
+    folder: str | Path, *, extensions: Collection[str] | None = VIDEO_EXTENSIONS
+) -> list[VideoFile]:
     """List the videos of a folder and its sub-folders, sorted by name.
 
-    A file counts by its extension (``VIDEO_EXTENSIONS``, in upper or lower case). Hidden files and
-    folders are left out; links to folders are followed, each folder once.
+    A file counts by its extension, in upper or lower case. Hidden files and folders are left out;
+    links to folders are followed, each folder once.
+
+    Args:
+        folder: Where to look.
+        extensions: Which endings count, with their dot; None for every file.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
@@ -70,7 +79,7 @@ def find_videos(folder: str | Path) -> list[VideoFile]:
         _look_at(path, root)
         for parent, names in _walk(root)
         for path in (parent / name for name in names)
-        if path.suffix.lower() in VIDEO_EXTENSIONS
+        if extensions is None or path.suffix.lower() in extensions
     ]
     return sorted(videos, key=lambda video: video.name)
 

@@ -46,7 +46,7 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, part: str = '') -> 
     conversion = _convert(checkpoint)
     expected = {part + key: tensor for key, tensor in model.state_dict().items()}
     tensors = {key: t for key, t in conversion.tensors.items() if key.startswith(part)}
-    notes: list[str] = []
+    notes = conversion.describe_unused()
     tensors |= _temporal_from_text(tensors, expected, notes)
     _resize_positions(tensors, expected, notes)
     new = [

@@ -49,7 +49,7 @@ class StoredVideo:
         size: Bytes of its file when it was decoded.
         mtime_ns: Time of the file's last change then, nanoseconds.
         total_frames: Frames of the video, stored or not.
-        avg_fps: Its frames per second.
+        avg_fps: Its frames per second; None where the decoder does not tell.
         frames: Numbers of the stored frames, ascending; None for all.
         frame_dir: What the keys of its frames begin with.
         reason: Why it could not be decoded; empty if it could.
@@ -59,7 +59,7 @@ class StoredVideo:
     size: int
     mtime_ns: int
     total_frames: int = 0
-    avg_fps: float = 0.0
+    avg_fps: float | None = None
     frames: Sequence[int] | None = ()
     frame_dir: str = ''
     reason: str = ''
@@ -102,12 +102,6 @@ class FrameStore:
                 f'python tools/data/store_frames.py CONFIG --out {folder}'
             )
         self.settings: dict[str, Any] = description['settings']
-        data = Path(folder, DATA)
-        found = data.stat().st_size if data.is_file() else 0
-        if found < max(1, description['bytes']):  # reading beyond the end would kill the process
-            raise FrameStoreError(
-                f'{data} has {found:,} bytes, expected {description["bytes"]:,}: it is incomplete'
-            )
 
     def video(self, name: str) -> StoredVideo | None:
         """Look a video up by its name in the annotation."""
@@ -166,18 +160,22 @@ def read_description(folder: Path) -> dict[str, Any] | None:
     """Read what says how a store was made; None if the folder holds no store.
 
     Raises:
-        FrameStoreError: If it cannot be used.
+        FrameStoreError: If it cannot be used, or the store is incomplete.
     """
     path = folder / DESCRIPTION
     if not path.is_file():
         return None
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
-        version, _, _ = content['version'], dict(content['settings']), int(content['bytes'])
+        version, _, size = content['version'], dict(content['settings']), int(content['bytes'])
     except (KeyError, TypeError, ValueError) as error:
         raise FrameStoreError(f'{path} describes no frame store ({error!r})') from error
     if version != VERSION:
         raise FrameStoreError(f'{path} has version {version!r}, expected {VERSION}')
+    data = folder / DATA
+    found = data.stat().st_size if data.is_file() else 0
+    if found < size:  # reading beyond the end would kill the process
+        raise FrameStoreError(f'{data} has {found:,} bytes, expected {size:,}: it is incomplete')
     return content
 
 

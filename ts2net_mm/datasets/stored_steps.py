@@ -14,7 +14,7 @@ from .transforms.frame_folder import FrameFolderInit
 from .transforms.frame_store import FrameStoreDecode, FrameStoreInit
 from .transforms.sample_frames import SampleFramesByRate, frames_by_rate
 
-__all__ = ['StoredSteps', 'check_frame_stores', 'decoding_pipeline']
+__all__ = ['StoredSteps', 'check_frame_stores', 'decoding_pipeline', 'reads_folders']
 
 
 Step: TypeAlias = Any  # a config, or a callable
@@ -36,6 +36,11 @@ def decoding_pipeline(pipeline: Sequence[Step]) -> list[Step]:
     ]
 
 
+def reads_folders(pipeline: Sequence[Step]) -> bool:
+    """Tell whether videos are folders of pictures, stored or not."""
+    return any(_is_type(step, FrameFolderInit) for step in decoding_pipeline(pipeline))
+
+
 def _is_type(step: Step, kind: type) -> bool:
     if not isinstance(step, dict):
         return isinstance(step, kind)
@@ -55,13 +60,14 @@ class StoredSteps:
         opening: Finds the number of frames and their rate.
         sampling: Chooses frames.
         decoding: Decodes them.
-        resizing: Makes them smaller, without any randomness; a second time it changes nothing.
+        resizing: Makes them smaller, without any randomness; a second time it changes nothing. None
+            where the pipeline does not begin with such a step.
     """
 
     opening: Any
     sampling: Any
     decoding: Any
-    resizing: tuple[Any, ...]
+    resizing: Any
 
     @classmethod
     def from_pipeline(cls, pipeline: Sequence[Step]) -> 'StoredSteps':
@@ -77,16 +83,8 @@ class StoredSteps:
                 'a frame store needs a pipeline that begins with opening, sampling and decoding, '
                 f'such as DecordInit, SampleFramesByRate, DecordDecode; found {names[:4]}'
             )
-        resizing = []
-        for transform in transforms[3:]:
-            if isinstance(transform, CLIPResize):
-                resizing.append(CLIPResize(size=transform.size, crop=False))
-                break  # it crops, and what comes next sees the crop
-            if type(transform) is not Resize or transform.lazy:
-                break
-            resizing.append(transform)
         opening, sampling, decoding = transforms[:3]
-        return cls(opening, sampling, decoding, tuple(resizing))
+        return cls(opening, sampling, decoding, _repeatable_resizing(transforms[3:]))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -99,18 +97,32 @@ class StoredSteps:
         return dict(
             opening=opening,
             decoding=repr(self.decoding),
-            resizing=[repr(transform) for transform in self.resizing],
+            resizing=repr(self.resizing),
         )
 
-    def needed_frames(self, total_frames: int, avg_fps: float) -> np.ndarray | None:
+    def needed_frames(self, total_frames: int, avg_fps: float | None) -> np.ndarray | None:
         """Number the frames that the sampling can ask for, ascending; None stands for all."""
         if isinstance(self.sampling, SampleFramesByRate):
+            if avg_fps is None:
+                opening = type(self.opening).__name__
+                raise ValueError(f'SampleFramesByRate needs avg_fps, which {opening} does not give')
             rate = self.sampling.frame_rate
             return frames_by_rate(total_frames, avg_fps, frame_rate=rate)
         if not getattr(self.sampling, 'test_mode', False):
             return None
         results = dict(total_frames=total_frames, avg_fps=avg_fps, start_index=0)
         return np.unique(self.sampling(results)['frame_inds'])
+
+
+def _repeatable_resizing(transforms: Sequence[Any]) -> Any:
+    """Return the first step, without its crop, if a training may repeat it on stored frames."""
+    first: Any = transforms[0] if transforms else None
+    if isinstance(first, CLIPResize):
+        return CLIPResize(size=first.size, crop=False)
+    # a factor would apply twice
+    if type(first) is Resize and not first.lazy and not isinstance(first.scale, float):
+        return first
+    return None
 
 
 def check_frame_stores(

@@ -20,8 +20,7 @@ from .bad_videos import (
 )
 from .missing_videos import OnMissing, leave_out_missing
 from .samplers.substitutes import ItemNumber
-from .stored_steps import check_frame_stores
-from .transforms.frame_folder import FrameFolderInit
+from .stored_steps import check_frame_stores, reads_folders
 from .transforms.sample_frames import reject_unread_times
 from .video_errors import (
     DECODING_ERRORS,
@@ -106,6 +105,7 @@ class TextVideoDataset(BaseActionDataset):
         self.one_caption_per_video = one_caption_per_video
         self.on_missing = on_missing
         self._steps = list(pipeline)
+        self._reads_folders = reads_folders(self._steps)
         super().__init__(
             ann_file,
             pipeline=list(pipeline),
@@ -231,15 +231,14 @@ class TextVideoDataset(BaseActionDataset):
         """Count the different video files of all items."""
         return len({self.get_data_info(index)['filename'] for index in range(len(self))})
 
-    def group_ids(self, field: str = 'video_id') -> np.ndarray:
-        """Number the items by the value of an annotation field: (items,) int64.
+    def group_values(self, field: str = 'video_id') -> list[Any]:
+        """Value of an annotation field of each item, to group by.
 
         Raises:
             KeyError: If an item lacks the field.
             TypeError: If its value is a list or an object.
         """
-        numbers: dict[Any, int] = {}
-        groups = np.empty(len(self), dtype=np.int64)
+        values = []
         for index in range(len(self)):
             item = self.get_data_info(index)
             if field not in item:
@@ -249,12 +248,12 @@ class TextVideoDataset(BaseActionDataset):
                     f'{self.ann_file}: {field!r} of {item["video_id"]!r} is {item[field]!r:.80}, '
                     'expected one value to group by'
                 )
-            groups[index] = numbers.setdefault(item[field], len(numbers))
-        return groups
+            values.append(item[field])
+        return values
 
     def _path(self, video_id: str) -> str:
         path = osp.join(self.data_prefix['video'], video_id)
-        if any(isinstance(step, FrameFolderInit) for step in self.pipeline.transforms):
+        if self._reads_folders:
             return path if osp.isdir(path) else osp.splitext(path)[0]
         # MMAction2's DecordInit reads a name without extension as .mp4
         return path if osp.splitext(path)[1] else path + '.mp4'

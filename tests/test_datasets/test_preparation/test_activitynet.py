@@ -32,7 +32,7 @@ def test_one_paragraph_from_0_to_the_duration(activitynet, miniatures):
 @pytest.mark.parametrize(
     ('file', 'content', 'message'),
     [
-        ('val_1.json', None, r'lacks val_1\.json; expected: train_ids\.json, train\.json, val_ids'),
+        ('val_1.json', None, r'lacks val_1\.json; expected: train\.json, val_1\.json; found: '),
         ('train_ids.json', {'a': 1}, r'train_ids\.json holds a dict, expected a list'),
         ('train_ids.json', ['a', 3], r'train_ids\.json: entry 1 is 3, expected a video id'),
         ('train_ids.json', ['v_a'], r'none of the 1 videos of .*train_ids\.json is annotated'),
@@ -60,3 +60,14 @@ def test_repeated_ids_are_counted(edit):
     split = read_activitynet(folder).splits[0]
     assert len(split.clips) == 1
     assert split.num_repeated == 1
+
+
+def test_without_the_lists(edit, activitynet):
+    folder = edit('activitynet', 'val_ids.json', None)
+    annotations = read_activitynet(folder)
+    assert [clip.video_id for clip in annotations.splits[1].clips] == [
+        f'v_{one}' for one in IDS[5:]
+    ]
+    assert annotations.splits[1].listed_in == 'val_1.json'
+    assert annotations.notes == ['val_ids.json is not there: the videos are those of val_1.json']
+    assert folder / 'val_ids.json' not in annotations.sources

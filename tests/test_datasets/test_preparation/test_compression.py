@@ -180,19 +180,35 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
 
 def test_plan(tmp_path):
     source, target = tmp_path / 'in', tmp_path / 'out'
-    names = ('a.avi', 'a.mp4', 'sub/a.webm', 'b_00.54.129.avi', 'done.mov', 'text.txt')
+    names = ('sub/a.webm', 'b_00.54.129.avi', 'c.', 'd.null', 'e.3gpp', 'done.mov', 'f.txt', 'g')
     for name in names:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).touch()
     target.mkdir()
     (target / 'done.mp4').touch()
-    plan, refused = plan_compression(source, target)
-    assert plan == [
-        Compression(source / 'a.avi', target / 'a.mp4'),
+    plan = plan_compression(source, target)
+    assert plan.videos == [
         Compression(source / 'b_00.54.129.avi', target / 'b_00.54.129.mp4'),
+        Compression(source / 'c.', target / 'c.mp4'),
+        Compression(source / 'd.null', target / 'd.mp4'),
+        Compression(source / 'e.3gpp', target / 'e.mp4'),
         Compression(source / 'sub/a.webm', target / 'sub/a.mp4'),
     ]
-    assert refused == {'a.mp4': f'{target}/a.mp4 is the place of a.avi'}
+    assert plan.ignored == {'.txt': 1, '': 1}
+
+
+def test_videos_that_differ_in_the_extension_only(tmp_path):
+    source, target = tmp_path / 'in', tmp_path / 'out'
+    source.mkdir()
+    for name in ('a.avi', 'a.mov', 'a.mov.mp4', 'b.avi'):
+        (source / name).touch()
+    plan = plan_compression(source, target)
+    assert {item.source.name: item.target.name for item in plan.videos} == {
+        'a.avi': 'a.avi.mp4',
+        'a.mov': 'a.mov.mp4',
+        'a.mov.mp4': 'a.mov.mp4.mp4',
+        'b.avi': 'b.mp4',
+    }
 
 
 def test_bad_folders(tmp_path):

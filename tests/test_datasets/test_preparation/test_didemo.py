@@ -8,6 +8,7 @@ from ts2net_mm.datasets import TextVideoDataset
 from ts2net_mm.datasets.preparation import read_didemo
 
 NAMES = [f'1009039{n}@N00_408{n}_274c77d26a.{"mov" if n % 2 else "avi"}' for n in range(9)]
+NAMES[3] = NAMES[3].replace('.mov', '.')
 
 
 @pytest.fixture(scope='module')
@@ -44,6 +45,33 @@ def test_lists_and_data_need_not_agree_on_extensions(edit, miniatures, extension
     assert split.clips[0].captions == [paragraph]
 
 
+def test_a_twin_that_no_list_names(didemo, miniatures):
+    # of the same name but for the extension, with sentences and a file of its own
+    twin = NAMES[7].replace('.mov', '.mp4')
+    captions = didemo.test[NAMES[7]]['captions']
+    assert captions == [' '.join(miniatures.sentence(NAMES[7], n) for n in range(3))]
+    assert twin not in didemo.test
+    assert (didemo.out / 'videos' / twin).is_file()
+    assert didemo.summary['notes'] == [
+        'test_data.json: 1 videos are not in test_list.txt, so their descriptions are not used; '
+        '1 of them differ from a listed one only in the extension'
+    ]
+
+
+def test_twins_are_never_joined(edit):
+    entries = [
+        dict(video=f'{name}.{extension}', description=f'{name} {extension}')
+        for name in ('a', 'b', 'c')
+        for extension in ('mov', 'avi')
+    ]
+    folder = edit('didemo', 'val_data.json', entries)
+    (folder / 'val_list.txt').write_text('a.avi\nb\nc.mov\nc.mp4\n')
+    split = read_didemo(folder).splits[1]
+    captions = {clip.video_id: clip.captions for clip in split.clips}
+    assert captions == {'a.avi': ['a avi'], 'c.mov': ['c mov']}
+    assert split.unannotated == ['b', 'c.mp4']
+
+
 @pytest.mark.parametrize(
     ('file', 'content', 'message'),
     [
@@ -51,11 +79,11 @@ def test_lists_and_data_need_not_agree_on_extensions(edit, miniatures, extension
         ('val_data.json', [['x']], r'val_data\.json: entry 0: expected an object with video and'),
         ('val_data.json', [{'video': 'x'}], r'val_data\.json: entry 0: expected an object with vi'),
         ('val_data.json', [dict(video=3, description='x')], r'entry 0: expected a video name, fou'),
-        ('val_data.json', [dict(video='x', description=3)], r"'x': expected sentences, found 3"),
+        ('val_data.json', [dict(video=NAMES[4], description=3)], r"': expected sentences, found 3"),
         (
             'val_data.json',
-            [dict(video='x', description=' ')],
-            r"are empty, the first: .*'x', sentence 1 \(x\)",
+            [dict(video=NAMES[4], description=' ')],
+            r"are empty, the first: .*avi', sentence 1 \(1009",
         ),
         ('val_list.txt', 'absent.avi\n', r'none of the 1 videos of .*val_list\.txt is annotated'),
     ],

@@ -1,3 +1,4 @@
+import json
 import pickle
 
 import pytest
@@ -23,9 +24,18 @@ def test_splits_with_all_captions(msvd, miniatures):
 @pytest.mark.parametrize(
     ('file', 'content', 'message'),
     [
-        ('val_list.txt', None, r'lacks val_list\.txt; expected: raw-captions\.pkl, train_list\.t'),
+        (
+            'val_list.txt',
+            None,
+            r'lacks val_list\.txt; expected: train_list\.txt, val_list\.txt, test',
+        ),
         ('test_list.txt', 'a b\n', r"test_list\.txt:1: expected one video id, found 'a b'"),
         ('test_list.txt', 'absent\n', r'none of the 1 videos of .*test_list\.txt is annotated'),
+        (
+            'raw-captions.pkl',
+            None,
+            r'lacks raw-captions\.pkl; expected: that, or one \.json with t',
+        ),
         ('raw-captions.pkl', b'PK', r'raw-captions\.pkl is no pickle that can be read'),
         ('raw-captions.pkl', pickle.dumps([]), r'expected {video id: \[token list, \.\.\.\]}, fo'),
         ('raw-captions.pkl', pickle.dumps({'a': 'x'}), r"'a': expected a list of token lists, fou"),
@@ -43,3 +53,14 @@ def test_captions_may_be_sentences(edit):
     captions = {one: ['a b'] for one in ('-4wsuPCjDBc_0_5', '-4wsuPCjDBh_5_10', '-4wsuPCjDBi_6_11')}
     annotations = read_msvd(edit('msvd', 'raw-captions.pkl', pickle.dumps(captions)))
     assert [split.clips[0].captions for split in annotations.splits] == [['a b']] * 3
+
+
+def test_sentences_as_json(edit, msvd):
+    with_pickle = read_msvd(msvd.mini.annotations)
+    folder = edit('msvd', 'raw-captions.pkl', None)
+    sentences = {
+        clip.video_id: clip.captions for split in with_pickle.splits for clip in split.clips
+    }
+    (folder / 'MSVD_captions.json').write_text(json.dumps(sentences), encoding='utf-8')
+    annotations = read_msvd(folder)
+    assert [split.clips for split in annotations.splits] == [s.clips for s in with_pickle.splits]

@@ -77,12 +77,21 @@ def test_columns(write):
     assert rows == [(f'{path}:2', ['a, b', 'v1']), (f'{path}:4', ['say ""hi""', 'v2'])]
 
 
+@pytest.mark.parametrize('delimiter', [';', '\t'])
+def test_other_delimiters(write, delimiter):
+    path = write('id;video_id;sentence\n1;v1;"a; b, c"\n'.replace(';', delimiter))
+    assert list(read_columns(path, ['video_id', 'sentence'])) == [
+        (f'{path}:2', ['v1', f'a{delimiter} b, c'])
+    ]
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
         ('', r"file:1: no column 'id', found the columns ''"),
         ('a,b\n1,2\n', r"file:1: no column 'id', found the columns 'a, b'"),
         ('id,b\n1,2\n1,2,3\n', r"file:3: expected 2 columns, found 3: \['1', '2', '3'\]"),
+        ('id,b,b\n1,2,3\n', r"file:1: several columns are named 'b'"),
         ('id,b\n1\n', r"file:2: expected 2 columns, found 1: \['1'\]"),
         ('id,b\n1,"2\n', r'file:2: unexpected end of data'),
     ],

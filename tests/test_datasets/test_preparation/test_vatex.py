@@ -50,6 +50,39 @@ def test_lists_with_own_captions(miniatures, tmp_path):
     assert annotations.notes == ['val.json is not written: there is no list of it']
 
 
+def test_captions_under_the_keys_of_vatex(edit, prepared):
+    expected = read_vatex(prepared('vatex', read_vatex).mini.annotations)
+    content = {
+        clip.video_id: dict(enCap=clip.captions, chCap=['一'])
+        for split in expected.splits
+        for clip in split.clips
+    }
+    read = read_vatex(edit('vatex', 'ref_captions.json', content))
+    assert [split.clips for split in read.splits] == [split.clips for split in expected.splits]
+
+
+def test_own_files_by_id(edit):
+    content = {IDS[0]: dict(enCap=['x'], chCap=['一'])}
+    folder = edit('vatex-own', 'vatex_training_v1.0.json', content)
+    assert read_vatex(folder).splits[0].clips[0].captions == ['x']
+    assert read_vatex(folder, language='zh').splits[0].clips[0].captions == ['一']
+
+
+def test_second_test_list(edit):
+    folder = edit('vatex', 'test1k5_sec_list.txt', f'{IDS[6]}\n{IDS[9]}\n')
+    assert [clip.video_id for clip in read_vatex(folder).splits[2].clips] == IDS[6:9]
+    annotations = read_vatex(folder, second_test_list=True)
+    annotations.check()
+    assert [clip.video_id for clip in annotations.splits[2].clips] == [IDS[6], IDS[9]]
+    assert annotations.splits[2].published is None
+    assert annotations.notes == [
+        '1 videos of test1k5_sec_list.txt are in val.json too: choose nothing by val'
+    ]
+    (folder / 'test1k5_sec_list.txt').unlink()
+    with pytest.raises(FileNotFoundError, match=r'lacks test1k5_sec_list\.txt; expected: train_l'):
+        read_vatex(folder, second_test_list=True)
+
+
 def test_the_usual_name_of_the_validation_list_comes_first(edit):
     annotations = read_vatex(edit('vatex', 'val_list.txt', f'{IDS[8]}\n'))
     assert [clip.video_id for clip in annotations.splits[1].clips] == [IDS[8]]

@@ -13,6 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='en',
         help="language of the captions; Chinese ones are in VATEX's own files (default: en)",
     )
+    parser.add_argument(
+        '--second-test-list',
+        action='store_true',
+        help='test on the 1,500 videos of test1k5_sec_list.txt instead of those of test_list.txt',
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

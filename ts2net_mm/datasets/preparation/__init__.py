@@ -6,6 +6,7 @@ from .didemo import read_didemo
 from .lsmdc import read_lsmdc
 from .msrvtt import read_msrvtt
 from .msvd import read_msvd
+from .pairs import read_pairs
 from .prepare import Preparation, prepare
 from .splits import Annotations, Clip, Published, Split
 from .vatex import read_vatex
@@ -22,6 +23,7 @@ __all__ = [
     'read_lsmdc',
     'read_msrvtt',
     'read_msvd',
+    'read_pairs',
     'read_vatex',
     'run_preparation',
 ]

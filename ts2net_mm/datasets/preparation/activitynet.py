@@ -26,15 +26,16 @@ def read_activitynet(folder: Path, *, drop_empty: bool = False) -> Annotations:
     duration.
 
     Args:
-        folder: Holds ``{train,val}_ids.json``, ``train.json`` and ``val_1.json``.
+        folder: Holds ``train.json`` and ``val_1.json``. The lists ``{train,val}_ids.json`` may be
+            missing: the keys of the former are the same ids.
         drop_empty: Leave out empty paragraphs instead of an error.
 
     Raises:
         OSError: If a file is missing or cannot be read.
         ValueError: If one is not what it should be; the message names file and key.
     """
-    names = [name for pair in FILES.values() for name in pair]
-    check_folder(folder, names)
+    check_folder(folder, [data for _, data in FILES.values()])
+    names = [name for pair in FILES.values() for name in pair if (folder / name).is_file()]
     notes: list[str] = []
     splits = [
         _read_split(split, folder / ids, folder / data, drop_empty, notes)
@@ -56,13 +57,10 @@ def _file_names(video_id: str) -> tuple[str, ...]:
 
 
 def _read_split(name: str, ids: Path, data: Path, drop_empty: bool, notes: list[str]) -> Split:
-    listed = read_json(ids, list)
-    for number, video_id in enumerate(listed):
-        if not isinstance(video_id, str) or not video_id.strip():
-            raise ValueError(f'{ids}: entry {number} is {video_id!r:.80}, expected a video id')
     captions = CaptionTable(drop_empty=drop_empty)
     durations: dict[str, float] = {}
-    for video_id, entry in read_json(data, dict).items():
+    content = read_json(data, dict)
+    for video_id, entry in content.items():
         where = f'{data}: {video_id!r}'
         durations[video_id.strip()] = _duration(where, entry)
         if not isinstance(entry.get('sentences'), list):
@@ -71,9 +69,17 @@ def _read_split(name: str, ids: Path, data: Path, drop_empty: bool, notes: list[
             )
         captions.add_joined(where, video_id, entry['sentences'])
     notes += captions.check()
+    if ids.is_file():
+        listed_in, listed = ids, read_json(ids, list)
+        for number, video_id in enumerate(listed):
+            if not isinstance(video_id, str) or not video_id.strip():
+                raise ValueError(f'{ids}: entry {number} is {video_id!r:.80}, expected a video id')
+    else:
+        listed_in, listed = data, list(content)
+        notes.append(f'{ids.name} is not there: the videos are those of {data.name}')
     return make_split(
         name,
-        ids,
+        listed_in,
         (video_id.strip() for video_id in listed),
         captions,
         published=PUBLISHED[name],

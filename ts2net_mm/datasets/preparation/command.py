@@ -20,18 +20,20 @@ def run_preparation(
     description: str | None,
     out: str,
     add_arguments: Callable[[argparse.ArgumentParser], None] | None = None,
+    from_files: bool = False,
 ) -> int:
     """Read the command line, prepare, print the counts, and return the exit code.
 
     Args:
-        read: Reads the folder of annotations; its keyword arguments are ``drop_empty`` and those
-            that ``add_arguments`` adds.
+        read: Reads the folder of annotations, or the files; its keyword arguments are
+            ``drop_empty`` and those that ``add_arguments`` adds.
         argv: Arguments; those of the process by default.
         description: What ``--help`` says.
         out: Where the config of the data set looks.
         add_arguments: Adds options of one data set.
+        from_files: Take the annotations as files, one a split, instead of their folder.
     """
-    parser = _build_parser(description, out)
+    parser = _build_parser(description, out, from_files)
     common = {action.dest for action in parser._actions}
     if add_arguments:
         add_arguments(parser)
@@ -53,14 +55,15 @@ def run_preparation(
     return 0
 
 
-def _build_parser(description: str | None, out: str) -> argparse.ArgumentParser:
+def _build_parser(description: str | None, out: str, from_files: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         '--annotations',
         type=Path,
         required=True,
-        metavar='DIR',
-        help='folder of the official files',
+        metavar='FILE' if from_files else 'DIR',
+        nargs='+' if from_files else None,
+        help='one list a split' if from_files else 'folder of the official files',
     )
     parser.add_argument(
         '--videos',

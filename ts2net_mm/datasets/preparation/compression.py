@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from ...apis.video_files import find_videos
 from ...apis.workers import Failure
 from ..video_errors import DECODING_ERRORS, unreadable_reason
 from .processes import die_with_parent
+from .videos import KNOWN_ENDINGS, last_ending
 
-__all__ = ['Compression', 'Compressor', 'find_ffmpeg', 'plan_compression']
+__all__ = ['Compression', 'CompressionPlan', 'Compressor', 'find_ffmpeg', 'plan_compression']
 
 MANIFEST = 'compression.json'
 UNFINISHED = '.unfinished'
@@ -54,13 +57,24 @@ def find_ffmpeg() -> str:
         ) from error
 
 
-def plan_compression(source: Path, target: Path) -> tuple[list[Compression], dict[str, str]]:
-    """List the videos that have no small version yet.
+@dataclass(frozen=True)
+class CompressionPlan:
+    """What there is to compress.
 
-    All small versions are .mp4 in the same sub-folder.
+    Args:
+        videos: Videos that have no small version yet.
+        ignored: Files that are no videos by their ending, with their number by ending.
+    """
 
-    Returns:
-        What is to do, and the reason for each video that cannot be done.
+    videos: list[Compression]
+    ignored: dict[str, int]
+
+
+def plan_compression(source: Path, target: Path) -> CompressionPlan:
+    """List the videos that have no small version yet, and count the files that are no videos.
+
+    All small versions are .mp4 in the same sub-folder. Where videos differ in the extension only,
+    each keeps its own beside the new one: ``x.mov.mp4`` and ``x.avi.mp4``.
 
     Raises:
         FileNotFoundError: If there are no videos.
@@ -68,19 +82,30 @@ def plan_compression(source: Path, target: Path) -> tuple[list[Compression], dic
     """
     if target.resolve().is_relative_to(source.resolve()):
         raise ValueError(f'{target} is inside {source}: its videos would be found as sources')
-    videos = find_videos(source)
+    files = find_videos(source, extensions=None)
+    endings = {file.name: last_ending(file.path.name) for file in files}
+    videos = [file for file in files if endings[file.name] in KNOWN_ENDINGS]
     if not videos:
         raise FileNotFoundError(f'there is no video file in {source} or below')
-    owners: dict[Path, str] = {}
-    plan, refused = [], {}
-    for video in videos:
-        path = (target / video.name).with_suffix('.mp4')
-        owner = owners.setdefault(path, video.name)
-        if owner != video.name:
-            refused[video.name] = f'{path} is the place of {owner}'
-        elif not path.exists():
-            plan.append(Compression(video.path, path))
-    return plan, refused
+    targets = _small_names([video.name for video in videos])
+    plan = [
+        Compression(video.path, target / targets[video.name])
+        for video in videos
+        if not (target / targets[video.name]).exists()
+    ]
+    others = [ending for ending in endings.values() if ending not in KNOWN_ENDINGS]
+    return CompressionPlan(plan, dict(Counter(others).most_common()))
+
+
+def _small_names(names: Sequence[str]) -> dict[str, str]:
+    """Name the small version of each video: x.mp4, or x.mov.mp4 where x.mp4 is not its alone."""
+    targets = {name: f'{name.rpartition(".")[0]}.mp4' for name in names}
+    while True:
+        uses = Counter(targets.values())
+        clashing = [name for name in names if uses[targets[name]] > 1]
+        if not clashing:
+            return targets
+        targets |= {name: f'{name}.mp4' for name in clashing}
 
 
 @dataclass(frozen=True)

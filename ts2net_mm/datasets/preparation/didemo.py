@@ -1,6 +1,7 @@
 """DiDeMo: personal videos of Flickr, with sentences about moments in their first 30 seconds."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def read_didemo(folder: Path, *, drop_empty: bool = False) -> Annotations:
     """Read training, validation and test.
 
     All descriptions of a video are joined to one paragraph in the order of the file, and its
-    frames are taken from the first 31 seconds.
+    frames are taken from the first 31 seconds. A listed video is matched by its full name, as in
+    the released loader; without its extension only where that leaves one video.
 
     Args:
         folder: Holds ``{train,val,test}_list.txt`` and ``{train,val,test}_data.json``.
@@ -42,30 +44,41 @@ def read_didemo(folder: Path, *, drop_empty: bool = False) -> Annotations:
     sources = [*lists.values(), *data.values()]
     check_folder(folder, [path.name for path in sources])
     notes: list[str] = []
-    splits = [_read_split(split, lists[split], data[split], drop_empty, notes) for split in SPLITS]
+    others: set[str] = set()
+    splits = [
+        _read_split(split, lists[split], data[split], drop_empty, notes, others) for split in SPLITS
+    ]
+    listed = {clip.video_id for split in splits for clip in split.clips}
     return Annotations(
-        'DiDeMo', splits, [('train', 'val'), ('train', 'test'), ('val', 'test')], sources, notes
+        'DiDeMo',
+        splits,
+        [('train', 'val'), ('train', 'test'), ('val', 'test')],
+        sources,
+        notes,
+        other_names=frozenset(others - listed),
     )
 
 
-def _read_split(name: str, listed: Path, data: Path, drop_empty: bool, notes: list[str]) -> Split:
-    descriptions: dict[str, list[Any]] = {}
-    for number, entry in enumerate(read_json(data, list)):
-        where = f'{data}: entry {number}'
-        if not isinstance(entry, Mapping) or not {'video', 'description'} <= entry.keys():
-            raise ValueError(
-                f'{where}: expected an object with video and description, found {entry!r:.80}'
-            )
-        if not isinstance(entry['video'], str) or not entry['video'].strip():
-            raise ValueError(f'{where}: expected a video name, found {entry["video"]!r:.80}')
-        # lists name the videos with their extension or without it
-        descriptions.setdefault(_key(entry['video']), []).append(entry['description'])
+def _read_split(
+    name: str, listed: Path, data: Path, drop_empty: bool, notes: list[str], others: set[str]
+) -> Split:
+    descriptions = _read_descriptions(data)
     ids = read_id_list(listed)
-    listed_as = {_key(video_id): video_id for video_id in ids}
+    named_as = _match_names(ids, descriptions)
     captions = CaptionTable(drop_empty=drop_empty)
-    for key, parts in descriptions.items():
-        captions.add_joined(f'{data}: {key!r}', listed_as.get(key, key), parts)
+    for video_id, described in named_as.items():
+        captions.add_joined(f'{data}: {described!r}', video_id, descriptions[described])
     notes += captions.check()
+    unlisted = descriptions.keys() - set(named_as.values())
+    others |= unlisted
+    if unlisted:
+        stems = {without_extension(video_id) for video_id in ids}
+        twins = sum(without_extension(video) in stems for video in unlisted)
+        notes.append(
+            f'{data.name}: {len(unlisted):,} videos are not in {listed.name}, so their '
+            f'descriptions are not used; {twins:,} of them differ from a listed one only in the '
+            'extension'
+        )
     return make_split(
         name,
         listed,
@@ -77,5 +90,36 @@ def _read_split(name: str, listed: Path, data: Path, drop_empty: bool, notes: li
     )
 
 
-def _key(video: str) -> str:
-    return without_extension(video.strip())
+def _read_descriptions(data: Path) -> dict[str, list[Any]]:
+    """Sentences by the full name of their video, in the order of the file."""
+    descriptions: dict[str, list[Any]] = {}
+    for number, entry in enumerate(read_json(data, list)):
+        where = f'{data}: entry {number}'
+        if not isinstance(entry, Mapping) or not {'video', 'description'} <= entry.keys():
+            raise ValueError(
+                f'{where}: expected an object with video and description, found {entry!r:.80}'
+            )
+        if not isinstance(entry['video'], str) or not entry['video'].strip():
+            raise ValueError(f'{where}: expected a video name, found {entry["video"]!r:.80}')
+        descriptions.setdefault(entry['video'].strip(), []).append(entry['description'])
+    return descriptions
+
+
+def _match_names(ids: Sequence[str], described: Iterable[str]) -> dict[str, str]:
+    """Find the described video of each id: by its full name, or else without the extension.
+
+    Some described videos differ in the extension only, so the latter counts only where a single
+    name and a single id are left.
+    """
+    rest = set(described)
+    matched = {video_id: video_id for video_id in dict.fromkeys(ids) if video_id in rest}
+    rest -= matched.keys()
+    names: dict[str, list[str]] = {}
+    for name in sorted(rest):
+        names.setdefault(without_extension(name), []).append(name)
+    left = Counter(without_extension(one) for one in dict.fromkeys(ids))
+    for video_id in ids:
+        stem = without_extension(video_id)
+        if video_id not in matched and left[stem] == 1 and len(names.get(stem, ())) == 1:
+            matched[video_id] = names[stem][0]
+    return matched

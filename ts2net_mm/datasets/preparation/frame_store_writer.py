@@ -107,7 +107,11 @@ class FrameStoreWriter:
         return sum(len(data) for _, frames in self._pending.values() for data in frames.values())
 
     def flush(self) -> None:
-        """Write what was added in one transaction."""
+        """Write what was added in one transaction.
+
+        Raises:
+            FrameStoreError: If that fails, such as on a full disk.
+        """
         while self._pending:
             try:
                 with self._env.begin(write=True) as transaction:
@@ -115,6 +119,8 @@ class FrameStoreWriter:
                         self._write(transaction, video, frames)
             except lmdb.MapFullError:
                 self._env.set_mapsize(2 * self._env.info()['map_size'])
+            except lmdb.Error as error:
+                raise FrameStoreError(f'cannot write to {self.folder}: {error}') from error
             else:
                 self._pending.clear()
 

@@ -1,18 +1,25 @@
 """MSR-VTT: 10,000 videos of YouTube with 20 captions each, and three ways to split them."""
 
+import zipfile
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from .captions import CaptionTable
-from .reading import check_folder, read_columns, read_json
+from .reading import check_folder, describe_folder, read_columns, read_json
 from .splits import Annotations, Published, Split, make_split
 
-__all__ = ['read_msrvtt']
+__all__ = ['SPLITS', 'read_msrvtt']
 
 DATA = 'MSRVTT_data.json'
-TRAIN_9K = 'MSRVTT_train.9k.csv'
-TRAIN_7K = 'MSRVTT_train.7k.csv'
-TEST_1KA = 'MSRVTT_JSFUSION_test.csv'
+# as the authors of MSR-VTT published the same, each also in a zip
+PARTS = ('train_val_videodatainfo.json', 'test_videodatainfo.json')
+LISTS = {
+    'train_9k': 'MSRVTT_train.9k.csv',
+    'train_7k': 'MSRVTT_train.7k.csv',
+    'test_1ka': 'MSRVTT_JSFUSION_test.csv',
+}
+SPLITS = (*LISTS, 'test_full')
 
 CE_PAGE = 'github.com/albanie/collaborative-experts, misc/datasets/msrvtt'
 HYBRID_PAGE = 'github.com/danieljf24/hybrid_space, dataset/README.md'
@@ -24,55 +31,117 @@ PUBLISHED = {
 }
 
 
-def read_msrvtt(folder: Path, *, drop_empty: bool = False) -> Annotations:
+def read_msrvtt(
+    folder: Path, *, drop_empty: bool = False, splits: Collection[str] = ()
+) -> Annotations:
     """Read the training splits of 9,000 and 7,010 videos, the 1kA test and the full test.
 
-    The 7k list may be missing. The videos of the full test are those with ``split: test``.
+    The videos of the full test are those with ``split: test``; the sentences of 1kA stand in its
+    list.
 
     Args:
-        folder: Holds ``MSRVTT_data.json`` and the lists (.csv).
+        folder: Holds ``MSRVTT_data.json`` or the two files of MSR-VTT's authors, and the lists
+            (.csv).
         drop_empty: Leave out empty captions instead of an error.
+        splits: Names from ``SPLITS``; only their files are needed then. By default all are read,
+            and what the 7k split and the full test need may be missing.
 
     Raises:
         OSError: If a file is missing or cannot be read.
         ValueError: If one is not what it should be; the message names the place.
     """
-    check_folder(folder, (DATA, TRAIN_9K, TEST_1KA))
-    data = read_json(folder / DATA, dict)
+    wanted = [name for name in SPLITS if not splits or name in splits]
+    needed = wanted if splits else ['train_9k', 'test_1ka']
+    check_folder(folder, [LISTS[name] for name in needed if name in LISTS])
+    notes: list[str] = []
     captions = CaptionTable(drop_empty=drop_empty)
-    for where, sentence in _entries(folder / DATA, data, 'sentences', ('video_id', 'caption')):
-        captions.add(where, sentence['video_id'], sentence['caption'])
-    notes = captions.check()
-    sources = [folder / DATA, folder / TRAIN_9K, folder / TEST_1KA]
-    splits = [_training_split('train_9k', folder / TRAIN_9K, captions)]
-    if (folder / TRAIN_7K).is_file():
-        sources.append(folder / TRAIN_7K)
-        splits.append(_training_split('train_7k', folder / TRAIN_7K, captions))
-    else:
-        notes.append(f'train_7k.json is not written: {folder / TRAIN_7K} does not exist')
-    splits.append(_one_to_one_test(folder / TEST_1KA, drop_empty, notes))
-    if 'videos' in data:
-        splits.append(_full_test(folder / DATA, data, captions))
-    else:
-        notes.append(f'test_full.json is not written: {folder / DATA} has no "videos"')
+    files: list[Path] = []
+    test_ids: list[str] = []
+    if wanted != ['test_1ka']:
+        files, test_ids = _read_data(folder, captions, notes)
+    read = []
+    for name in wanted:
+        path = folder / LISTS[name] if name in LISTS else files[-1]
+        if name == 'test_full' and test_ids:
+            read.append(make_split(name, path, test_ids, captions, published=PUBLISHED[name]))
+        elif name == 'test_full':
+            problem = f'no video of {", ".join(map(str, files))} has "split": "test"'
+            if name in needed:
+                raise ValueError(problem)
+            notes.append(f'{name}.json is not written: {problem}')
+        elif not path.is_file():
+            notes.append(f'{name}.json is not written: {path} does not exist')
+        elif name == 'test_1ka':
+            read.append(_one_to_one_test(path, drop_empty, notes))
+        else:
+            read.append(_training_split(name, path, captions))
+    lists = [folder / LISTS[split.name] for split in read if split.name in LISTS]
     return Annotations(
         'MSR-VTT',
-        splits,
+        read,
         [('train_9k', 'test_1ka'), ('train_7k', 'test_1ka'), ('train_7k', 'test_full')],
-        sources,
+        [*files, *lists],
         notes,
     )
 
 
-def _entries(path: Path, data: dict, key: str, fields: tuple[str, ...]) -> list[tuple[str, Any]]:
-    """Places and elements of a list inside the JSON."""
-    if not isinstance(data.get(key), list) or not data[key]:
-        raise ValueError(
-            f'{path}: expected a list "{key}", found {data.get(key)!r:.80} under the keys '
-            f'{", ".join(data)}'
+def _read_data(
+    folder: Path, captions: CaptionTable, notes: list[str]
+) -> tuple[list[Path], list[str]]:
+    """Collect the sentences; return the files that were read and the ids of the full test."""
+    found = dict(_find_data(folder))
+    if not found:
+        raise FileNotFoundError(
+            f'{folder} lacks {DATA}; expected: {DATA}, or {" and ".join(PARTS)}, or zips of those; '
+            f'found: {describe_folder(folder)}'
         )
+    if absent := [name for name in PARTS if DATA not in found and name not in found]:
+        notes.append(f'{absent[0]} is not there: its videos have no captions')
+    contents = {path: read_json(path, dict) for path, _ in found.values()}
+    if not any('sentences' in content for content in contents.values()):
+        path, content = next(iter(contents.items()))
+        raise ValueError(
+            f'{path}: expected a list "sentences", found the keys {", ".join(content)}'
+        )
+    test_ids = []
+    for path, content in contents.items():
+        for where, one in _entries(path, content, 'sentences', ('video_id', 'caption')):
+            captions.add(where, one['video_id'], one['caption'])
+        for _, one in _entries(path, content, 'videos', ('video_id', 'split')):
+            if one['split'] == 'test':
+                test_ids.append(one['video_id'])
+    notes += captions.check()
+    return [file for _, file in found.values()], test_ids
+
+
+def _find_data(folder: Path) -> Iterator[tuple[str, tuple[Any, Path]]]:
+    """Yield the name of each file with sentences, what to read, and the file on the disk."""
+    if (folder / DATA).is_file():
+        yield DATA, (folder / DATA, folder / DATA)
+        return
+    zips = [path for path in sorted(folder.glob('*.zip')) if zipfile.is_zipfile(path)]
+    for name in PARTS:
+        if (folder / name).is_file():
+            yield name, (folder / name, folder / name)
+            continue
+        for path in zips:
+            members = [one for one in zipfile.ZipFile(path).namelist() if _is_named(one, name)]
+            if members:
+                yield name, (zipfile.Path(path, members[0]), path)
+                break
+
+
+def _is_named(member: str, name: str) -> bool:
+    # a Mac adds a "__MACOSX/._name" for each file
+    return member.split('/')[-1] == name and not member.startswith('__MACOSX/')
+
+
+def _entries(path: Any, data: dict, key: str, fields: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Places and elements of a list inside the JSON; none if the key is missing."""
+    if key in data and (not isinstance(data[key], list) or not data[key]):
+        raise ValueError(f'{path}: expected a list "{key}", found {data[key]!r:.80}')
     entries = []
-    for number, entry in enumerate(data[key]):
+    for number, entry in enumerate(data.get(key, ())):
         where = f'{path}: {key}[{number}]'
         if not isinstance(entry, dict) or any(field not in entry for field in fields):
             raise ValueError(
@@ -107,12 +176,3 @@ def _one_to_one_test(path: Path, drop_empty: bool, notes: list[str]) -> Split:
     if not first_places:
         raise ValueError(f'{path} lists no videos')
     return make_split('test_1ka', path, first_places, captions, published=PUBLISHED['test_1ka'])
-
-
-def _full_test(path: Path, data: dict, captions: CaptionTable) -> Split:
-    videos = _entries(path, data, 'videos', ('video_id', 'split'))
-    ids = [video['video_id'] for _, video in videos if video['split'] == 'test']
-    if not ids:
-        found = sorted({str(video['split']) for _, video in videos})
-        raise ValueError(f'{path}: no video has "split": "test", found {", ".join(found)}')
-    return make_split('test_full', path, ids, captions, published=PUBLISHED['test_full'])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .captions import CaptionTable
 from .pickles import load_plain_pickle
-from .reading import check_folder, read_id_list
+from .reading import check_folder, describe_folder, read_id_list, read_json
 from .splits import Annotations, Published, make_split
 
 __all__ = ['read_msvd']
@@ -21,10 +21,11 @@ PUBLISHED = {
 
 
 def read_msvd(folder: Path, *, drop_empty: bool = False) -> Annotations:
-    """Read the captions of ``raw-captions.pkl`` and the lists of training, validation and test.
+    """Read the captions and the lists of training, validation and test.
 
     Args:
-        folder: Holds them.
+        folder: Holds the lists, and ``raw-captions.pkl`` or one JSON file
+            ``{video id: [sentence, ...]}`` of any name.
         drop_empty: Leave out empty captions instead of an error.
 
     Raises:
@@ -32,9 +33,10 @@ def read_msvd(folder: Path, *, drop_empty: bool = False) -> Annotations:
         ValueError: If one is not what it should be; the message names the place.
     """
     lists = {split: folder / f'{split}_list.txt' for split in SPLITS}
-    check_folder(folder, (CAPTIONS, *(path.name for path in lists.values())))
+    check_folder(folder, [path.name for path in lists.values()])
+    source = _find_captions(folder)
     captions = CaptionTable(drop_empty=drop_empty)
-    _read_captions(folder / CAPTIONS, captions)
+    _read_captions(source, captions)
     notes = captions.check()
     splits = [
         make_split(split, path, read_id_list(path), captions, published=PUBLISHED[split])
@@ -44,13 +46,26 @@ def read_msvd(folder: Path, *, drop_empty: bool = False) -> Annotations:
         'MSVD',
         splits,
         [('train', 'val'), ('train', 'test'), ('val', 'test')],
-        [folder / CAPTIONS, *lists.values()],
+        [source, *lists.values()],
         notes,
     )
 
 
+def _find_captions(folder: Path) -> Path:
+    """The pickle, or else the only JSON file."""
+    if (folder / CAPTIONS).is_file():
+        return folder / CAPTIONS
+    found = sorted(folder.glob('*.json'))
+    if len(found) != 1:
+        raise FileNotFoundError(
+            f'{folder} lacks {CAPTIONS}; expected: that, or one .json with the sentences of each '
+            f'video; found: {describe_folder(folder)}'
+        )
+    return found[0]
+
+
 def _read_captions(path: Path, captions: CaptionTable) -> None:
-    content = load_plain_pickle(path)
+    content = read_json(path, dict) if path.suffix == '.json' else load_plain_pickle(path)
     if not isinstance(content, dict) or not content:
         raise ValueError(f'{path}: expected {{video id: [token list, ...]}}, found {content!r:.80}')
     for video_id, token_lists in content.items():

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from .splits import Annotations, Clip, Split
-from .videos import VideoIndex, without_extension
+from .videos import KNOWN_ENDINGS, VideoIndex, last_ending
 from .writing import annotation_text, check_link, link_videos, write_files
 
 __all__ = ['MISSING_FILE', 'Preparation', 'prepare']
@@ -87,7 +87,8 @@ def prepare(
 def _match(annotations: Annotations, index: VideoIndex) -> dict[str, list[str]]:
     """Files of each id, the one to use first."""
     ids = dict.fromkeys(clip.video_id for split in annotations.splits for clip in split.clips)
-    files = {one: index.find(*annotations.file_names(one)) for one in ids}
+    names = annotations.other_names | {PurePosixPath(one).name for one in ids}
+    files = {one: index.find(*annotations.file_names(one), others=names) for one in ids}
     owners: dict[str, str] = {}
     for one, paths in files.items():
         if paths and (owner := owners.setdefault(paths[0], one)) != one:
@@ -118,8 +119,7 @@ def _annotation(
 
 
 def _assumed_file(video_id: str) -> str:
-    known = without_extension(video_id) != video_id
-    return video_id if known else f'{video_id}.mp4'
+    return video_id if last_ending(video_id) in KNOWN_ENDINGS else f'{video_id}.mp4'
 
 
 def _value(clip: Clip) -> list[str] | dict[str, Any]:

@@ -7,9 +7,19 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-__all__ = ['check_folder', 'read_columns', 'read_id_list', 'read_json', 'read_lines']
+__all__ = [
+    'check_folder',
+    'describe_folder',
+    'read_columns',
+    'read_id_list',
+    'read_json',
+    'read_json_lines',
+    'read_lines',
+    'read_table',
+]
 
 NAMED_FILES = 10
+DELIMITERS = (',', ';', '\t')  # between the columns of a table
 
 
 def check_folder(folder: Path, expected: Sequence[str]) -> None:
@@ -75,20 +85,32 @@ def read_id_list(path: Path) -> list[str]:
 
 
 def read_columns(path: Path, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield place and the named columns of each row of a comma-separated file with a header.
+    """Yield place and the named columns of each row; see `read_table`."""
+    for where, row in read_table(path, names):
+        yield where, [row[name] for name in names]
+
+
+def read_table(path: Path, names: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield place and cells by column of each row of a table with a header.
+
+    Commas, semicolons or tabs stand between the columns; the header tells which.
 
     Raises:
-        ValueError: If a column is missing or a row has another number of them.
+        ValueError: If a column of these names is missing, two have the same name, or a row has
+            another number of columns.
     """
-    reader = csv.reader(StringIO(read_text(path)), strict=True)
+    text = read_text(path)
+    header_line = text.partition('\n')[0]
+    delimiter = max(DELIMITERS, key=header_line.count)
+    reader = csv.reader(StringIO(text), strict=True, delimiter=delimiter)
     try:
-        header = next(reader, [])
-        lacking = [name for name in names if name not in header]
-        if lacking:
+        header = [name.strip() for name in next(reader, [])]
+        if lacking := [name for name in names if name not in header]:
             raise ValueError(
                 f'{path}:1: no column {lacking[0]!r}, found the columns {", ".join(header)!r:.80}'
             )
-        places = [header.index(name) for name in names]
+        if repeated := [name for name in header if name and header.count(name) > 1]:
+            raise ValueError(f'{path}:1: several columns are named {repeated[0]!r}')
         for row in reader:
             where = f'{path}:{reader.line_num}'
             if row and len(row) != len(header):
@@ -96,13 +118,29 @@ def read_columns(path: Path, names: Sequence[str]) -> Iterator[tuple[str, list[s
                     f'{where}: expected {len(header)} columns, found {len(row)}: {row!r:.80}'
                 )
             if row:
-                yield where, [row[place] for place in places]
+                yield where, dict(zip(header, row, strict=True))
     except csv.Error as error:
         raise ValueError(f'{path}:{reader.line_num}: {error}') from error
 
 
-def read_json(path: Path, kind: type[dict] | type[list]) -> Any:
-    """Read a JSON object or list.
+def read_json_lines(path: Path) -> Iterator[tuple[str, dict]]:
+    """Yield place and content of each line, a JSON object.
+
+    Raises:
+        ValueError: If a line is no such JSON.
+    """
+    for where, line in read_lines(path):
+        try:
+            content = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{where}: no valid JSON: {error.msg}') from error
+        if not isinstance(content, dict):
+            raise ValueError(f'{where}: expected an object, found {line.strip()!r:.80}')
+        yield where, content
+
+
+def read_json(path: Path, kind: type | tuple[type, ...]) -> Any:
+    """Read a JSON object (``dict``), list, or either.
 
     Raises:
         ValueError: If it is no such JSON or an object names a key twice.
@@ -115,7 +153,8 @@ def read_json(path: Path, kind: type[dict] | type[list]) -> Any:
     except _RepeatedKeyError as error:
         raise ValueError(f'{path} names {error} more than once') from error
     if not isinstance(content, kind):
-        expected = 'an object' if kind is dict else 'a list'
+        names: dict[type, str] = {dict: 'an object', list: 'a list'}
+        expected = ' or '.join(names[one] for one in (kind if isinstance(kind, tuple) else (kind,)))
         raise ValueError(f'{path} holds a {type(content).__name__}, expected {expected}')
     if not content:
         raise ValueError(f'{path} is empty')

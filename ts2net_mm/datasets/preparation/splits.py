@@ -77,7 +77,9 @@ class Annotations:
         disjoint: Pairs of names of splits that must not share a video.
         sources: The files that were read.
         notes: What the user should know.
-        file_names: Names, without extension, that the file of a video id may have.
+        file_names: Names that the file of a video id may have, with or without extension.
+        other_names: Names of videos that the official files describe but no split lists; their
+            files belong to nobody else.
     """
 
     data_set: str
@@ -86,6 +88,7 @@ class Annotations:
     sources: Sequence[Path]
     notes: Sequence[str] = ()
     file_names: Callable[[str], tuple[str, ...]] = _only_itself
+    other_names: frozenset[str] = frozenset()
 
     def check(self) -> None:
         """Raise a ValueError if a video is in two splits that must not share one."""

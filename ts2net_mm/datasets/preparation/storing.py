@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from mmaction.registry import DATASETS
 from mmengine.config import Config
 
 from ...apis.workers import Failure
+from ...checkpoints.reading import one_line
 from ..frame_store import StoredVideo, video_name
 from ..stored_steps import StoredSteps, decoding_pipeline
 from ..video_errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
@@ -41,7 +43,13 @@ class PictureFormat:
     def encode(self, image: np.ndarray) -> bytes:
         """Encode an RGB picture."""
         options = dict(
-            jpeg=[cv2.IMWRITE_JPEG_QUALITY, self.quality],
+            # colours in full, where cameras halve them: frames are small already
+            jpeg=[
+                cv2.IMWRITE_JPEG_QUALITY,
+                self.quality,
+                cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+                cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+            ],
             png=[cv2.IMWRITE_PNG_COMPRESSION, 1],
         )
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
@@ -59,11 +67,15 @@ class VideoToStore:
         name: Its name in the annotations.
         path: Its file.
         steps: Numbers of the pipelines that read it.
+        kept: Frames that a store holds for other configs, and that stay.
+        fps: Frame rate that its annotation states, for a folder of pictures.
     """
 
     name: str
     path: str
     steps: set[int] = field(default_factory=set)
+    kept: Sequence[int] = ()
+    fps: float | None = None
 
 
 def videos_to_store(
@@ -85,7 +97,10 @@ def videos_to_store(
     for split in splits:
         for dataset_cfg in _datasets((cfg.get(f'{split}_dataloader') or {}).get('dataset')):
             pipeline = decoding_pipeline(dataset_cfg['pipeline'])
-            mine = StoredSteps.from_pipeline(pipeline)
+            with _named_config(cfg):
+                mine = StoredSteps.from_pipeline(pipeline)
+                # all of its annotation, as a data set asks for when it starts
+                dataset = DATASETS.build(dict(dataset_cfg, pipeline=pipeline, indices=None))
             if steps and mine.settings != steps[0].settings:
                 raise ValueError(
                     f'the {first} data decode or resize by {steps[0].settings}, the {split} data '
@@ -93,12 +108,10 @@ def videos_to_store(
                 )
             first = first or split
             steps.append(mine)
-            # all of its annotation, as a data set asks for when it starts
-            dataset = DATASETS.build(dict(dataset_cfg, pipeline=pipeline, indices=None))
             for index in range(len(dataset)):
                 item = dataset.get_data_info(index)
                 name, path = video_name(item), item['filename']
-                video = videos.setdefault(name, VideoToStore(name, path))
+                video = videos.setdefault(name, VideoToStore(name, path, fps=item.get('fps')))
                 if os.path.realpath(video.path) != os.path.realpath(path):
                     raise ValueError(
                         f'{name!r} stands for {video.path} and for {path}; make a store of each '
@@ -108,6 +121,17 @@ def videos_to_store(
     if not steps:
         raise ValueError(f'config {cfg.filename} has no data loader of {", ".join(splits)}')
     return list(videos.values()), steps
+
+
+@contextmanager
+def _named_config(cfg: Config) -> Iterator[None]:
+    """Say which config names an unknown type or argument."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'the data of config {cfg.filename} cannot be built: {one_line(error)}'
+        ) from error
 
 
 def _datasets(cfg: Any) -> Iterator[Any]:
@@ -133,9 +157,15 @@ class VideoStorer:
     pictures: PictureFormat
 
     def is_done(self, video: VideoToStore, known: StoredVideo | None) -> bool:
-        """Tell whether a store holds all that is needed of a video as it is."""
+        """Tell whether a store holds all that is needed of a video as it is; if not, set ``kept``.
+
+        Args:
+            video: The video.
+            known: What the store knows of it.
+        """
         if known is None or known.reason or not known.is_of(os.stat(video.path)):
             return False
+        video.kept = known.frames or ()
         return known.holds(self._needed_frames(video, known.total_frames, known.avg_fps))
 
     def __call__(self, video: VideoToStore) -> tuple[StoredVideo, dict[int, bytes]] | Failure:
@@ -143,11 +173,12 @@ class VideoStorer:
         try:
             status = os.stat(video.path)
             opened = self._open(video)
-            total, fps = int(opened['total_frames']), float(opened['avg_fps'])
+            total, rate = int(opened['total_frames']), opened.get('avg_fps')
+            fps = None if rate is None else float(rate)
             needed = self._needed_frames(video, total, fps)
             numbers = np.arange(total) if needed is None else needed
             if not len(numbers):
-                return Failure(f'it has no frames ({total} frames, {fps:g} a second)')
+                return Failure(f'it has no frames ({total} frames, {fps} a second)')
             frames = self._decode(video, numbers)
         except (*DECODING_ERRORS, UnreadableVideoError) as error:
             reason = getattr(error, 'reason', None) or unreadable_reason(video.path, error)
@@ -158,9 +189,11 @@ class VideoStorer:
             frames,
         )
 
-    def _needed_frames(self, video: VideoToStore, total: int, fps: float) -> np.ndarray | None:
+    def _needed_frames(
+        self, video: VideoToStore, total: int, fps: float | None
+    ) -> np.ndarray | None:
         """Join what all pipelines need."""
-        needed = []
+        needed = [np.array(video.kept, dtype=int)]
         for index in video.steps:
             frames = self.steps[index].needed_frames(total, fps)
             if frames is None:
@@ -170,6 +203,8 @@ class VideoStorer:
 
     def _open(self, video: VideoToStore) -> dict[str, Any]:
         item = dict(filename=video.path, video_id=video.name, start_index=0, modality='RGB')
+        if video.fps is not None:
+            item['fps'] = video.fps
         return self.steps[0].opening(item)
 
     def _decode(self, video: VideoToStore, numbers: np.ndarray) -> dict[int, bytes]:
@@ -179,8 +214,8 @@ class VideoStorer:
             part = numbers[start : start + FRAMES_AT_A_TIME]
             # opened anew, because some decoders only go forward from where they stopped
             results = self.steps[0].decoding(dict(self._open(video), frame_inds=part))
-            for transform in self.steps[0].resizing:
-                results = transform(results)
+            if self.steps[0].resizing:
+                results = self.steps[0].resizing(results)
             pictures.update(
                 zip(part.tolist(), map(self.pictures.encode, results['imgs']), strict=True)
             )

@@ -15,6 +15,8 @@ LISTS = {
     'val': ('val_list.txt', 'validation_list.txt'),
     'test': ('test_list.txt',),
 }
+# another choice of 1,500 test videos, which shares some with the first one and with val
+SECOND_TEST_LIST = 'test1k5_sec_list.txt'
 # VATEX's own files: https://eric-xw.github.io/vatex-website/download.html
 OWN_FILES = {
     'train': 'vatex_training*.json',
@@ -38,7 +40,9 @@ OWN_PUBLISHED = {
 }
 
 
-def read_vatex(folder: Path, *, drop_empty: bool = False, language: str = 'en') -> Annotations:
+def read_vatex(
+    folder: Path, *, drop_empty: bool = False, language: str = 'en', second_test_list: bool = False
+) -> Annotations:
     """Read the lists of the retrieval split, or VATEX's own split where there are no lists.
 
     The captions are those of ``ref_captions.json``, or else of VATEX's own files.
@@ -46,7 +50,8 @@ def read_vatex(folder: Path, *, drop_empty: bool = False, language: str = 'en') 
     Args:
         folder: Holds the captions and the lists.
         drop_empty: Leave out empty captions instead of an error.
-        language: 'en' or, from VATEX's own files only, 'zh'.
+        language: 'en' or 'zh'; the released captions are English.
+        second_test_list: Test on the videos of ``test1k5_sec_list.txt``.
 
     Raises:
         OSError: If files are missing or cannot be read.
@@ -56,7 +61,7 @@ def read_vatex(folder: Path, *, drop_empty: bool = False, language: str = 'en') 
     own = {split: sorted(folder.glob(pattern)) for split, pattern in OWN_FILES.items()}
     if language != 'en':
         own['test'] = []  # published in English only
-    lists = _find_lists(folder)
+    lists = _find_lists(folder, second_test_list)
     from_release = (folder / CAPTIONS).is_file() and language == 'en'
     if not (from_release and lists) and not any(own.values()):
         raise FileNotFoundError(
@@ -80,7 +85,7 @@ def read_vatex(folder: Path, *, drop_empty: bool = False, language: str = 'en') 
     notes = captions.check()
     if lists:
         splits = [
-            make_split(split, path, read_id_list(path), captions, published=PUBLISHED[split])
+            make_split(split, path, read_id_list(path), captions, published=_published(path, split))
             for split, path in lists.items()
         ]
     else:
@@ -91,47 +96,80 @@ def read_vatex(folder: Path, *, drop_empty: bool = False, language: str = 'en') 
         for name in LISTS
         if name not in {split.name for split in splits}
     ]
-    return Annotations(
-        'VATEX', splits, [('train', 'val'), ('train', 'test'), ('val', 'test')], sources, notes
-    )
+    disjoint = [('train', 'val'), ('train', 'test'), ('val', 'test')]
+    if second_test_list:
+        disjoint.remove(('val', 'test'))
+        notes += _describe_shared(splits)
+    return Annotations('VATEX', splits, disjoint, sources, notes)
 
 
-def _find_lists(folder: Path) -> dict[str, Path]:
+def _published(path: Path, split: str) -> Published | None:
+    return None if path.name == SECOND_TEST_LIST else PUBLISHED[split]
+
+
+def _describe_shared(splits: list[Split]) -> list[str]:
+    ids = {split.name: {clip.video_id for clip in split.clips} for split in splits}
+    shared = len(ids.get('val', set()) & ids['test'])
+    if not shared:
+        return []
+    return [f'{shared:,} videos of {SECOND_TEST_LIST} are in val.json too: choose nothing by val']
+
+
+def _find_lists(folder: Path, second_test_list: bool) -> dict[str, Path]:
     """Lists that are there; none of them without training and test."""
+    if second_test_list:
+        check_folder(folder, ('train_list.txt', SECOND_TEST_LIST))
     found = {
         split: folder / name
         for split, names in LISTS.items()
         for name in reversed(names)
         if (folder / name).is_file()
     }
-    if not found:
-        return {}
-    check_folder(folder, ('train_list.txt', 'test_list.txt'))
+    if second_test_list:
+        found['test'] = folder / SECOND_TEST_LIST
+    elif found:
+        check_folder(folder, ('train_list.txt', 'test_list.txt'))
     return found
 
 
 def _read_released(path: Path, captions: CaptionTable) -> None:
-    for video_id, sentences in read_json(path, dict).items():
-        _add_all(f'{path}: {video_id!r}', captions, video_id, sentences)
+    for video_id, value in read_json(path, dict).items():
+        where = f'{path}: {video_id!r}'
+        # others keep VATEX's own keys under each id
+        sentences = _of_language(where, value, 'en') if isinstance(value, dict) else value
+        _add_all(where, captions, video_id, sentences)
 
 
 def _read_own(path: Path, captions: CaptionTable, language: str) -> list[str]:
     """Add the captions of one of VATEX's own files and list its videos."""
     ids = []
-    for number, entry in enumerate(read_json(path, list)):
+    for number, entry in enumerate(_own_entries(path)):
         where = f'{path}: entry {number}'
         if not isinstance(entry, dict) or not isinstance(entry.get('videoID'), str):
             raise ValueError(f'{where}: expected an object with videoID, found {entry!r:.80}')
-        if LANGUAGES[language] not in entry:
-            raise ValueError(
-                f'{where} ({entry["videoID"]}) has no {LANGUAGES[language]!r}, found '
-                f'{", ".join(entry)}'
-            )
+        sentences = _of_language(f'{where} ({entry["videoID"]})', entry, language)
         if entry['videoID'] in captions:
             raise ValueError(f'{where}: {entry["videoID"]} is annotated a second time')
-        _add_all(where, captions, entry['videoID'], entry[LANGUAGES[language]])
+        _add_all(where, captions, entry['videoID'], sentences)
         ids.append(entry['videoID'])
     return ids
+
+
+def _own_entries(path: Path) -> list[Any]:
+    """Entries of a list, or of an object whose keys are the ids."""
+    content = read_json(path, (list, dict))
+    if isinstance(content, list):
+        return content
+    return [
+        {'videoID': video_id, **entry} if isinstance(entry, dict) else entry
+        for video_id, entry in content.items()
+    ]
+
+
+def _of_language(where: str, entry: dict, language: str) -> Any:
+    if LANGUAGES[language] not in entry:
+        raise ValueError(f'{where} has no {LANGUAGES[language]!r}, found {", ".join(entry)}')
+    return entry[LANGUAGES[language]]
 
 
 def _add_all(where: str, captions: CaptionTable, video_id: str, sentences: Any) -> None:

@@ -1,34 +1,53 @@
 """Find the video file that belongs to an id."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...apis.video_files import VIDEO_EXTENSIONS, find_videos
 
-__all__ = ['VideoIndex', 'without_extension']
+__all__ = ['KNOWN_ENDINGS', 'VideoIndex', 'last_ending', 'without_extension']
+
+# Besides the usual extensions, DiDeMo's videos have these: no extension after the dot, and "null".
+KNOWN_ENDINGS = VIDEO_EXTENSIONS | {'.', '.null'}
+
+
+def last_ending(name: str) -> str:
+    """Return the part of a name from its last dot on, '.' for a bare dot at the end, or ''.
+
+    Example:
+        >>> last_ending('a.b.MP4'), last_ending('a.'), last_ending('.hidden'), last_ending('a')
+        ('.mp4', '.', '', '')
+    """
+    stem, dot, ending = name.rpartition('.')
+    return f'.{ending}'.lower() if dot and stem else ''
 
 
 def without_extension(name: str) -> str:
-    """Take off all video extensions; other dots stay, such as those of a time in the name.
+    """Take off the folders and all video extensions; other dots stay, such as those of a time.
 
     Example:
         >>> without_extension('12_0a.mov.mp4'), without_extension('0001_Up_00.00.51.926')
         ('12_0a', '0001_Up_00.00.51.926')
     """
-    path = PurePosixPath(name)
-    while path.suffix.lower() in VIDEO_EXTENSIONS:
-        path = path.with_suffix('')
-    return path.name
+    name = PurePosixPath(name).name
+    while last_ending(name) in KNOWN_ENDINGS:
+        name = _without_last(name)
+    return name
+
+
+def _without_last(name: str) -> str:
+    return name.rpartition('.')[0]
 
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """The video files of a folder and its sub-folders by their names without extension.
+    """The files of a folder and its sub-folders, by their names without video extensions.
 
     Args:
         folder: What was searched.
-        files: Paths inside the folder, with forward slashes, sorted; empty files and broken links
-            do not count.
+        files: Paths inside the folder, with forward slashes, sorted; empty files, broken links and
+            files without an ending do not count.
     """
 
     folder: Path
@@ -43,21 +62,52 @@ class VideoIndex:
             NotADirectoryError: If it is a file.
         """
         files: dict[str, list[str]] = {}
-        for video in find_videos(folder):
-            if video.size > 0:
-                files.setdefault(without_extension(video.path.name), []).append(video.name)
-        if not files:
+        any_video = False
+        for file in find_videos(folder, extensions=None):
+            ending = last_ending(file.path.name)
+            if file.size > 0 and ending:
+                files.setdefault(without_extension(file.path.name), []).append(file.name)
+                any_video |= ending in KNOWN_ENDINGS
+        if not any_video:
             raise FileNotFoundError(f'there is no video file in {folder} or below')
         return cls(folder, files)
 
-    def find(self, *names: str) -> list[str]:
-        """List the files that have one of the names, the best first.
+    def find(self, *names: str, others: Collection[str] = ()) -> list[str]:
+        """List the files of a video, the best first.
 
-        A file of exactly the name comes before one with another extension.
+        First comes the file that has exactly its name, whatever the ending; then the name with a
+        video extension added (``x.mov.mp4`` for ``x.mov``); then files that share the name without
+        extensions, unless their full name is that of another video. A name with folders matches
+        only files whose folders agree with it as far as both say.
+
+        Args:
+            *names: The names that its file may have, with or without extension.
+            others: File names of other videos of the data set.
         """
-        candidates: list[str] = []
-        for name in names:
-            found = self.files.get(without_extension(name), [])
-            exact = [path for path in found if PurePosixPath(path).name == name]
-            candidates += [*exact, *(path for path in found if path not in exact)]
-        return candidates
+        return list(dict.fromkeys(path for name in names for path in self._ranked(name, others)))
+
+    def _ranked(self, name: str, others: Collection[str]) -> Iterator[str]:
+        own = PurePosixPath(name).name
+        candidates = [
+            path
+            for path in self.files.get(without_extension(name), [])
+            if _folders_agree(path, name)
+        ]
+        files = {path: PurePosixPath(path).name for path in candidates}
+        yield from (path for path, file in files.items() if file == own)
+        videos = {path: file for path, file in files.items() if last_ending(file) in KNOWN_ENDINGS}
+        yield from (path for path, file in videos.items() if _without_last(file) == own)
+        rivals = set(others) - {own}
+        for path, file in videos.items():
+            if file not in rivals and _without_last(file) not in rivals:
+                yield path
+
+
+def _folders_agree(path: str, name: str) -> bool:
+    """Whether the folders of one are the last folders of the other."""
+    pairs = zip(
+        reversed(PurePosixPath(path).parts[:-1]),
+        reversed(PurePosixPath(name).parts[:-1]),
+        strict=False,
+    )
+    return all(one == other for one, other in pairs)

@@ -57,7 +57,7 @@ class FrameStoreInit(BaseTransform):
     def check_videos(
         self,
         paths: Mapping[str, str],
-        needed_frames: Callable[[int, float], np.ndarray | None] | None = None,
+        needed_frames: Callable[[int, float | None], np.ndarray | None] | None = None,
     ) -> set[str]:
         """Compare the files of videos with those that were stored, before the first is read.
 
@@ -107,7 +107,8 @@ class FrameStoreInit(BaseTransform):
         if video.reason:
             raise UnreadableVideoError.of(results['filename'], video.reason)
         results['total_frames'] = video.total_frames
-        results['avg_fps'] = video.avg_fps
+        if video.avg_fps is not None:
+            results['avg_fps'] = video.avg_fps
         results['frame_store'] = self.store
         results['frame_dir'] = video.frame_dir
         results['filename_tmpl'] = FRAME_NAME

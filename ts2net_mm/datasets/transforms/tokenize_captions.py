@@ -42,6 +42,10 @@ class TokenizeCaptions(BaseTransform):
         results['text'] = self.tokenizer(captions)
         return results
 
+    def count_tokens(self, caption: str) -> int:
+        """Number of tokens of a caption before it is cut, start and end included."""
+        return len(self.tokenizer.encode(caption)) + 2
+
     def __repr__(self) -> str:
         """Show the settings."""
         return f'{type(self).__name__}(max_words={self.max_words})'
