@@ -33,18 +33,15 @@ CLIP_SIZES = {'ViT-B/32': 151_277_313, 'ViT-B/16': 149_620_737}
 
 @pytest.fixture
 def data_root(tmp_path) -> Path:
-    """Four videos of two seconds with two captions each, also as folders of frames."""
+    """Four videos of two seconds with two captions each, as train, val and test split."""
     annotations = {}
     rng = np.random.default_rng(0)
     for number in range(4):
         writer = cv2.VideoWriter(
             str(tmp_path / f'{number}.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 10, (64, 48)
         )
-        (tmp_path / str(number)).mkdir()
-        for count in range(1, 21):
-            frame = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
-            writer.write(frame)
-            cv2.imwrite(str(tmp_path / str(number) / f'img_{count:05}.jpg'), frame)
+        for _ in range(20):
+            writer.write(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
         writer.release()
         annotations[f'{number}.mp4'] = dict(
             captions=[f'clip number {number}', f'a clip called {number}'],
@@ -56,7 +53,7 @@ def data_root(tmp_path) -> Path:
 
 
 @pytest.fixture
-def tiny(shrink_model, data_root, tmp_path, load_tool):
+def tiny(shrink_model, data_root, tmp_path):
     """Function that reads a config and makes its run tiny."""
 
     def read(path: Path) -> Config:
@@ -77,19 +74,7 @@ def tiny(shrink_model, data_root, tmp_path, load_tool):
         options |= {'default_hooks.checkpoint': None}
         cfg.merge_from_dict(options)
         cfg.work_dir = str(tmp_path / 'work')
-        if cfg.train_dataloader.dataset.pipeline[0].type == 'FrameStoreInit':
-            store_frames(cfg, path)
         return cfg
-
-    def store_frames(cfg: Config, path: Path) -> None:
-        store = str(tmp_path / 'frames')
-        options = []
-        for dataset in (f'{split}_dataloader.dataset' for split in ('train', 'val', 'test')):
-            options += [f'{dataset}.data_root={data_root}', f'{dataset}.ann_file=all.json']
-            options += [f'{dataset}.data_prefix.video=']
-            cfg.merge_from_dict({f'{dataset}.pipeline.0.db_path': store})
-        command = [str(path), '--out', store, '--workers', '1', '--cfg-options', *options]
-        assert load_tool('data/store_frames.py').main(command) == 0
 
     return read
 

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from ..datasets import FrameFolderInit
 from ..datasets.stored_steps import decoding_pipeline
+from ..utils.config_types import type_name
 
 __all__ = ['frame_template', 'split_test_pipeline']
 
@@ -29,10 +30,10 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
     video_pipeline, text_transform = [], None
     for transform in decoding_pipeline(pipeline):  # other videos are in no frame store
         transform = dict(transform)
-        if _name(transform) == TEXT_TRANSFORM:
+        if type_name(transform) == TEXT_TRANSFORM:
             text_transform = transform
             continue
-        if _name(transform) == 'DecordInit' and transform.get('io_backend', 'disk') == 'disk':
+        if type_name(transform) == 'DecordInit' and transform.get('io_backend', 'disk') == 'disk':
             # the same frames, but a video that hangs or crashes the decoder is left behind
             threads = transform.get('num_threads', 1)
             transform = dict(type='GuardedDecordInit', timeout=TIMEOUT, num_threads=threads)
@@ -42,7 +43,7 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
     if text_transform is None:
         raise ValueError(
             f'the test pipeline of config {cfg.filename} has no {TEXT_TRANSFORM}, '
-            f'found {[_name(transform) for transform in pipeline]}'
+            f'found {[type_name(transform) for transform in pipeline]}'
         )
     return video_pipeline, text_transform
 
@@ -50,11 +51,6 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
 def frame_template(pipeline: Sequence[dict]) -> str:
     """Name of a picture where videos are folders of pictures; empty where they are files."""
     for transform in pipeline:
-        if _name(transform) == FrameFolderInit.__name__:
+        if type_name(transform) == FrameFolderInit.__name__:
             return TRANSFORMS.build(transform).filename_tmpl
     return ''
-
-
-def _name(transform: dict) -> str:
-    kind = transform['type']
-    return (kind if isinstance(kind, str) else kind.__name__).rsplit('.', 1)[-1]

@@ -5,11 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmaction.registry import MODELS
+
+from ..utils.config_types import type_name
+
 __all__ = [
     'KEY',
     'activation_of',
     'add_settings',
     'as_meta',
+    'foreign_types',
     'merged',
     'settings_beside',
     'settings_inside',
@@ -94,10 +99,19 @@ def settings_inside(content: Any, name: str) -> dict:
 
 def as_meta(config: Mapping) -> dict[str, str]:
     """Meta data that tell a model config; none for one with parts that are not of this package."""
-    architecture = _architecture_of(config)
+    architecture = _with_known_types(_architecture_of(config))
     if not architecture or _unknown_types(architecture):
         return {}
-    return {KEY: json.dumps(architecture)}
+    try:
+        return {KEY: json.dumps(architecture)}
+    except TypeError:  # such as a torch.dtype
+        return {}
+
+
+def foreign_types(config: Mapping) -> list[str]:
+    """Name the parts of a model config that are not of this package."""
+    unknown = _unknown_types(_with_known_types(_architecture_of(config)))
+    return [kind if isinstance(kind, str) else kind.__name__ for kind in unknown]
 
 
 def add_settings(content: Any, settings: dict) -> Any:
@@ -164,7 +178,7 @@ def merged(config: Mapping, settings: Mapping) -> dict:
     for key, value in settings.items():
         old = result.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            same = old.get('type') == value.get('type', old.get('type'))
+            same = type_name(old) == type_name(value, default=type_name(old))
             result[key] = merged(old, value) if same else dict(value)
         else:
             result[key] = value
@@ -173,7 +187,7 @@ def merged(config: Mapping, settings: Mapping) -> dict:
 
 def activation_of(act_cfg: Mapping | None) -> str:
     """Hugging Face's name of an activation; QuickGELU where a part names none."""
-    kind = str((act_cfg or {}).get('type', 'QuickGELU')).rpartition('.')[2]
+    kind = type_name(act_cfg, default='QuickGELU')
     return 'quick_gelu' if kind == 'QuickGELU' else 'gelu'
 
 
@@ -182,6 +196,27 @@ def _architecture_of(config: Any) -> Any:
     if isinstance(config, Mapping):
         return {k: _architecture_of(v) for k, v in config.items() if k not in _TRAINING}
     return config
+
+
+def _with_known_types(config: Any) -> Any:
+    """Write the types of this package by their registered names, however the config does."""
+    if not isinstance(config, Mapping):
+        return config
+    plain = {key: _with_known_types(value) for key, value in config.items() if key != '_scope_'}
+    if (kind := plain.get('type')) is not None:
+        plain['type'] = _known_type(kind) or kind
+    return plain
+
+
+def _known_type(kind: Any) -> str | None:
+    """The stored name of a type, None for one that is not of this package."""
+    by_name = {type_name(known): known for known in KNOWN_TYPES}
+    known = by_name.get(type_name(kind))
+    if known is None or kind == known:
+        return known
+    # another library may have a class of the same name
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    return known if found is MODELS.get(known) else None
 
 
 def _both_encoders(activation: str, path: Path) -> dict[str, dict]:

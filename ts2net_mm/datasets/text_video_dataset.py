@@ -22,6 +22,7 @@ from .missing_videos import OnMissing, leave_out_missing
 from .samplers.substitutes import ItemNumber
 from .stored_steps import check_frame_stores, reads_folders
 from .transforms.sample_frames import reject_unread_times
+from .transforms.tokenize_captions import reject_lost_captions
 from .video_errors import (
     DECODING_ERRORS,
     DecoderEndedError,
@@ -82,11 +83,11 @@ class TextVideoDataset(BaseActionDataset):
 
     def __init__(
         self,
-        *,
         ann_file: str,
         pipeline: Sequence[dict | Callable],
         data_prefix: dict | None = None,
         test_mode: bool = False,
+        *,
         one_caption_per_video: bool = False,
         on_missing: OnMissing = 'error',
         on_bad_video: OnBadVideo | None = None,
@@ -124,6 +125,8 @@ class TextVideoDataset(BaseActionDataset):
                     'whose names are taken by the data set'
                 )
         reject_unread_times(self.ann_file, annotations, self.pipeline.transforms)
+        if self.test_mode:
+            reject_lost_captions(self.ann_file, annotations, self.pipeline.transforms)
         paths = {one.video_id: self._path(one.video_id) for one in annotations}
         existing = leave_out_missing(
             annotations,
