@@ -52,7 +52,7 @@ def test_no_tokenizer():
 
 
 def test_a_frame_store_gives_way_to_decoding():
-    decoding = [dict(type='DecordInit', num_threads=2), dict(type='DecordDecode')]
+    decoding = [dict(type='PyAVInit'), dict(type='PyAVDecode')]
     sampling = dict(type='SampleFramesByRate')
     store = dict(type='FrameStoreInit', db_path='nowhere', decoding=decoding)
     pipeline = [store, sampling, dict(type='FrameStoreDecode'), TOKENIZE, PACK]
