@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
-from ..datasets.video_errors import UnreadableVideoError, unreadable_reason
+from ..video.errors import UnreadableVideoError, unreadable_reason
 from .workers import Failure
 
 __all__ = ['Frame', 'FrameReader', 'PipelineReader']
@@ -83,12 +83,9 @@ class FrameReader:
         mask = np.asarray(results.get('frame_mask', np.ones(len(results['imgs']), dtype=bool)))
         valid = np.flatnonzero(mask)
         places = np.linspace(0, len(valid) - 1, min(len(valid), self.max_frames))
-        fps = results.get('avg_fps')
+        seconds = _seconds_of(results)
         return [
-            Frame(
-                self._shrink(results['imgs'][index]),
-                float(results['frame_inds'][index] / fps) if fps else None,
-            )
+            Frame(self._shrink(results['imgs'][index]), seconds(results['frame_inds'][index]))
             for index in valid[places.round().astype(int)]
         ]
 
@@ -99,6 +96,14 @@ class FrameReader:
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         return cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+def _seconds_of(results: dict) -> Callable[[int], float | None]:
+    """Function that tells when a frame is shown."""
+    times, fps = results.get('frame_times'), results.get('avg_fps')
+    if times is not None:
+        return lambda number: float(times[number])
+    return lambda number: float(number / fps) if fps else None
 
 
 def explain(error: Exception, path: str) -> str:

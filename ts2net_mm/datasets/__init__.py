@@ -1,10 +1,17 @@
 """Text-video data sets, their transforms and samplers."""
 
+from ..video.errors import UnreadableVideoError
 from .bad_videos import BadVideo, BadVideosError
 from .samplers import DistinctGroupBatchSampler
 from .text_video_dataset import TextVideoDataset
-from .transforms import CLIPResize, GuardedDecordInit, SampleFramesByRate, TokenizeCaptions
-from .video_errors import UnreadableVideoError
+from .transforms import (
+    CLIPResize,
+    GuardedDecordInit,
+    SampleFramesByRate,
+    TokenizeCaptions,
+    VideoDecode,
+    VideoInit,
+)
 
 __all__ = [
     'BadVideo',
@@ -16,4 +23,6 @@ __all__ = [
     'TextVideoDataset',
     'TokenizeCaptions',
     'UnreadableVideoError',
+    'VideoDecode',
+    'VideoInit',
 ]

@@ -10,6 +10,12 @@ from mmaction.datasets.base import BaseActionDataset
 from mmaction.registry import DATASETS
 from mmengine.logging import print_log
 
+from ..video.errors import (
+    DECODING_ERRORS,
+    DecoderEndedError,
+    UnreadableVideoError,
+    unreadable_reason,
+)
 from .annotation import load_annotations
 from .bad_videos import (
     BadVideo,
@@ -21,12 +27,6 @@ from .bad_videos import (
 from .missing_videos import OnMissing, leave_out_missing
 from .samplers.substitutes import ItemNumber
 from .transforms.sample_frames import reject_unread_times
-from .video_errors import (
-    DECODING_ERRORS,
-    DecoderEndedError,
-    UnreadableVideoError,
-    unreadable_reason,
-)
 
 __all__ = ['TextVideoDataset']
 

@@ -12,7 +12,7 @@ from mmengine.config import Config, DictAction
 
 from ..checkpoints.reading import one_line
 from ..datasets import BadVideosError, UnreadableVideoError
-from ..datasets.decoding import DecoderStartError
+from ..video import DecoderStartError
 
 __all__ = [
     'INTERRUPTED',

@@ -1,0 +1,6 @@
+"""Reading video files."""
+
+from .guarded_reader import DecoderStartError, GuardedVideoReader
+from .reader import NoFramesError, VideoReader
+
+__all__ = ['DecoderStartError', 'GuardedVideoReader', 'NoFramesError', 'VideoReader']
