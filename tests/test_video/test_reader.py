@@ -80,7 +80,7 @@ def test_variable_rates(painted, read_number, name):
         frames = reader.get_frames(sampled(reader))
         expected = [0, 25, *range(50, 150, 5)]
         assert [read_number(frame) for frame in frames] == expected
-        assert reader.end == pytest.approx(22, abs=0.01)
+        assert reader.end == pytest.approx(22, abs=0.2)  # MKV need not state the last duration
         assert reader.frame_at(3.1) == 55
 
 
@@ -147,7 +147,7 @@ def test_a_cover_picture_is_no_video(ffmpeg, painted, read_number):
 @pytest.mark.parametrize('colours', ['bt709', 'smpte170m'])
 def test_colours_are_those_of_ffmpeg(ffmpeg, tmp_path, pixels, colours):
     path = tmp_path / 'a.mp4'
-    pattern = ('-f', 'lavfi', '-i', 'testsrc2=size=128x96:duration=0.2')
+    pattern = ('-f', 'lavfi', '-i', 'gradients=size=128x96:duration=0.2')
     stated = ('-colorspace', colours, '-color_primaries', colours, '-color_trc', colours)
     ffmpeg(*pattern, '-c:v', 'libx264', '-pix_fmt', pixels, '-qp', '0', *stated, path)
     shown = ffmpeg('-i', path, '-frames:v', '1', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-')

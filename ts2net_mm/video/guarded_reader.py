@@ -66,6 +66,7 @@ class GuardedVideoReader:
         square_pixels: bool = False,
     ) -> None:
         self.filename = filename
+        self.num_threads = num_threads
         self.timeout = timeout
         # absolute, because the helper keeps the folder in which it was started
         self._opening = (decoder, os.path.abspath(filename), num_threads, square_pixels)

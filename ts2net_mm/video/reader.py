@@ -204,6 +204,7 @@ class VideoReader:
         rate = self._stream.average_rate
         if 'avi' in self._container.format.name and rate and not self._has_pauses:
             # AVI states no times but counts frames; what FFmpeg makes of B-frames there is off
+            self._by_order = True
             self.times = np.arange(len(self)) / float(rate)
             self.end = len(self) / float(rate)
             return
