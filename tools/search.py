@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,9 +24,13 @@ each folder and model. Later runs encode what is new or changed, by path, size
 and time of change. The cache may be deleted at any time.
 
 Videos that cannot be read are named with the reason and counted on stderr, and
-tried again in the next run.
+tried again in the next run. One that hangs is left after a minute.
 
-exit codes: 0 found, 1 error, 2 wrong arguments, 130 broken off with Ctrl-C
+--json prints one object: {"folder", "videos": their number, "skipped": {name:
+reason}, "queries": [{"query", "hits": [{"rank", "score", "name", "video": its
+path, "best_seconds": when its best frame is shown, or null}]}]}.
+
+exit codes: 0 found, 1 error, 2 wrong arguments, 130 interrupted with Ctrl-C
 (what was encoded is kept)
 
 example:
@@ -46,6 +53,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'sentence', nargs='+', type=_sentence, help='what to look for; one table each'
     )
     parser.add_argument('--topk', type=_positive, default=5, help='hits to show (default: 5)')
+    parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
     parser.add_argument('--html', metavar='FILE', help='also write a page with frames of each hit')
     parser.add_argument(
         '--device', help="such as 'cpu' or 'cuda:1' (default: a GPU if there is one)"
@@ -64,12 +72,30 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def missing_path(args: argparse.Namespace) -> str | None:
+    """Name a path that does not exist, before anything large is imported."""
+    folder = Path(args.folder).expanduser()
+    is_name = '://' in args.checkpoint or args.checkpoint.startswith('ViT-')
+    if not Path(args.config).expanduser().is_file():
+        return f'config {args.config} does not exist'
+    if not is_name and not Path(args.checkpoint).expanduser().exists():
+        return f'checkpoint {args.checkpoint} does not exist'
+    if not folder.exists():
+        return f'video folder {args.folder} does not exist'
+    if not folder.is_dir():
+        return f'{args.folder} is a file, expected a folder of videos'
+    return None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Search, print, and return the exit code."""
     args = parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
+    if problem := missing_path(args):
+        print(f'error: {problem}', file=sys.stderr)
+        return 1
     try:
         search(args)
     except (OSError, ValueError) as error:
@@ -86,7 +112,8 @@ def search(args: argparse.Namespace) -> None:
     from ts2net_mm.apis import Gallery, RetrievalInferencer, find_videos, write_html_report
     from ts2net_mm.apis.html_report import make_place
 
-    find_videos(args.folder)  # a wrong path should not wait for the model
+    if not find_videos(args.folder):  # which should not wait for the model
+        raise ValueError(f'there is no video file in {args.folder}')
     if args.html:
         make_place(args.html)
     inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device)
@@ -100,13 +127,16 @@ def search(args: argparse.Namespace) -> None:
     )
     report(gallery)
     results = {text: inferencer.search(text, gallery, topk=args.topk) for text in args.sentence}
-    for text, hits in results.items():
-        print_hits(text, hits)
+    if args.json:
+        print_json(gallery, results)
+    else:
+        for text, hits in results.items():
+            print_hits(text, hits)
     if args.html:
         write_html_report(
             args.html, results, inferencer, num_videos=len(gallery), num_workers=args.workers
         )
-        print(f'page: {args.html}')
+        print(f'page: {args.html}', file=sys.stderr if args.json else sys.stdout)
 
 
 def report(gallery: Gallery) -> None:
@@ -123,6 +153,30 @@ def report(gallery: Gallery) -> None:
         print(f'  {printable(name)}: {printable(reason)}', file=sys.stderr)
 
 
+def print_json(gallery: Gallery, results: Mapping[str, Sequence[SearchHit]]) -> None:
+    """Print all results for a program to read."""
+    queries = [
+        dict(
+            query=text,
+            hits=[
+                dict(
+                    rank=hit.rank,
+                    score=hit.score,
+                    name=hit.name,
+                    video=str(hit.path.absolute()),
+                    best_seconds=hit.best_seconds,
+                )
+                for hit in hits
+            ],
+        )
+        for text, hits in results.items()
+    ]
+    found = dict(
+        folder=str(gallery.folder), videos=len(gallery), skipped=gallery.skipped, queries=queries
+    )
+    print(json.dumps(found, indent=1))
+
+
 def print_hits(text: str, hits: Sequence[SearchHit]) -> None:
     """Print the table of one sentence."""
     from rich import box
@@ -132,13 +186,13 @@ def print_hits(text: str, hits: Sequence[SearchHit]) -> None:
 
     from ts2net_mm.apis.text import printable
 
-    table = Table(box=box.SIMPLE_HEAD)
+    console = Console()
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None)
     table.add_column('rank', justify='right')
     table.add_column('score', justify='right')
     table.add_column('video', overflow='fold')
     for hit in hits:
         table.add_row(str(hit.rank), f'{hit.score:.4f}', Text(printable(hit.name)))
-    console = Console()
     if not console.is_terminal:
         console.width = 10_000  # a pipe has no width to fold file names at
     console.print(Text(printable(text), style='bold'))
@@ -153,8 +207,10 @@ def _positive(text: str) -> int:
 
 
 def _sentence(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError('a sentence is empty')
+    # as ts2net_mm.apis.text.has_words, which would have to be imported first
+    categories = {unicodedata.category(char) for char in text}
+    if not any(one[0] in 'LN' or one == 'So' for one in categories):
+        raise argparse.ArgumentTypeError(f'the sentence {text!r} has no word')
     return text
 
 

@@ -48,26 +48,30 @@ def build_parser() -> argparse.ArgumentParser:
 
 def take_model(cfg: Config, checkpoint: Checkpoint) -> None:
     """Replace the config's model by that of the weights, and add what a test run needs."""
+    from ts2net_mm.utils.config_types import type_name
+
     model = config_of(checkpoint)
     if preprocessor := cfg.get('model', {}).get('data_preprocessor'):
         model['data_preprocessor'] = preprocessor
-    cfg.model = model
+    cfg.model = dict(model, _scope_='mmaction')
     defaults = dict(default_scope='mmaction', test_cfg=dict(type='TestLoop'), launcher='none')
     for key, value in defaults.items():
         cfg.setdefault(key, value)
     hooks = list(cfg.get('custom_hooks') or [])
-    if not any(str(hook['type']).endswith('StrictCheckpointHook') for hook in hooks):
-        cfg.custom_hooks = [*hooks, dict(type='StrictCheckpointHook')]
+    if not any(type_name(hook) == 'StrictCheckpointHook' for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type='mmaction.StrictCheckpointHook')]
 
 
 def add_dump(cfg: Config, path: Path) -> None:
     """Let the evaluation write a file."""
+    from ts2net_mm.utils.config_types import type_name
+
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, list | tuple) else [evaluators]
     if path.suffix in ('.pkl', '.pickle'):
         evaluators.append(dict(type='DumpResults', out_file_path=str(path)))
     else:
-        ours = [e for e in evaluators if str(e['type']).endswith('TextVideoRetrievalMetric')]
+        ours = [e for e in evaluators if type_name(e) == 'TextVideoRetrievalMetric']
         if not ours:
             raise SystemExit('--dump FILE.npz needs a TextVideoRetrievalMetric in test_evaluator')
         ours[0]['dump'] = str(path)

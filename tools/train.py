@@ -60,7 +60,9 @@ def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         cfg.default_hooks.checkpoint.pop('save_best', None)
     if args.amp:
-        wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+        from ts2net_mm.utils.config_types import type_name
+
+        wrapper = type_name(cfg.optim_wrapper, default='OptimWrapper')
         if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise SystemExit(f'--amp replaces OptimWrapper, but the config has {wrapper}')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'

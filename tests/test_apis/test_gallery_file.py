@@ -1,9 +1,11 @@
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from ts2net_mm.apis import gallery_file
 from ts2net_mm.apis.gallery_file import (
@@ -20,6 +22,7 @@ VIDEOS = {
         mtime_ns=1_700_000_000_000_000_001 + index,
         features=torch.randn(3, 4),
         frame_mask=torch.tensor([True, index % 2 == 0, False]),
+        frame_seconds=torch.tensor([0.0, 1.5, float('nan')]),
     )
     for index, name in enumerate(['a.mp4', 'ü\n日本.mp4', 'bad\udcff.mp4'])
 }
@@ -38,6 +41,7 @@ def test_what_is_written_is_read(path):
         assert (video.size, video.mtime_ns) == (VIDEOS[name].size, VIDEOS[name].mtime_ns)
         assert torch.equal(video.features, VIDEOS[name].features)
         assert torch.equal(video.frame_mask, VIDEOS[name].frame_mask)
+        assert video.frame_seconds[:2].tolist() == [0, 1.5]
     assert os.listdir(path.parent) == [path.name]
 
 
@@ -63,6 +67,44 @@ def test_a_file_of_another_model_counts_as_empty(path, caplog):
     write_gallery_file(path, 'model', VIDEOS)
     assert read_gallery_file(path, 'other') == {}
     assert 'another format or model' in caplog.text
+
+
+def rewrite(path, **changes):
+    """Exchange tensors of the file and leave its index as it is."""
+    with safe_open(path, framework='pt') as file:
+        index = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file({name: changes.get(name, lambda t: t)(t) for name, t in tensors.items()}, path, index)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'reason'),
+    [
+        (dict(frame_features=lambda t: t[..., :3].clone()), 'its checksum is wrong'),
+        (
+            dict(frame_features=lambda t: t[:2].clone()),
+            'shape (2, 3, 4), expected (3, 3) x channels',
+        ),
+        (
+            dict(frame_mask=lambda t: t[:, :2].clone()),
+            'shape (3, 3, 4), expected (3, 2) x channels',
+        ),
+        (dict(frame_seconds=lambda t: t[:, :2].clone()), 'masks or times do not belong'),
+        (dict(frame_features=lambda t: t + 1e-3), 'its checksum is wrong'),
+    ],
+)
+def test_tensors_that_were_not_written_so(path, caplog, changes, reason):
+    write_gallery_file(path, 'model', VIDEOS)
+    rewrite(path, **changes)
+    assert read_gallery_file(path, 'model') == {}
+    assert reason in caplog.text
+
+
+def test_features_that_are_not_finite_are_made_anew(path, caplog):
+    bad = dataclasses.replace(VIDEOS['a.mp4'], features=torch.full((3, 4), float('nan')))
+    write_gallery_file(path, 'model', VIDEOS | {'a.mp4': bad})
+    assert read_gallery_file(path, 'model') == {}
+    assert 'it holds features that are not finite' in caplog.text
 
 
 @pytest.mark.parametrize('error', [OSError('disk full'), SafetensorError('disk full')])

@@ -50,13 +50,36 @@ def test_the_page_shows_hits_with_their_frames(inferencer, results, tmp_path):
     assert os.listdir(path.parent) == ['page.html']
 
 
+def test_hits_can_be_opened_at_their_best_frame(inferencer, results, video_folder, tmp_path):
+    path = tmp_path / 'page.html'
+    write_html_report(path, results, inferencer)
+    page = Page(path)
+    hits = [hit for found in results.values() for hit in found]
+    assert all(hit.best_seconds is not None for hit in hits)
+    addresses = [f'{hit.path.as_uri()}#t={hit.best_seconds:.2f}' for hit in hits]
+    assert [
+        value for tag, name, value in page.attributes if (tag, name) == ('a', 'href')
+    ] == addresses
+    players = [value for tag, name, value in page.attributes if (tag, name) == ('video', 'src')]
+    assert players == addresses
+    assert {str(hit.path) for hit in hits} <= set(page.texts)
+    about = page.texts[page.texts.index(SENTENCE) - 2]
+    assert re.fullmatch(
+        rf'model tiny\.py with tiny\.pth; folder {video_folder}; \d{{4}}-\d\d-\d\d \d\d:\d\d', about
+    )
+    pictures = [value for tag, name, value in page.attributes if (tag, name) == ('img', 'alt')]
+    assert all(re.match(r'.+\.mp4, frame at \d+:\d\d\.\d', text) for text in pictures)
+    # the best frame of each hit is marked
+    assert sum(text.endswith(', the best') for text in pictures) == len(hits)
+
+
 def test_the_page_asks_for_nothing(inferencer, results, tmp_path):
     path = tmp_path / 'page.html'
     write_html_report(path, results, inferencer)
     page = Page(path)
     sources = [value for _, name, value in page.attributes if name in ('src', 'href')]
     assert sources
-    assert all(value.startswith('data:image/jpeg;base64,') for value in sources)
+    assert all(value.startswith(('data:image/jpeg;base64,', 'file:///')) for value in sources)
     assert not {'script', 'link', 'iframe'} & set(page.tags)
     text = path.read_text(encoding='utf-8')
     assert not re.search(r'https?:|url\(|@import', text)

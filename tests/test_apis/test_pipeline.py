@@ -15,11 +15,24 @@ def test_videos_lose_the_text_steps(kind):
     cfg = Config(dict(test_pipeline=[dict(type='DecordInit'), dict(TOKENIZE, type=kind), PACK]))
     video, text = split_test_pipeline(cfg)
     assert video == [
-        dict(type='DecordInit'),
+        dict(type='GuardedDecordInit', timeout=60.0, num_threads=1),
         dict(type='PackActionInputs', collect_keys=('imgs', 'frame_mask')),
     ]
     assert text == dict(type=kind, max_words=9)
     assert cfg.test_pipeline[-1].collect_keys == PACK['collect_keys']
+
+
+def test_decoding_is_guarded_where_that_is_possible():
+    settings = dict(num_threads=2, io_backend='disk')
+    for step, expected in (
+        (dict(type='DecordInit', **settings), 'GuardedDecordInit'),
+        (dict(type='mmaction.DecordInit'), 'GuardedDecordInit'),
+        (dict(type='DecordInit', io_backend='petrel'), 'DecordInit'),
+        (dict(type='PyAVInit'), 'PyAVInit'),
+    ):
+        video, _ = split_test_pipeline(Config(dict(test_pipeline=[step, TOKENIZE, PACK])))
+        assert video[0]['type'] == expected
+        assert video[0].get('num_threads') == step.get('num_threads', video[0].get('num_threads'))
 
 
 def test_the_pipeline_of_the_test_data_comes_first():

@@ -1,6 +1,7 @@
 """tools/search.py from the command line."""
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ts2net_mm.video import guarded_reader
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'search.py'
 
@@ -94,6 +96,52 @@ def test_files_that_are_gone_are_counted(search, video_folder, tmp_path):
     )
 
 
+def test_json(search, video_folder):
+    code, out, _ = search('a red circle', 'blue', '--topk', '2', '--json')
+    assert code == 0
+    found = json.loads(out)
+    assert (found['folder'], found['videos'], found['skipped']) == (str(video_folder), 6, {})
+    assert [query['query'] for query in found['queries']] == ['a red circle', 'blue']
+    for hit in found['queries'][0]['hits']:
+        assert hit.keys() == {'rank', 'score', 'name', 'video', 'best_seconds'}
+        assert Path(hit['video']).is_file()
+        assert 0 <= hit['best_seconds'] <= 2
+    tables = search('a red circle', '--topk', '2')[1]
+    assert rows(tables) == [
+        [str(hit['rank']), f'{hit["score"]:.4f}', hit['name']]
+        for hit in found['queries'][0]['hits']
+    ]
+
+
+def test_a_pipe_gets_plain_text(search):
+    out = search('a red circle')[1]
+    assert out.isascii()
+
+
+def test_a_long_sentence_is_read_in_part(search, caplog):
+    code, _, _ = search('word ' * 30)
+    assert code == 0
+    assert 'a sentence has 30 tokens, of which the model reads the first 14' in caplog.text
+
+
+def test_a_video_that_hangs_is_left(search, tmp_path, monkeypatch):
+    """The test pipeline has DecordInit, which knows no limit."""
+    program = tmp_path / 'hangs.py'
+    program.write_text(
+        'import sys, time\n'
+        'from multiprocessing.connection import Connection\n'
+        'connection = Connection(int(sys.argv[1]))\n'
+        "connection.send('ready')\n"
+        'time.sleep(1000)\n'
+    )
+    monkeypatch.setattr(guarded_reader, 'PROGRAM', program)
+    monkeypatch.setattr('ts2net_mm.apis.pipeline.TIMEOUT', 0.5)
+    code, _, err = search('a')
+    assert code == 1
+    assert 'none of the 6 videos' in err
+    assert 'no answer within 0.5 seconds' in err
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
@@ -124,7 +172,8 @@ def test_a_page_that_cannot_be_written_fails_before_the_work(search, tmp_path, m
     ('args', 'message'),
     [
         ([], 'required: sentence'),
-        (['  '], 'a sentence is empty'),
+        (['  '], "the sentence '  ' has no word"),
+        (['!!! \u200b'], 'has no word'),
         (['a', '--topk', '0'], "'0' is no whole number of at least 1"),
         (['a', '--topk', 'x'], "'x' is no whole number of at least 1"),
         (['a', '--batch-size', '-1'], "'-1' is no whole number of at least 1"),

@@ -35,11 +35,11 @@ def released() -> dict[str, Tensor]:
 def open_clip_model() -> Callable[..., nn.Module]:
     """Function that builds open_clip's CLIP."""
 
-    def build(*, quick_gelu: bool = True) -> nn.Module:
+    def build(*, quick_gelu: bool = True, head_width: int = 64) -> nn.Module:
         model = open_clip.model.CLIP(
             embed_dim=EMBED_DIMS,
-            vision_cfg=dict(VISION, head_width=64),
-            text_cfg=dict(TEXT, heads=1),
+            vision_cfg=dict(VISION, head_width=head_width),
+            text_cfg=dict(TEXT, heads=TEXT['width'] // head_width),
             quick_gelu=quick_gelu,
         )
         return randomise(model)

@@ -13,6 +13,7 @@ from ts2net_mm.checkpoints import (
     convert_state_dict,
     load_weights,
     read_checkpoint,
+    read_state_dict,
 )
 
 
@@ -59,6 +60,90 @@ def test_open_clip_folder_tells_the_activation(open_clip_model, batch, tmp_path,
     imgs, text = batch
     model = our_model(tmp_path)
     assert_same_features(model, batch, theirs.encode_image(imgs), theirs.encode_text(text))
+
+
+@torch.no_grad()
+def test_open_clip_folder_tells_the_heads(open_clip_model, batch, tmp_path):
+    from safetensors.torch import save_file
+
+    theirs = open_clip_model(head_width=16)
+    save_file(theirs.state_dict(), tmp_path / 'open_clip_model.safetensors')
+    parts = dict(vision_cfg=dict(width=128, head_width=16), text_cfg=dict(width=64, heads=4))
+    config = dict(model_cfg=dict(parts, quick_gelu=True))
+    (tmp_path / 'open_clip_config.json').write_text(json.dumps(config))
+    imgs, text = batch
+    model = our_model(tmp_path)
+    assert_same_features(model, batch, theirs.encode_image(imgs), theirs.encode_text(text))
+
+
+@pytest.mark.parametrize(
+    ('part', 'settings', 'message'),
+    [
+        ('vision_cfg', dict(pool_type='avg'), r"vision_cfg\.pool_type is 'avg', known is 'tok' or"),
+        ('vision_cfg', dict(norm_kwargs=dict(eps=1e-6)), r"norm_kwargs is \{'eps': 1e-06\}, known"),
+        (
+            'text_cfg',
+            dict(no_causal_mask=True),
+            r'text_cfg\.no_causal_mask is True, known is False',
+        ),
+    ],
+)
+def test_open_clip_settings_that_are_not_computed(
+    open_clip_model, tmp_path, part, settings, message
+):
+    from safetensors.torch import save_file
+
+    save_file(open_clip_model().state_dict(), tmp_path / 'open_clip_model.safetensors')
+    config = dict(model_cfg={part: settings})
+    (tmp_path / 'open_clip_config.json').write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=rf'open_clip_config\.json: .*{message}'):
+        read_checkpoint(tmp_path)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('activation', ['quick_gelu', 'gelu'])
+def test_the_documented_way_in_python(hugging_face_model, batch, tmp_path, activation):
+    """README, "Bring your weights": the state dict alone cannot tell the activation."""
+    theirs = hugging_face_model(hidden_act=activation)
+    theirs.save_pretrained(tmp_path)
+    imgs, text = batch
+    images = theirs.visual_projection(theirs.vision_model(imgs).pooler_output)
+    texts = theirs.text_projection(theirs.text_model(text).pooler_output)
+    weights = read_state_dict(tmp_path)
+    model = MODELS.build(config_from_state_dict(weights))
+    model.load_state_dict(convert_state_dict(weights))
+    assert_same_features(model.eval(), batch, images, texts)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    'settings', [dict(max_shard_size='100KB'), dict(variant='fp16')], ids=['shards', 'variant']
+)
+def test_hugging_face_folders_of_other_kinds(hugging_face_model, batch, tmp_path, settings):
+    theirs = hugging_face_model()
+    theirs.save_pretrained(tmp_path, **settings)
+    assert not (tmp_path / 'model.safetensors').exists()
+    imgs, text = batch
+    images = theirs.visual_projection(theirs.vision_model(imgs).pooler_output)
+    texts = theirs.text_projection(theirs.text_model(text).pooler_output)
+    assert_same_features(our_model(tmp_path), batch, images, texts)
+    if 'max_shard_size' in settings:
+        first = sorted(tmp_path.glob('*-of-*.safetensors'))[0]
+        first.unlink()
+        with pytest.raises(
+            FileNotFoundError, match=rf'index\.json names {first.name}, which is not'
+        ):
+            read_checkpoint(tmp_path)
+    else:
+        (tmp_path / 'model.bf16.safetensors').touch()
+        with pytest.raises(FileNotFoundError, match=r'several variants, name one .*model\.bf16\.'):
+            read_checkpoint(tmp_path)
+
+
+def test_another_layer_norm_is_refused(hugging_face_model, tmp_path):
+    hugging_face_model(layer_norm_eps=1e-6).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r'vision_config\.layer_norm_eps is 1e-06, known is 1e-05'):
+        read_checkpoint(tmp_path)
 
 
 @torch.no_grad()

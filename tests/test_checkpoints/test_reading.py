@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ts2net_mm.checkpoints import load_any, read_checkpoint, read_state_dict
+from ts2net_mm.checkpoints import convert_state_dict, load_any, read_checkpoint, read_state_dict
 
 
 class Evil:
@@ -126,6 +126,29 @@ def test_content_that_is_no_state_dict(tmp_path, content, message):
     torch.save(content, tmp_path / 'x.pth')
     with pytest.raises(ValueError, match=r'x\.pth ' + message):
         read_checkpoint(tmp_path / 'x.pth')
+
+
+@pytest.mark.parametrize('wrapper', ['state_dict', 'model_state_dict', 'model'])
+def test_state_dicts_as_training_scripts_wrap_them(openai, tmp_path, wrapper):
+    torch.save({'epoch': 3, wrapper: openai, 'optimizer': {'state': {}}}, tmp_path / 'x.pth')
+    assert set(read_state_dict(tmp_path / 'x.pth')) == set(openai)
+
+
+def test_a_record_with_a_wrong_checksum(openai, tmp_path):
+    path = tmp_path / 'x.pt'
+    torch.save(openai, path)
+    data = bytearray(path.read_bytes())
+    place = data.index(openai['visual.proj'].numpy().tobytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r'x\.pt is no .*the checksum of its record x/data/\d+ is'):
+        read_checkpoint(path)
+
+
+def test_weights_that_are_not_finite(openai):
+    bad = dict(openai, **{'visual.proj': openai['visual.proj'] * float('nan')})
+    with pytest.raises(ValueError, match=r'1 of \d+ tensors hold NaN or infinite .*: visual\.proj'):
+        convert_state_dict(bad)
 
 
 def test_missing_files_and_folders_without_weights(tmp_path):

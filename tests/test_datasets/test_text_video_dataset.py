@@ -37,6 +37,21 @@ def test_training_takes_every_pair(make_dataset, videos):
 
 
 @pytest.mark.usefixtures('three_files')
+def test_positional_arguments_of_mmaction2s_data_sets(videos, write_annotation):
+    dataset = TextVideoDataset(write_annotation(THREE), [], dict(video=str(videos)), True)
+    assert [len(item['text']) for item in dataset] == [2, 1, 3]
+
+
+@pytest.mark.usefixtures('three_files')
+def test_captions_that_mmaction2s_tokenizer_would_lose(make_dataset):
+    pipeline = (dict(type='CLIPTokenize'),)
+    annotation = {'c.mp4': ['four'], 'a.mp4': ['one', 'two']}
+    assert len(make_dataset(annotation, pipeline)) == 3
+    with pytest.raises(ValueError, match="'a.mp4' has 2 captions, of which CLIPTokenize keeps"):
+        make_dataset(annotation, pipeline, test_mode=True)
+
+
+@pytest.mark.usefixtures('three_files')
 def test_name_without_extension_is_an_mp4(make_dataset, videos):
     item = make_dataset(THREE)[2]
     assert item['video_id'] == 'b'
@@ -74,24 +89,23 @@ def test_one_caption_per_video_draws_anew_each_epoch(make_dataset):
 
 
 @pytest.mark.usefixtures('three_files')
-def test_group_ids(make_dataset, write_annotation):
-    assert make_dataset(THREE).group_ids().tolist() == [0, 0, 1, 2, 2, 2]
-    assert make_dataset(THREE, test_mode=True).group_ids().tolist() == [0, 1, 2]
+def test_group_values(make_dataset):
+    names = ['a.mp4', 'a.mp4', 'b.mp4', 'c.mp4', 'c.mp4', 'c.mp4']
+    assert make_dataset(THREE).group_values() == names
+    assert make_dataset(THREE, test_mode=True).group_values() == ['a.mp4', 'b.mp4', 'c.mp4']
     meanings = {
         name: {'captions': ['x', 'y'], 'meaning': m} for name, m in zip('abc', 'rgr', strict=True)
     }
-    dataset = make_dataset(meanings)
-    assert dataset.group_ids('meaning').tolist() == [0, 0, 1, 1, 0, 0]
-    assert dataset.group_ids('meaning').dtype == np.int64
+    assert make_dataset(meanings).group_values('meaning') == list('rrggrr')
 
 
 @pytest.mark.usefixtures('three_files')
-def test_group_ids_of_bad_fields(make_dataset):
+def test_group_values_of_bad_fields(make_dataset):
     with pytest.raises(KeyError, match=r"annotation\.json: 'a\.mp4' has no field 'meaning'"):
-        make_dataset(THREE).group_ids('meaning')
+        make_dataset(THREE).group_values('meaning')
     listed = {'a': {'captions': ['x'], 'tags': ['cat', 'dog']}}
     with pytest.raises(TypeError, match=r"'tags' of 'a' is \['cat', 'dog'\], expected one value"):
-        make_dataset(listed).group_ids('tags')
+        make_dataset(listed).group_values('tags')
 
 
 def test_missing_videos_are_counted_and_five_are_named(make_dataset, videos):

@@ -104,6 +104,45 @@ def test_equals_mmaction2_metric_with_mean_pooling():
         assert ours[f't2v/{key.removeprefix("retrieval/")}'] == pytest.approx(value)
 
 
+def pooled(samples):
+    """The samples as MMAction2's CLIPSimilarity predicts them: one vector each, and no names."""
+    keys = ('video_feature', 'text_feature')
+    return [dict(features={key: one['features'][key] for key in keys}) for one in samples]
+
+
+def test_predictions_of_mmaction2_in_both_directions():
+    samples = predict(23, captions=(1,), similarity=MEAN_POOLED)
+    theirs = RetrievalMetric()
+    theirs.process(None, pooled(samples))
+    expected = theirs.evaluate(len(samples))
+    ours = evaluate(pooled(samples), inverted_softmax=True, logit_scale=SCALE)
+    for key, value in expected.items():
+        assert ours[f't2v/{key.removeprefix("retrieval/")}'] == pytest.approx(value)
+    assert ours == pytest.approx(evaluate(samples, inverted_softmax=True))
+
+
+def test_items_of_one_file_are_one_video():
+    """As MMAction2's VideoTextDataset makes them: an item a caption."""
+    samples = predict(11, similarity=MEAN_POOLED)
+    pairs = []
+    for sample in samples:
+        features = sample['features']
+        for text in features['text_features']:
+            pair = dict(video_feature=features['video_feature'], text_feature=text)
+            pairs.append(dict(filename=sample['video_id'], features=pair))
+    assert len(pairs) > len(samples)
+    found = evaluate(pairs, inverted_softmax=True, logit_scale=SCALE)
+    assert found == pytest.approx(evaluate(samples, inverted_softmax=True))
+
+
+def test_items_of_one_file_by_our_model():
+    samples = predict(11, captions=(1,))
+    expected = evaluate(samples)
+    for sample in samples:
+        sample['filename'] = sample.pop('video_id')
+    assert evaluate(samples) == expected
+
+
 def test_another_similarity_may_be_named():
     samples = predict(11)
     pooled = predict(11, similarity=MEAN_POOLED)

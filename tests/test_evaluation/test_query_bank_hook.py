@@ -13,7 +13,6 @@ from torch import nn
 
 from ts2net_mm.datasets import TokenizeCaptions
 from ts2net_mm.evaluation import (
-    QueryBankHook,
     TextVideoRetrievalMetric,
     dynamic_inverted_softmax,
     query_bank_hook,
@@ -59,6 +58,15 @@ def make_runner(*metrics, pipeline=None, model=None):
     return SimpleNamespace(model=model or TextModel(), test_loop=loop, val_loop=loop)
 
 
+def fill_banks(runner, way='test'):
+    """What the hook does before the first batch is evaluated."""
+    hook = HOOKS.build(dict(type='QueryBankHook'))
+    getattr(hook, f'before_{way}')(runner)
+    for index in range(2):
+        getattr(hook, f'before_{way}_iter')(runner, batch_idx=index)
+    return hook
+
+
 def make_metric(ann_file, **options):
     bank = dict(ann_file=ann_file, num_queries=60, seed=3)
     return TextVideoRetrievalMetric(query_bank=bank | options.pop('bank', {}), **options)
@@ -102,7 +110,7 @@ def expected_metrics(model, ann_file, **options):
 def test_numbers_of_the_bank(ann_file, way, options):
     metric = make_metric(ann_file, bank=options)
     runner = make_runner(metric)
-    getattr(HOOKS.build(dict(type='QueryBankHook')), f'before_{way}')(runner)
+    fill_banks(runner, way)
     assert set(runner.model.modes) == {(False, False)}
     metric.process(None, predict())
     metrics = metric.evaluate(12)
@@ -116,7 +124,7 @@ def test_numbers_of_the_bank(ann_file, way, options):
 
 def test_metric_list_and_prefix(ann_file):
     metric = make_metric(ann_file, metric_list='R1', prefix='p', inverted_softmax=True)
-    QueryBankHook().before_test(make_runner(metric))
+    fill_banks(make_runner(metric))
     metric.process(None, predict())
     assert list(metric.evaluate(12)) == [
         f'p/{row}/R1' for row in ('t2v', 'v2t', 't2v_dsl', 'v2t_dsl', 't2v_qb')
@@ -125,7 +133,7 @@ def test_metric_list_and_prefix(ann_file):
 
 def test_dump_holds_the_bank(ann_file, tmp_path):
     metric = make_metric(ann_file, dump=str(tmp_path / 'out.npz'))
-    QueryBankHook().before_test(make_runner(metric))
+    fill_banks(make_runner(metric))
     metric.process(None, predict())
     metric.evaluate(12)
     with np.load(tmp_path / 'out.npz', allow_pickle=False) as saved:
@@ -140,7 +148,7 @@ def test_dump_holds_the_bank(ann_file, tmp_path):
 def test_processes_share_the_work_and_change_nothing(ann_file, monkeypatch, processes):
     monkeypatch.setattr(query_bank_hook, 'TEXTS_AT_A_TIME', 16)
     alone = make_metric(ann_file)
-    QueryBankHook().before_test(make_runner(alone))
+    fill_banks(make_runner(alone))
     parts = []
 
     def collect(part, size, device):
@@ -156,7 +164,7 @@ def test_processes_share_the_work_and_change_nothing(ann_file, monkeypatch, proc
     for rank in (*range(1, processes), 0):
         monkeypatch.setattr(query_bank_hook, 'get_rank', lambda rank=rank: rank)
         metric = make_metric(ann_file)
-        QueryBankHook().before_test(make_runner(metric))
+        fill_banks(make_runner(metric))
         assert (metric._bank_features is None) == (rank != 0)
         metric.process(None, predict())  # no process misses the hook
     assert sum(map(len, parts)) == 4
@@ -165,8 +173,8 @@ def test_processes_share_the_work_and_change_nothing(ann_file, monkeypatch, proc
 
 def test_does_nothing_without_a_bank():
     runner = make_runner(TextVideoRetrievalMetric(), object(), pipeline=[])
-    QueryBankHook().before_test(runner)
-    QueryBankHook().before_val(runner)
+    fill_banks(runner)
+    fill_banks(runner, 'val')
     assert runner.model.modes == []
     assert runner.model.training
 
@@ -180,21 +188,21 @@ def test_metric_without_hook(ann_file):
 def test_missing_annotation_fails_before_the_test():
     runner = make_runner(make_metric('nowhere.json'))
     with pytest.raises(FileNotFoundError, match='annotation file nowhere.json does not exist'):
-        QueryBankHook().before_test(runner)
+        fill_banks(runner)
 
 
 @pytest.mark.parametrize('pipeline', [[], [str]])
 def test_pipeline_without_tokenizer(ann_file, pipeline):
     names = str([type(one).__name__ for one in pipeline]).replace('[', r'\[').replace(']', r'\]')
     with pytest.raises(ValueError, match=f'has no TokenizeCaptions, found {names}'):
-        QueryBankHook().before_test(make_runner(make_metric(ann_file), pipeline=pipeline))
+        fill_banks(make_runner(make_metric(ann_file), pipeline=pipeline))
 
 
 def test_weights_that_give_nan(ann_file):
     model = TextModel()
     model.embedding.weight.data.fill_(float('nan'))
     with pytest.raises(ValueError, match="query_bank: 60 of 60 captions .* the first is 'a red"):
-        QueryBankHook().before_test(make_runner(make_metric(ann_file), model=model))
+        fill_banks(make_runner(make_metric(ann_file), model=model))
 
 
 @pytest.mark.parametrize('is_shared', [True, False])
@@ -204,7 +212,7 @@ def test_warns_of_test_videos_in_the_bank(ann_file, monkeypatch, is_shared):
     lines = []
     monkeypatch.setattr(module, 'print_log', lambda message, **_: lines.append(message))
     metric = make_metric(ann_file)
-    QueryBankHook().before_test(make_runner(metric))
+    fill_banks(make_runner(metric))
     samples = predict()
     if is_shared:
         samples[3]['video_id'] = 'train4.mp4'
@@ -213,3 +221,18 @@ def test_warns_of_test_videos_in_the_bank(ann_file, monkeypatch, is_shared):
     warnings = [line for line in lines if 'query_bank: 1 videos of the bank bear names' in line]
     assert len(warnings) == is_shared
     assert not is_shared or "'train4.mp4'" in warnings[0]
+
+
+@pytest.mark.parametrize('way', ['val', 'test'])
+def test_the_weights_are_those_of_the_evaluation(ann_file, way):
+    """EMAHook exchanges them before the epoch of the evaluation, after ``before_val``."""
+    metric = make_metric(ann_file)
+    runner = make_runner(metric)
+    hook = HOOKS.build(dict(type='QueryBankHook'))
+    getattr(hook, f'before_{way}')(runner)
+    with torch.no_grad():
+        runner.model.embedding.weight.mul_(-1)
+    getattr(hook, f'before_{way}_iter')(runner, batch_idx=0)
+    metric.process(None, predict())
+    expected = expected_metrics(runner.model, ann_file)
+    assert metric.evaluate(12)['t2v_qb/MnR'] == pytest.approx(expected['t2v/MnR'])

@@ -36,6 +36,12 @@ def expected() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope='session')
+def short_videos() -> dict[str, torch.Tensor]:
+    """What the released model computes of videos shorter than the frame limit."""
+    return load_npz('short_videos.npz')
+
+
+@pytest.fixture(scope='session')
 def expected_grad_norms() -> dict[str, float]:
     """L2 norm of every parameter's gradient in the released model."""
     return json.loads((DATA / 'tiny_expected_grad_norms.json').read_text())

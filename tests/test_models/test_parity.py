@@ -1,14 +1,20 @@
 """Every part computes what the released model computes."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
 
+from ts2net_mm.checkpoints import config_from_state_dict, convert_state_dict
 from ts2net_mm.checkpoints.formats import FORMATS
 from ts2net_mm.models.layers import perturbed_topk
 from ts2net_mm.models.layers.perturbed_topk import hard_topk
 
 RELEASED = FORMATS['released']
 
+ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3
 
@@ -101,3 +107,26 @@ def test_loss_and_all_gradients(model, expected, expected_grad_norms):
         renamed, _ = RELEASED.to_ours({key.removeprefix('grad/'): expected[key]})
         ((name, gradient),) = renamed.items()
         assert distance(parameters[name].grad, gradient) < GRADIENT_TOLERANCE, key
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('switch', ['all', 'shift', 'temporal', 'similarity'])
+def test_short_videos(released_weights, expected, short_videos, monkeypatch, switch):
+    """configs/features/released_masks.py has all three of the released mistakes."""
+    monkeypatch.setattr(perturbed_topk, 'draw_noise', lambda shape, **_: expected['noise'])
+    asked = Config.fromfile(ROOT / 'configs/features/released_masks.py').model
+    config = config_from_state_dict(released_weights)
+    config['backbone']['mask_aware_shift'] = asked.backbone.mask_aware_shift or switch == 'shift'
+    if switch != 'temporal':
+        config['head']['temporal']['mask_order'] = asked.head.temporal.mask_order
+    if switch != 'similarity':
+        config['head']['similarity'] = dict(asked.head.similarity)
+    model = MODELS.build(config)
+    model.load_state_dict(convert_state_dict(released_weights))
+    model.train()
+    mask = torch.arange(12) < short_videos['lengths'][:, None]
+    video = model.encode_video(expected['video'] * mask[:, :, None, None, None], mask)
+    scores = model.similarity(model.encode_text(expected['input_ids']), video, mask)
+    difference = (scores - short_videos['similarity']).abs().max()
+    # and none of the three is idle
+    assert difference < 1e-3 if switch == 'all' else difference > 1e-3

@@ -21,6 +21,7 @@ MODULES = (
     'optimizer',
     'fp16_arithmetic',
     'core',
+    'complexity',
 )
 
 

@@ -41,6 +41,7 @@ class Gallery:
         videos: The N videos, sorted by name.
         frame_features: (N, T, D) float32 on the CPU, not normalised.
         frame_mask: (N, T), True for the frames of the video.
+        frame_seconds: (N, T), when each frame is shown; NaN where that is unknown.
         skipped: Reason by name for the videos that could not be read.
         num_encoded: Videos that were encoded just now; the others were on disk.
         num_dropped: Videos on disk that are gone from the folder.
@@ -51,6 +52,7 @@ class Gallery:
     videos: list[VideoFile]
     frame_features: Tensor
     frame_mask: Tensor
+    frame_seconds: Tensor
     skipped: dict[str, str] = field(default_factory=dict)
     num_encoded: int = 0
     num_dropped: int = 0
@@ -121,6 +123,7 @@ class Gallery:
             videos=readable,
             frame_features=torch.stack([entry.features for entry in entries]),
             frame_mask=torch.stack([entry.frame_mask for entry in entries]),
+            frame_seconds=torch.stack([entry.frame_seconds for entry in entries]),
             skipped=store.skipped,
             num_encoded=len(readable) - num_known,
             num_dropped=len(on_disk.keys() - {video.name for video in videos}),
@@ -162,11 +165,11 @@ class _Store:
 
     def add(self, batch: VideoFeatures) -> None:
         """Take over a batch of encoded videos."""
-        for path, features, mask in zip(
-            batch.paths, batch.frame_features, batch.frame_mask, strict=True
+        for path, *parts in zip(
+            batch.paths, batch.frame_features, batch.frame_mask, batch.frame_seconds, strict=True
         ):
             file = self.files[path]
-            self.encoded[file.name] = EncodedVideo(file.size, file.mtime_ns, features, mask)
+            self.encoded[file.name] = EncodedVideo(file.size, file.mtime_ns, *parts)
         self.skipped.update({self.files[path].name: why for path, why in batch.skipped.items()})
         self._is_saved = self._is_saved and not batch.paths
         if time.monotonic() >= self._next_save:

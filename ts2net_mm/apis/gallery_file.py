@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 'ts2net_mm gallery 1'
+FORMAT = 'ts2net_mm gallery 2'
+TENSORS = ('frame_features', 'frame_mask', 'frame_seconds')
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +38,14 @@ class EncodedVideo:
         mtime_ns: Time of its last change, nanoseconds.
         features: (T, D) float32.
         frame_mask: (T,) bool.
+        frame_seconds: (T,) float32, when each frame is shown; NaN where that is unknown.
     """
 
     size: int
     mtime_ns: int
     features: Tensor
     frame_mask: Tensor
+    frame_seconds: Tensor
 
 
 def default_cache_dir() -> Path:
@@ -73,18 +77,39 @@ def read_gallery_file(path: Path, fingerprint: str) -> dict[str, EncodedVideo]:
     try:
         with safe_open(path, framework='pt') as file:
             index = json.loads(file.metadata()['index'])
-            features, masks = file.get_tensor('frame_features'), file.get_tensor('frame_mask')
-        if index['format'] != FORMAT or index['fingerprint'] != fingerprint:
-            raise ValueError('it is of another format or model')
+            if index['format'] != FORMAT or index['fingerprint'] != fingerprint:
+                raise ValueError('it is of another format or model')
+            features, mask, seconds = (file.get_tensor(name) for name in TENSORS)
+        _check(index, features, mask, seconds)
         return {
-            name: EncodedVideo(int(size), int(mtime_ns), frames, mask.bool())
-            for (name, size, mtime_ns), frames, mask in zip(
-                index['videos'], features, masks, strict=True
+            name: EncodedVideo(int(size), int(mtime_ns), *parts)
+            for (name, size, mtime_ns), *parts in zip(
+                index['videos'], features, mask, seconds, strict=True
             )
         }
     except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
         logger.warning('features kept in %s cannot be used and are made anew: %s', path, error)
         return {}
+
+
+def _check(index: dict, features: Tensor, mask: Tensor, seconds: Tensor) -> None:
+    """Raise a ValueError if the tensors are not those that were written."""
+    shape = (len(index['videos']), mask.shape[-1])
+    if features.ndim != 3 or tuple(features.shape[:2]) != shape:
+        raise ValueError(f'features of shape {tuple(features.shape)}, expected {shape} x channels')
+    if not mask.shape == seconds.shape == shape or mask.dtype != torch.bool:
+        raise ValueError('masks or times do not belong to the features')
+    if _checksum(features, mask, seconds) != index['checksum']:
+        raise ValueError('its checksum is wrong')
+    if not torch.isfinite(features).all():
+        raise ValueError('it holds features that are not finite')
+
+
+def _checksum(*tensors: Tensor) -> int:
+    value = 0
+    for tensor in tensors:
+        value = zlib.crc32(tensor.contiguous().numpy().tobytes(), value)
+    return value
 
 
 def write_gallery_file(path: Path, fingerprint: str, videos: dict[str, EncodedVideo]) -> None:
@@ -96,14 +121,15 @@ def write_gallery_file(path: Path, fingerprint: str, videos: dict[str, EncodedVi
     if not videos:
         path.unlink(missing_ok=True)
         return
+    parts = zip(
+        *((one.features, one.frame_mask, one.frame_seconds) for one in videos.values()), strict=True
+    )
+    tensors = dict(zip(TENSORS, map(torch.stack, parts), strict=True))
     index = dict(
         format=FORMAT,
         fingerprint=fingerprint,
         videos=[(name, video.size, video.mtime_ns) for name, video in videos.items()],
-    )
-    tensors = dict(
-        frame_features=torch.stack([video.features for video in videos.values()]),
-        frame_mask=torch.stack([video.frame_mask for video in videos.values()]),
+        checksum=_checksum(*tensors.values()),
     )
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -26,7 +27,7 @@ PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+  content="default-src 'none'; img-src data:; media-src file:; style-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
 {style}
@@ -64,10 +65,16 @@ li { margin: 0 0 12px; padding: 12px 14px 14px; background: var(--card);
 li:first-child .rank { background: var(--mark); color: var(--card); }
 .name { flex: 1; font-weight: 550; overflow-wrap: anywhere; }
 .score { flex: none; color: var(--soft); font-variant-numeric: tabular-nums; }
-.strip { display: flex; flex-wrap: wrap; gap: 6px 4px; }
+a { color: inherit; text-decoration-color: var(--mark); text-underline-offset: 3px; }
+.path { margin: -6px 0 10px; color: var(--soft); font-size: .8125rem; overflow-wrap: anywhere; }
+.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); gap: 8px; }
 figure { margin: 0; }
-img { display: block; height: 96px; max-width: 100%; object-fit: contain; border-radius: 4px;
-  background: var(--line); }
+img { display: block; width: 100%; border-radius: 4px; background: var(--line); }
+figure.best img { outline: 3px solid var(--mark); }
+details { margin-top: 10px; font-size: .875rem; }
+summary { width: fit-content; cursor: pointer; color: var(--soft); }
+video { display: block; width: 100%; max-height: 70vh; margin-top: 8px; border-radius: 4px;
+  background: #000; }
 figcaption { color: var(--soft); font-size: .6875rem; text-align: center;
   font-variant-numeric: tabular-nums; }
 .none { margin: 0; color: var(--soft); }
@@ -75,7 +82,7 @@ figcaption { color: var(--soft); font-size: .6875rem; text-align: center;
   main { padding: 16px 10px 32px; }
   h1 { font-size: 1.25rem; }
   li { padding: 10px; }
-  img { height: 54px; }
+  .strip { grid-template-columns: repeat(3, 1fr); }
 }"""
 
 
@@ -90,7 +97,9 @@ def write_html_report(
     """Write one self-contained page with a strip of frames for each hit.
 
     The frames are those that the model looked at, at most 12 of them, evenly spaced; they are shown
-    whole, before the crop.
+    whole, before the crop. Each hit is a link to its file and has a player that starts at the best
+    frame; both need the files where they were, and a browser that plays their format. A page that
+    a server delivers may not open files.
 
     Args:
         path: The page; missing folders are made. It is there whole or not at all.
@@ -105,7 +114,9 @@ def write_html_report(
     path = make_place(path)
     videos = dict.fromkeys(str(hit.path) for hits in results.values() for hit in hits)
     strips = inferencer.read_frames(list(videos), num_workers=num_workers)
-    body = '\n'.join(_section(text, hits, strips, num_videos) for text, hits in results.items())
+    body = _about(inferencer, results) + '\n'.join(
+        _section(text, hits, strips, num_videos) for text, hits in results.items()
+    )
     title = escape(' · '.join(printable(text) for text in results))
     page = PAGE.format(title=title, style=STYLE, body=body)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
@@ -134,6 +145,20 @@ def make_place(path: str | Path) -> Path:
     return path
 
 
+def _about(inferencer: RetrievalInferencer, results: Mapping[str, Sequence[SearchHit]]) -> str:
+    """Name model, folder and date."""
+    folders = {str(_folder(hit)) for hits in results.values() for hit in hits}
+    facts = [f'model {inferencer.name}', *(f'folder {one}' for one in sorted(folders))]
+    facts.append(time.strftime('%Y-%m-%d %H:%M'))
+    return f'<p class="about">{escape(printable("; ".join(facts)))}</p>\n'
+
+
+def _folder(hit: SearchHit) -> Path:
+    """The folder that was searched."""
+    path = hit.path.absolute()
+    return path.parents[len(Path(hit.name).parts) - 1]
+
+
 def _section(
     text: str,
     hits: Sequence[SearchHit],
@@ -156,19 +181,34 @@ def _item(hit: SearchHit, strip: list[Frame] | Failure) -> str:
             f'<p class="none">Its frames cannot be shown: {escape(printable(strip.reason))}</p>'
         )
     else:
-        frames = '<div class="strip">' + ''.join(_figure(frame) for frame in strip) + '</div>'
+        figures = (_figure(frame, hit, index) for index, frame in enumerate(strip, start=1))
+        frames = f'<div class="strip">{"".join(figures)}</div>'
+    address = escape(hit.path.absolute().as_uri())
+    start = '' if hit.best_seconds is None else f'#t={hit.best_seconds:.2f}'
     return (
         f'<li>\n<div class="hit"><span class="rank">{hit.rank}</span>'
-        f'<span class="name">{escape(printable(hit.name))}</span>'
-        f'<span class="score">{hit.score:.4f}</span></div>\n{frames}\n</li>'
+        f'<span class="name"><a href="{address}{start}">{escape(printable(hit.name))}</a></span>'
+        f'<span class="score">{hit.score:.4f}</span></div>\n'
+        f'<p class="path">{escape(printable(str(hit.path.absolute())))}</p>\n{frames}\n'
+        f'<details><summary>Play{_from(hit.best_seconds)}</summary>'
+        f'<video controls preload="none" src="{address}{start}"></video></details>\n</li>'
     )
 
 
-def _figure(frame: Frame) -> str:
+def _from(seconds: float | None) -> str:
+    return '' if seconds is None else f' from {_clock(seconds)}, the best frame'
+
+
+def _figure(frame: Frame, hit: SearchHit, number: int) -> str:
     data = base64.b64encode(frame.jpeg).decode('ascii')
     seconds = frame.seconds
+    is_best = seconds is not None and seconds == hit.best_seconds
+    when = f'frame {number}' if seconds is None else f'frame at {_clock(seconds)}'
+    alt = escape(f'{printable(hit.name)}, {when}{", the best" if is_best else ""}')
     caption = '' if seconds is None else f'<figcaption>{_clock(seconds)}</figcaption>'
-    return f'<figure><img alt="" src="data:image/jpeg;base64,{data}">{caption}</figure>'
+    best = ' class="best"' if is_best else ''
+    image = f'<img alt="{alt}" src="data:image/jpeg;base64,{data}">'
+    return f'<figure{best}>{image}{caption}</figure>'
 
 
 def _clock(seconds: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -17,12 +20,15 @@ from torch import Tensor
 from .loading import build_model, fingerprint, load_config, load_weights, resolve_device
 from .pipeline import split_test_pipeline
 from .reading import Frame, FrameReader, PipelineReader
+from .text import has_words
 from .workers import Failure, map_in_workers
 
 if TYPE_CHECKING:
     from .gallery import Gallery
 
 __all__ = ['RetrievalInferencer', 'SearchHit', 'VideoFeatures']
+
+logger = logging.getLogger(__name__)
 
 TEXTS_AT_A_TIME = 256
 VIDEOS_AT_A_TIME = 8192
@@ -36,12 +42,14 @@ class VideoFeatures:
         paths: The N videos that could be read.
         frame_features: (N, T, D), not normalised.
         frame_mask: (N, T), True for the frames of the video.
+        frame_seconds: (N, T), when each frame is shown; NaN where that is unknown.
         skipped: Reason by path for those that could not be read.
     """
 
     paths: list[str]
     frame_features: Tensor
     frame_mask: Tensor
+    frame_seconds: Tensor
     skipped: dict[str, str] = field(default_factory=dict)
 
 
@@ -54,12 +62,15 @@ class SearchHit:
         score: Similarity of sentence and video without the logit scale: between -1 and 1.
         name: Path of the video inside the gallery's folder.
         path: Where the video is.
+        best_seconds: When the frame is shown that fits the sentence best; None where that is
+            unknown.
     """
 
     rank: int
     score: float
     name: str
     path: Path
+    best_seconds: float | None = None
 
 
 class RetrievalInferencer:
@@ -93,6 +104,7 @@ class RetrievalInferencer:
     ) -> None:
         device = resolve_device(device)
         self.cfg = load_config(config)
+        self.name = f'{Path(self.cfg.filename or "config").name} with {Path(checkpoint).name}'
         self.video_pipeline, text_transform = split_test_pipeline(self.cfg)
         self._tokenize = TRANSFORMS.build(text_transform)
         self.model: Any = build_model(self.cfg)
@@ -104,15 +116,24 @@ class RetrievalInferencer:
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Encode sentences: N strings -> (N, D) on the CPU, not normalised.
 
+        A sentence of more tokens than the model reads is cut, with a warning in the log.
+
         Raises:
-            ValueError: If there is none, or one is empty or no string.
+            ValueError: If there is none, or one is no string or has no word.
         """
         if not texts or isinstance(texts, str):
             raise ValueError(f'texts={texts!r}, expected a list of at least one sentence')
         for index, text in enumerate(texts):
-            if not isinstance(text, str) or not text.strip():
+            if not isinstance(text, str) or not has_words(text):
                 raise ValueError(
                     f'sentence {index + 1} of {len(texts)} is {text!r}, expected words'
+                )
+            if (found := self._tokenize.count_tokens(text)) > self._tokenize.max_words:
+                logger.warning(
+                    'a sentence has %d tokens, of which the model reads the first %d: %.60r...',
+                    found - 2,
+                    self._tokenize.max_words - 2,
+                    text,
                 )
         tokens = torch.as_tensor(self._tokenize(dict(text=list(texts)))['text'])
         parts = tokens.to(self._device).split(TEXTS_AT_A_TIME)
@@ -160,14 +181,19 @@ class RetrievalInferencer:
             raise ValueError('the gallery was encoded by another model or pipeline than this one')
         if not len(gallery):
             raise ValueError(f'the gallery of {gallery.folder} holds no video')
-        scores = self._score(self.encode_texts([text]), gallery)
+        feature = self.encode_texts([text])
+        scores = self._score(feature, gallery)
         if scores.isnan().any():
             name = gallery.videos[int(scores.isnan().nonzero()[0])].name
             raise ValueError(f'the score of {name} is not a number: the weights may be broken')
         order = scores.sort(descending=True, stable=True).indices[:topk].tolist()
         return [
             SearchHit(
-                rank, float(scores[index]), gallery.videos[index].name, gallery.videos[index].path
+                rank,
+                float(scores[index]),
+                gallery.videos[index].name,
+                gallery.videos[index].path,
+                _best_seconds(feature, gallery, index),
             )
             for rank, index in enumerate(order, start=1)
         ]
@@ -193,13 +219,26 @@ class RetrievalInferencer:
         skipped = {path: item.reason for path, item in batch if isinstance(item, Failure)}
         paths = [path for path, _ in batch if path not in skipped]
         if not paths:
-            return VideoFeatures([], torch.empty(0, 0, 0), torch.empty(0, 0).bool(), skipped)
+            empty = torch.empty(0, 0)
+            return VideoFeatures([], torch.empty(0, 0, 0), empty.bool(), empty, skipped)
         items = [_to_tensors(item) for _, item in batch if not isinstance(item, Failure)]
+        seconds = torch.stack([item.pop('frame_seconds') for item in items])
         inputs = self.model.data_preprocessor(pseudo_collate(items), False)['inputs']
         features = self.model.encode_video(inputs['imgs'], inputs['frame_mask'])
-        return VideoFeatures(paths, features.float().cpu(), inputs['frame_mask'].cpu(), skipped)
+        return VideoFeatures(
+            paths, features.float().cpu(), inputs['frame_mask'].cpu(), seconds, skipped
+        )
+
+
+def _best_seconds(text: Tensor, gallery: Gallery, index: int) -> float | None:
+    """When the frame of a video is shown whose cosine with a sentence is the largest."""
+    cosines = F.normalize(gallery.frame_features[index], dim=-1) @ F.normalize(text[0], dim=-1)
+    best = int(cosines.masked_fill(~gallery.frame_mask[index], -2).argmax())
+    seconds = float(gallery.frame_seconds[index, best])
+    return None if math.isnan(seconds) else seconds
 
 
 def _to_tensors(item: dict) -> dict:
+    item = dict(item, frame_seconds=torch.from_numpy(item['frame_seconds']))
     inputs = {key: torch.from_numpy(value) for key, value in item['inputs'].items()}
     return dict(item, inputs=inputs)

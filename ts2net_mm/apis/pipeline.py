@@ -2,13 +2,18 @@
 
 from mmengine.config import Config
 
+from ..utils.config_types import type_name
+
 __all__ = ['split_test_pipeline']
 
 TEXT_TRANSFORM = 'TokenizeCaptions'
+TIMEOUT = 60.0  # seconds for opening a video, and again for decoding its frames
 
 
 def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
     """Return the test pipeline for videos alone, and the transform that reads sentences.
+
+    Decoding is guarded, as in the training configs, whatever the config says.
 
     Raises:
         ValueError: If the config has no test pipeline, or that one does not tokenise captions.
@@ -20,20 +25,19 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
     video_pipeline, text_transform = [], None
     for transform in pipeline:
         transform = dict(transform)
-        if _name(transform) == TEXT_TRANSFORM:
+        if type_name(transform) == TEXT_TRANSFORM:
             text_transform = transform
             continue
+        if type_name(transform) == 'DecordInit' and transform.get('io_backend', 'disk') == 'disk':
+            # the same frames, but a video that hangs or crashes the decoder is left behind
+            threads = transform.get('num_threads', 1)
+            transform = dict(type='GuardedDecordInit', timeout=TIMEOUT, num_threads=threads)
         if 'text' in (keys := transform.get('collect_keys') or ()):
             transform['collect_keys'] = tuple(key for key in keys if key != 'text')
         video_pipeline.append(transform)
     if text_transform is None:
         raise ValueError(
             f'the test pipeline of config {cfg.filename} has no {TEXT_TRANSFORM}, '
-            f'found {[_name(transform) for transform in pipeline]}'
+            f'found {[type_name(transform) for transform in pipeline]}'
         )
     return video_pipeline, text_transform
-
-
-def _name(transform: dict) -> str:
-    kind = transform['type']
-    return (kind if isinstance(kind, str) else kind.__name__).rsplit('.', 1)[-1]

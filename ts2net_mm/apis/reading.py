@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from mmaction.registry import TRANSFORMS
 from ..video.errors import UnreadableVideoError, unreadable_reason
 from .workers import Failure
 
-__all__ = ['Frame', 'FrameReader', 'PipelineReader']
+__all__ = ['Frame', 'FrameReader', 'PipelineReader', 'frame_seconds']
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,19 @@ class PipelineReader:
         self.transforms = [TRANSFORMS.build(dict(transform)) for transform in pipeline]
 
     def __call__(self, path: str) -> dict[str, Any] | Failure:
-        """Return what the pipeline packs, with arrays for tensors: they travel as plain bytes."""
+        """Return what the pipeline packs, with arrays for tensors: they travel as plain bytes.
+
+        ``frame_seconds`` is added, see `frame_seconds`.
+        """
         try:
             results = _open(path)
-            for transform in self.transforms:
+            for transform in self.transforms[:-1]:
                 results = transform(results)
+            seconds = frame_seconds(results)
+            results = self.transforms[-1](results)
         except Exception as error:
             return Failure(explain(error, path))
+        results['frame_seconds'] = seconds
         results['inputs'] = {key: np.asarray(value) for key, value in results['inputs'].items()}
         return results
 
@@ -83,9 +89,12 @@ class FrameReader:
         mask = np.asarray(results.get('frame_mask', np.ones(len(results['imgs']), dtype=bool)))
         valid = np.flatnonzero(mask)
         places = np.linspace(0, len(valid) - 1, min(len(valid), self.max_frames))
-        seconds = _seconds_of(results)
+        seconds = frame_seconds(results)
         return [
-            Frame(self._shrink(results['imgs'][index]), seconds(results['frame_inds'][index]))
+            Frame(
+                self._shrink(results['imgs'][index]),
+                None if np.isnan(seconds[index]) else float(seconds[index]),
+            )
             for index in valid[places.round().astype(int)]
         ]
 
@@ -98,12 +107,13 @@ class FrameReader:
         return cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
-def _seconds_of(results: dict) -> Callable[[int], float | None]:
-    """Function that tells when a frame is shown."""
-    times, fps = results.get('frame_times'), results.get('avg_fps')
-    if times is not None:
-        return lambda number: float(times[number])
-    return lambda number: float(number / fps) if fps else None
+def frame_seconds(results: dict) -> np.ndarray:
+    """When each sampled frame is shown: (T,) float32, NaN where the pipeline does not tell."""
+    frames = np.ravel(results.get('frame_inds', ())).astype(int)
+    if (times := results.get('frame_times')) is not None:
+        return times[frames].astype(np.float32)
+    fps = results.get('avg_fps')
+    return (frames / fps if fps else np.full(len(frames), np.nan)).astype(np.float32)
 
 
 def explain(error: Exception, path: str) -> str:

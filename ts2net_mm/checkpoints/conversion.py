@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 from mmaction.registry import MODELS
+from mmengine.logging import print_log
 from torch import Tensor
 
 from .architecture import Shapes, backbone_config, model_config
 from .formats import FORMATS, Format, recognise, unsupported
-from .matching import check_state_dict
+from .matching import LISTED_KEYS, check_state_dict
 from .names import without_wrapper
+from .settings import merged
 
 __all__ = ['Conversion', 'config_from_state_dict', 'convert_state_dict']
 
@@ -25,19 +27,22 @@ class Conversion:
         tensors: Its weights under this package's names, in this package's layouts.
         unknown: Keys that the format does not know.
         shift_layers: Blocks of the ViT in which tokens move between frames.
+        unused: Keys that were left out, as the model they come from never reads them.
     """
 
     format: Format
     tensors: dict[str, Tensor]
     unknown: list[str]
     shift_layers: tuple[int, ...]
+    unused: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, state_dict: Mapping[str, Tensor]) -> 'Conversion':
         """Recognise and rename a state dict.
 
         Raises:
-            ValueError: If its format is unknown or its model is not supported.
+            ValueError: If its format is unknown, its model is not supported, or weights are NaN or
+                infinite.
         """
         state_dict = without_wrapper(state_dict)
         if message := unsupported(state_dict):
@@ -50,7 +55,19 @@ class Conversion:
                 f'{len(state_dict)} keys is known, the first are {list(state_dict)[:10]}'
             )
         tensors, unknown = fmt.to_ours(state_dict)
-        return cls(fmt, tensors, unknown, fmt.shift_layers(state_dict))
+        _check_finite(tensors, fmt)
+        unused = tuple(key for key in state_dict if key in fmt.unused)
+        return cls(fmt, tensors, unknown, fmt.shift_layers(state_dict), unused)
+
+    def describe_unused(self) -> list[str]:
+        """Say which tensors were left out, and why; nothing if there are none."""
+        if not self.unused:
+            return []
+        parts = sorted({key.split('.')[0] for key in self.unused})
+        return [
+            f'{len(self.unused)} tensors left out, which the released model saves and never reads: '
+            + ', '.join(f'{part}.*' for part in parts)
+        ]
 
     def config(self) -> dict:
         """Config of the model that the weights belong to.
@@ -100,7 +117,8 @@ def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> dict:
     training config's choice.
 
     Args:
-        state_dict: Weights of any format that ``convert_state_dict`` takes.
+        state_dict: Weights of any format that ``convert_state_dict`` takes. What a config file
+            beside them tells (activation, heads) is part of what ``read_state_dict`` returns.
 
     Returns:
         A config for ``MODELS.build``.
@@ -109,7 +127,8 @@ def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> dict:
         ValueError: If the format is unknown, or a tensor that shows the architecture is missing;
             the message names it.
     """
-    return Conversion.of(state_dict).config()
+    config = Conversion.of(state_dict).config()
+    return merged(config, getattr(state_dict, 'settings', {}))
 
 
 def convert_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -128,7 +147,23 @@ def convert_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     conversion = Conversion.of(state_dict)
     conversion.check()
+    for note in conversion.describe_unused():
+        print_log(note, logger='current')
     return conversion.tensors
+
+
+def _check_finite(tensors: Mapping[str, Tensor], fmt: Format) -> None:
+    bad = [
+        fmt.their_name(key)
+        for key, tensor in tensors.items()
+        if tensor.is_floating_point() and not tensor.is_meta and not torch.isfinite(tensor).all()
+    ]
+    if bad:
+        more = ', ...' if len(bad) > LISTED_KEYS else ''
+        raise ValueError(
+            f'{len(bad)} of {len(tensors)} tensors hold NaN or infinite numbers: '
+            f'{", ".join(bad[:LISTED_KEYS])}{more}'
+        )
 
 
 def _build_without_memory(config: dict) -> Any:

@@ -1,12 +1,14 @@
 """Does a state dict fit a model?"""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor
 
-__all__ = ['check_state_dict']
+__all__ = ['LISTED_KEYS', 'check_state_dict']
 
 LISTED_KEYS = 10
+BLOCK = re.compile(r'(.+?\.layers)\.(\d+)\.')
 
 
 def check_state_dict(
@@ -36,7 +38,10 @@ def check_state_dict(
         for key, tensor in expected.items()
         if key in found and found[key].shape != tensor.shape
     ]
-    problems = [
+    causes, stacks = _compare_stacks(found, expected)
+    unexpected = [key for key in unexpected if not key.startswith(stacks)]
+    missing = [text for text in missing if not text.startswith(stacks)]
+    problems = causes + [
         _list(kind, keys)
         for kind, keys in (
             ('unexpected', unexpected),
@@ -47,6 +52,31 @@ def check_state_dict(
     ]
     if problems:
         raise ValueError(f'{name} does not fit the model: ' + '; '.join(problems))
+
+
+def _compare_stacks(
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Say which stacks of blocks differ in their number; also return the names of these stacks."""
+    numbers = [_count_blocks(keys) for keys in (found, expected)]
+    different = [
+        stack
+        for stack in numbers[0]
+        if numbers[1].get(stack, numbers[0][stack]) != numbers[0][stack]
+    ]
+    causes = [
+        f'{stack} has {numbers[0][stack]} blocks in the file and {numbers[1][stack]} in the model'
+        for stack in different
+    ]
+    return causes, tuple(f'{stack}.' for stack in different)
+
+
+def _count_blocks(keys: Iterable[str]) -> dict[str, int]:
+    blocks: dict[str, set[str]] = {}
+    for key in keys:
+        if match := BLOCK.match(key):
+            blocks.setdefault(match[1], set()).add(match[2])
+    return {stack: len(numbers) for stack, numbers in blocks.items()}
 
 
 def _both(ours: str, theirs: str) -> str:

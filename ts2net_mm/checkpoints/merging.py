@@ -1,11 +1,10 @@
 """The model that a checkpoint belongs to: its shapes, and what the file tells beside them."""
 
-from collections.abc import Mapping
-
 from .conversion import config_from_state_dict
 from .reading import Checkpoint
+from .settings import merged
 
-__all__ = ['config_of', 'merged']
+__all__ = ['config_of']
 
 
 def config_of(checkpoint: Checkpoint) -> dict:
@@ -18,16 +17,3 @@ def config_of(checkpoint: Checkpoint) -> dict:
         return merged(config_from_state_dict(checkpoint.state_dict), checkpoint.settings)
     except ValueError as error:
         raise ValueError(f'{checkpoint.name}: {error}') from error
-
-
-def merged(config: Mapping, settings: Mapping) -> dict:
-    """Let settings replace what they name; a part of another type is replaced whole."""
-    result = dict(config)
-    for key, value in settings.items():
-        old = result.get(key)
-        if isinstance(old, Mapping) and isinstance(value, Mapping):
-            same = old.get('type') == value.get('type', old.get('type'))
-            result[key] = merged(old, value) if same else dict(value)
-        else:
-            result[key] = value
-    return result

@@ -1,5 +1,6 @@
 """Read weight files of every container, and say in one line why one cannot be read."""
 
+import json
 import re
 import zipfile
 from collections.abc import Mapping
@@ -17,17 +18,31 @@ from .names import without_wrapper
 from .settings import add_settings, settings_beside, settings_inside
 from .torchscript import is_torchscript, read_torchscript
 
-__all__ = ['Checkpoint', 'load_content', 'one_line', 'read_checkpoint', 'read_state_dict']
+__all__ = [
+    'Checkpoint',
+    'StateDict',
+    'load_content',
+    'one_line',
+    'read_checkpoint',
+    'read_state_dict',
+]
 
 # in torch's message about a pickle that is more than tensors
 _FORBIDDEN = re.compile(r'GLOBAL (\S+)')
-# what a folder of Hugging Face or open_clip may hold, the first that is there
+# What a folder of Hugging Face or open_clip may hold, the first that is there. An index names the
+# files over which a large model is spread; a variant (fp16) stands before the ending.
 _FOLDER_FILES = (
     'model.safetensors',
+    'model.safetensors.index.json',
     'pytorch_model.bin',
+    'pytorch_model.bin.index.json',
     'open_clip_model.safetensors',
     'open_clip_pytorch_model.bin',
 )
+_VARIANTS = ('model.*.safetensors', 'model.safetensors.index.*.json', 'pytorch_model.*.bin')
+_SHARD = re.compile(r'.+-\d{5}-of-\d{5}\..+')
+# under which name training scripts save the state dict, beside the optimiser's and others
+_WRAPPERS = ('state_dict', 'model_state_dict', 'model')
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,10 @@ class Checkpoint:
         Raises:
             ValueError: If there is none; the message says what is there.
         """
-        state_dict = content.get('state_dict', content) if isinstance(content, Mapping) else content
+        state_dict = content
+        if isinstance(content, Mapping):
+            wrapped = (content[name] for name in _WRAPPERS if name in content)
+            state_dict = next((one for one in wrapped if isinstance(one, Mapping)), content)
         if not isinstance(state_dict, Mapping):
             raise ValueError(f'{name} holds a {type(content).__name__}, expected a state dict')
         strange = [key for key, value in state_dict.items() if not isinstance(value, Tensor)]
@@ -82,9 +100,24 @@ def read_checkpoint(checkpoint: str | Path) -> Checkpoint:
     return Checkpoint.of(load_content(fetch(checkpoint)), name)
 
 
-def read_state_dict(checkpoint: str | Path) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint or plain state dict; see ``read_checkpoint``."""
-    return read_checkpoint(checkpoint).state_dict
+class StateDict(dict[str, Tensor]):
+    """Tensors by their names, and what the file tells beside them, such as the activation.
+
+    Args:
+        checkpoint: The file that was read.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint.state_dict)
+        self.settings = checkpoint.settings
+
+
+def read_state_dict(checkpoint: str | Path) -> StateDict:
+    """Read the tensors of a checkpoint or plain state dict; see ``read_checkpoint``.
+
+    ``config_from_state_dict`` also sees the settings that the file or folder tells beside them.
+    """
+    return StateDict(read_checkpoint(checkpoint))
 
 
 def load_content(path: Path, map_location: Any = 'cpu') -> Any:
@@ -97,13 +130,37 @@ def load_content(path: Path, map_location: Any = 'cpu') -> Any:
         ValueError: If it cannot be read; the message says what it seems to be.
     """
     path = _file_of(path)
-    content = _load_file(path, map_location)
+    if path.name.endswith('.json') and '.index.' in path.name:
+        content = _load_shards(path, map_location)
+    else:
+        content = _load_file(path, map_location)
     settings = settings_beside(path)
     return add_settings(content, settings) if settings else content
 
 
+def _load_shards(index: Path, map_location: Any) -> dict:
+    """Read a model that is spread over several files, which an index names for each tensor."""
+    try:
+        files = json.loads(index.read_text(encoding='utf-8'))['weight_map']
+        shards = sorted(set(files.values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'{index} is no index of weight files: {one_line(error)}') from error
+    state_dict: dict[str, Tensor] = {}
+    for name in shards:
+        if not (index.parent / name).is_file():
+            raise FileNotFoundError(f'{index} names {name}, which is not in {index.parent}')
+        content = _load_file(index.parent / name, map_location)
+        state_dict |= content.get('state_dict', content)
+    if missing := [key for key in files if key not in state_dict]:
+        raise ValueError(
+            f'{index} names {len(missing)} tensors that no file has: {_first(missing)}'
+        )
+    return dict(state_dict=state_dict)
+
+
 def _load_file(path: Path, map_location: Any) -> Any:
     try:
+        _check_sums(path)
         if _is_safetensors(path):
             with safetensors.safe_open(path, framework='pt', device='cpu') as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -125,10 +182,31 @@ def _file_of(path: Path) -> Path:
     for name in _FOLDER_FILES:
         if (path / name).is_file():
             return path / name
+    variants = [
+        file
+        for pattern in _VARIANTS
+        for file in sorted(path.glob(pattern))
+        if not _SHARD.fullmatch(file.name)
+    ]
+    if len(variants) == 1:
+        return variants[0]
+    if variants:
+        raise FileNotFoundError(
+            f'folder {path} holds several variants, name one of the files: '
+            + ', '.join(file.name for file in variants)
+        )
     found = sorted(entry.name for entry in path.iterdir())[:10]
     raise FileNotFoundError(
         f'folder {path} holds none of {", ".join(_FOLDER_FILES)}; it holds {found}'
     )
+
+
+def _check_sums(path: Path) -> None:
+    """Raise a BadZipFile if a record of an archive of torch has another checksum than it states."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f'the checksum of its record {damaged} is wrong')
 
 
 def _is_safetensors(path: Path) -> bool:

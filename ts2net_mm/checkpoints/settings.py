@@ -5,11 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmaction.registry import MODELS
+
+from ..utils.config_types import type_name
+
 __all__ = [
     'KEY',
     'activation_of',
     'add_settings',
     'as_meta',
+    'foreign_types',
+    'merged',
     'settings_beside',
     'settings_inside',
 ]
@@ -37,6 +43,31 @@ KNOWN_TYPES = frozenset(
 _TRAINING = frozenset(
     ('init_cfg', 'data_preprocessor', 'frozen_stages', 'with_cp', 'loss', 'logit_scale')
 )
+LAYER_NORM_EPS = 1e-5  # of CLIP, and of the models here
+# values of open_clip's settings with which its CLIP computes what the models here compute
+_OPEN_CLIP_KNOWN: dict[str, dict[str, tuple]] = {
+    'vision_cfg': dict(
+        pool_type=('tok', None),
+        mlp_ratio=(4, 4.0),
+        no_ln_pre=(False, None),
+        final_ln_after_pool=(False, None),
+        attentional_pool=(False, None),
+        pos_embed_type=('learnable', None),
+        ls_init_value=(None,),
+        act_kwargs=(None, {}),
+        norm_kwargs=(None, {}, dict(eps=LAYER_NORM_EPS)),
+    ),
+    'text_cfg': dict(
+        pool_type=('argmax', None),
+        mlp_ratio=(4, 4.0),
+        no_causal_mask=(False, None),
+        embed_cls=(False, None),
+        proj_bias=(False, None),
+        ls_init_value=(None,),
+        act_kwargs=(None, {}),
+        norm_kwargs=(None, {}, dict(eps=LAYER_NORM_EPS)),
+    ),
+}
 _ACTIVATIONS = {
     'quick_gelu': dict(type='mmpretrain.QuickGELU'),
     'gelu': dict(type='GELU'),
@@ -68,10 +99,19 @@ def settings_inside(content: Any, name: str) -> dict:
 
 def as_meta(config: Mapping) -> dict[str, str]:
     """Meta data that tell a model config; none for one with parts that are not of this package."""
-    architecture = _architecture_of(config)
+    architecture = _with_known_types(_architecture_of(config))
     if not architecture or _unknown_types(architecture):
         return {}
-    return {KEY: json.dumps(architecture)}
+    try:
+        return {KEY: json.dumps(architecture)}
+    except TypeError:  # such as a torch.dtype
+        return {}
+
+
+def foreign_types(config: Mapping) -> list[str]:
+    """Name the parts of a model config that are not of this package."""
+    unknown = _unknown_types(_with_known_types(_architecture_of(config)))
+    return [kind if isinstance(kind, str) else kind.__name__ for kind in unknown]
 
 
 def add_settings(content: Any, settings: dict) -> Any:
@@ -87,29 +127,67 @@ def settings_beside(path: Path) -> dict:
     """What the config of Hugging Face or open_clip beside a weight file tells, or nothing.
 
     Raises:
-        ValueError: If it is a CLIP's, but cannot be read or asks for an unknown activation.
+        ValueError: If it is a CLIP's, but cannot be read or asks for what is not computed here.
     """
     if path.name.startswith('open_clip_'):
-        config = _read_json(path.with_name('open_clip_config.json')).get('model_cfg')
-        if config is None:
-            return {}
-        return _both_encoders('quick_gelu' if config.get('quick_gelu') else 'gelu', path)
-    config = _read_json(path.with_name('config.json'))
-    if config.get('model_type') != 'clip':
-        return {}
-    settings = _both_encoders('quick_gelu', path)
+        beside = path.with_name('open_clip_config.json')
+        config = _read_json(beside).get('model_cfg')
+        return {} if config is None else _open_clip_settings(config, beside)
+    beside = path.with_name('config.json')
+    config = _read_json(beside)
+    return _hugging_face_settings(config, beside) if config.get('model_type') == 'clip' else {}
+
+
+def _open_clip_settings(config: Mapping, beside: Path) -> dict:
+    """Settings of both encoders; what changes the arithmetic and is not known here is refused."""
+    settings = _both_encoders('quick_gelu' if config.get('quick_gelu') else 'gelu', beside)
+    vision, text = (config.get(name) or {} for name in ('vision_cfg', 'text_cfg'))
+    for name, told in (('vision_cfg', vision), ('text_cfg', text)):
+        for key, known in _OPEN_CLIP_KNOWN[name].items():
+            if key in told and told[key] not in known:
+                raise ValueError(
+                    f'{beside}: {name}.{key} is {told[key]!r}, known is '
+                    f'{" or ".join(map(repr, known))}'
+                )
+    if 'width' in vision:
+        settings['backbone']['num_heads'] = vision['width'] // vision.get('head_width', 64)
+    if text:
+        settings['text_encoder']['num_heads'] = text.get('heads', 8)
+    return settings
+
+
+def _hugging_face_settings(config: Mapping, beside: Path) -> dict:
+    settings = _both_encoders('quick_gelu', beside)
     for part, source in (('backbone', 'vision_config'), ('text_encoder', 'text_config')):
         told = config.get(source) or {}
         if 'hidden_act' in told:
-            settings[part] = _both_encoders(told['hidden_act'], path)[part]
+            settings[part] = _both_encoders(told['hidden_act'], beside)[part]
         if 'num_attention_heads' in told:
             settings[part]['num_heads'] = told['num_attention_heads']
+        if told.get('layer_norm_eps', LAYER_NORM_EPS) != LAYER_NORM_EPS:
+            raise ValueError(
+                f'{beside}: {source}.layer_norm_eps is {told["layer_norm_eps"]!r}, known is '
+                f'{LAYER_NORM_EPS}'
+            )
     return settings
+
+
+def merged(config: Mapping, settings: Mapping) -> dict:
+    """Let settings replace what they name; a part of another type is replaced whole."""
+    result = dict(config)
+    for key, value in settings.items():
+        old = result.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            same = type_name(old) == type_name(value, default=type_name(old))
+            result[key] = merged(old, value) if same else dict(value)
+        else:
+            result[key] = value
+    return result
 
 
 def activation_of(act_cfg: Mapping | None) -> str:
     """Hugging Face's name of an activation; QuickGELU where a part names none."""
-    kind = str((act_cfg or {}).get('type', 'QuickGELU')).rpartition('.')[2]
+    kind = type_name(act_cfg, default='QuickGELU')
     return 'quick_gelu' if kind == 'QuickGELU' else 'gelu'
 
 
@@ -120,11 +198,31 @@ def _architecture_of(config: Any) -> Any:
     return config
 
 
+def _with_known_types(config: Any) -> Any:
+    """Write the types of this package by their registered names, however the config does."""
+    if not isinstance(config, Mapping):
+        return config
+    plain = {key: _with_known_types(value) for key, value in config.items() if key != '_scope_'}
+    if (kind := plain.get('type')) is not None:
+        plain['type'] = _known_type(kind) or kind
+    return plain
+
+
+def _known_type(kind: Any) -> str | None:
+    """The stored name of a type, None for one that is not of this package."""
+    by_name = {type_name(known): known for known in KNOWN_TYPES}
+    known = by_name.get(type_name(kind))
+    if known is None or kind == known:
+        return known
+    # another library may have a class of the same name
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    return known if found is MODELS.get(known) else None
+
+
 def _both_encoders(activation: str, path: Path) -> dict[str, dict]:
     if activation not in _ACTIVATIONS:
         raise ValueError(
-            f'the config beside {path} asks for the activation {activation!r}, known are '
-            f'{", ".join(_ACTIVATIONS)}'
+            f'{path} asks for the activation {activation!r}, known are {", ".join(_ACTIVATIONS)}'
         )
     return {
         part: dict(act_cfg=dict(_ACTIVATIONS[activation])) for part in ('backbone', 'text_encoder')

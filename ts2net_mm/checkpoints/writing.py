@@ -7,16 +7,16 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 from ..version import __version__
 from .conversion import Conversion
 from .expressing import check_expressed
 from .formats import FORMATS
-from .merging import merged
 from .reading import Checkpoint
 from .safe_files import replaced
-from .settings import activation_of, as_meta
+from .settings import activation_of, as_meta, merged
 
 __all__ = ['WRITABLE', 'convert_checkpoint', 'save_weights']
 
@@ -55,6 +55,8 @@ def convert_checkpoint(
                 beside=config_beside and to == 'huggingface',
                 name=FORMATS[to].name,
             )
+        for note in conversion.describe_unused():
+            print_log(f'{checkpoint.name}: {note}', logger='current')
         return written, config
     except ValueError as error:
         raise ValueError(f'{checkpoint.name}: {error}') from error

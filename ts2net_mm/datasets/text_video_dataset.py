@@ -27,6 +27,7 @@ from .bad_videos import (
 from .missing_videos import OnMissing, leave_out_missing
 from .samplers.substitutes import ItemNumber
 from .transforms.sample_frames import reject_unread_times
+from .transforms.tokenize_captions import reject_lost_captions
 
 __all__ = ['TextVideoDataset']
 
@@ -78,11 +79,11 @@ class TextVideoDataset(BaseActionDataset):
 
     def __init__(
         self,
-        *,
         ann_file: str,
         pipeline: Sequence[dict | Callable],
         data_prefix: dict | None = None,
         test_mode: bool = False,
+        *,
         one_caption_per_video: bool = False,
         on_missing: OnMissing = 'error',
         on_bad_video: OnBadVideo | None = None,
@@ -118,6 +119,8 @@ class TextVideoDataset(BaseActionDataset):
                     'whose names are taken by the data set'
                 )
         reject_unread_times(self.ann_file, annotations, self.pipeline.transforms)
+        if self.test_mode:
+            reject_lost_captions(self.ann_file, annotations, self.pipeline.transforms)
         existing = leave_out_missing(
             annotations,
             paths={one.video_id: self._path(one.video_id) for one in annotations},
@@ -223,15 +226,14 @@ class TextVideoDataset(BaseActionDataset):
         """Count the different video files of all items."""
         return len({self.get_data_info(index)['filename'] for index in range(len(self))})
 
-    def group_ids(self, field: str = 'video_id') -> np.ndarray:
-        """Number the items by the value of an annotation field: (items,) int64.
+    def group_values(self, field: str = 'video_id') -> list[Any]:
+        """Value of an annotation field of each item, to group by.
 
         Raises:
             KeyError: If an item lacks the field.
             TypeError: If its value is a list or an object.
         """
-        numbers: dict[Any, int] = {}
-        groups = np.empty(len(self), dtype=np.int64)
+        values = []
         for index in range(len(self)):
             item = self.get_data_info(index)
             if field not in item:
@@ -241,8 +243,8 @@ class TextVideoDataset(BaseActionDataset):
                     f'{self.ann_file}: {field!r} of {item["video_id"]!r} is {item[field]!r:.80}, '
                     'expected one value to group by'
                 )
-            groups[index] = numbers.setdefault(item[field], len(numbers))
-        return groups
+            values.append(item[field])
+        return values
 
     def _path(self, video_id: str) -> str:
         path = osp.join(self.data_prefix['video'], video_id)

@@ -13,6 +13,7 @@ from mmengine.config import Config, DictAction
 from ..checkpoints.reading import one_line
 from ..datasets import BadVideosError, UnreadableVideoError
 from ..video import DecoderStartError
+from .config_options import merge_options
 
 __all__ = [
     'INTERRUPTED',
@@ -76,7 +77,10 @@ def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namesp
     except Exception as error:  # a config is code: it may raise anything
         parser.error(f'config {args.config} cannot be read: {one_line(error)}')
     if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+        try:
+            cfg = merge_options(cfg, args.cfg_options)
+        except ValueError as error:
+            parser.error(f'--cfg-options: {error}')
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

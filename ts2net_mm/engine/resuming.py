@@ -65,7 +65,5 @@ def newest_complete(work_dir: str | Path) -> tuple[Path | None, list[Path]]:
         damaged.append(path)
     if damaged:
         names = ', '.join(path.name for path in damaged)
-        raise NoCheckpointError(
-            f'no checkpoint of {work_dir} is complete: {names} are cut off or damaged'
-        )
+        raise NoCheckpointError(f'no checkpoint of {work_dir} is complete; damaged: {names}')
     return None, []

@@ -1,6 +1,7 @@
 """Encode the captions of a query bank before an evaluation."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 from mmaction.registry import HOOKS
@@ -12,7 +13,8 @@ from mmengine.runner import Runner, autocast
 from torch import Tensor
 
 from ..datasets import TokenizeCaptions
-from .bank_queries import draw_queries
+from ..datasets.wrappers import inner_datasets
+from .bank_queries import BankQueries, draw_queries
 from .metric import TextVideoRetrievalMetric
 
 __all__ = ['QueryBankHook']
@@ -30,8 +32,8 @@ class QueryBankHook(Hook):
     features.
 
     Raises:
-        ValueError: Before the evaluation starts, if the data set does not tokenise captions or the
-            weights give features that are not finite.
+        ValueError: Before the evaluation starts, if the data set does not tokenise captions; at its
+            first batch, if the weights give features that are not finite.
 
     Example:
         >>> from mmaction.registry import HOOKS
@@ -40,24 +42,30 @@ class QueryBankHook(Hook):
         'QueryBankHook'
     """
 
+    def __init__(self) -> None:
+        self._banks: list[_Bank] = []
+
     def before_val(self, runner: Runner) -> None:
-        """Fill the banks of the validation metrics."""
-        self._fill_banks(runner, runner.val_loop)
+        """Draw the captions of the validation metrics."""
+        self._banks = list(_draw_banks(runner.val_loop))
 
     def before_test(self, runner: Runner) -> None:
-        """Fill the banks of the test metrics."""
+        """Draw the captions of the test metrics."""
+        self._banks = list(_draw_banks(runner.test_loop))
+
+    # Encoding waits for the first batch, when all hooks have set the model: EMAHook, for one, gives
+    # it other weights.
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Encode them."""
+        self._fill_banks(runner, runner.val_loop)
+
+    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Encode them."""
         self._fill_banks(runner, runner.test_loop)
 
     def _fill_banks(self, runner: Runner, loop: Any) -> None:
-        for metric in loop.evaluator.metrics:
-            if not isinstance(metric, TextVideoRetrievalMetric) or metric.query_bank is None:
-                continue
-            queries = draw_queries(metric.query_bank)
-            print_log(
-                f'Query bank: {len(queries.captions)} captions of {metric.query_bank.ann_file}',
-                logger='current',
-            )
-            tokenize = _find_tokenizer(loop.dataloader.dataset)
+        banks, self._banks = self._banks, []
+        for metric, queries, tokenize in banks:
             features = self._encode(runner, loop, tokenize, queries.captions, metric.collect_device)
             metric.receive_bank(queries, features)
 
@@ -85,11 +93,33 @@ class QueryBankHook(Hook):
         return None if collected is None else torch.cat([part.cpu() for part in collected])
 
 
+class _Bank(NamedTuple):
+    """A metric, the captions of its bank, and what reads them."""
+
+    metric: TextVideoRetrievalMetric
+    queries: BankQueries
+    tokenize: TokenizeCaptions
+
+
+def _draw_banks(loop: Any) -> Iterator[_Bank]:
+    for metric in loop.evaluator.metrics:
+        if not isinstance(metric, TextVideoRetrievalMetric) or metric.query_bank is None:
+            continue
+        queries = draw_queries(metric.query_bank)
+        print_log(
+            f'Query bank: {len(queries.captions)} captions of {metric.query_bank.ann_file}',
+            logger='current',
+        )
+        yield _Bank(metric, queries, _find_tokenizer(loop.dataloader.dataset))
+
+
 def _find_tokenizer(dataset: Any) -> TokenizeCaptions:
     """Take the transform that reads captions out of the pipeline of a data set."""
-    while not hasattr(dataset, 'pipeline') and hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset  # a wrapper such as RepeatDataset
-    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    transforms = [
+        transform
+        for one in inner_datasets(dataset)
+        for transform in getattr(getattr(one, 'pipeline', None), 'transforms', ())
+    ]
     for transform in transforms:
         if isinstance(transform, TokenizeCaptions):
             return transform

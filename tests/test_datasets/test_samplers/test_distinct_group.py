@@ -24,7 +24,7 @@ class Grouped:
     def __getitem__(self, index: int) -> int:
         return index
 
-    def group_ids(self, field: str) -> np.ndarray:
+    def group_values(self, field: str) -> np.ndarray:
         return {'video_id': self.groups, 'parity': self.groups % 2}[field]
 
 
@@ -153,7 +153,7 @@ def test_too_few_groups(batch_size, world_size):
 def test_samplers_and_data_sets_that_will_not_do():
     with pytest.raises(TypeError, match='must be a DefaultSampler, found InfiniteSampler'):
         DistinctGroupBatchSampler(InfiniteSampler(Grouped(1, 1), seed=0), 2)
-    with pytest.raises(TypeError, match='must have a method group_ids.* list has none'):
+    with pytest.raises(TypeError, match='must have a method group_values.* list has none'):
         DistinctGroupBatchSampler(DefaultSampler([1, 2], seed=0), 2)
 
 

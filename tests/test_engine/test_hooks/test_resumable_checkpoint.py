@@ -1,6 +1,7 @@
 """What the hook does beside MMEngine's; test_loops has the resuming itself."""
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,8 @@ def test_checkpoint_holds_plain_states(toy, tmp_path):
     toy(scores=[1.0, 2.0], save_best='toy/score', rule='greater').train()
     state = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)['resume_state']
     assert len(state['random_states']) == 1
-    assert state['position'] == dict(sampler_seed=1, batches_per_epoch=5)
+    assert state['position'] == dict(sampler_seed=1, batches_per_epoch=5, batch_size=2)
+    assert state['parameters'] == [['layer.weight', 'layer.bias']]
     assert 'resume_state' not in torch.load(tmp_path / 'best_toy_score_epoch_2.pth')
 
 
@@ -92,7 +94,7 @@ def test_a_truncated_checkpoint_is_passed_over(toy, tmp_path, monkeypatch):
     warnings = []
     monkeypatch.setattr(resumed.logger, 'warning', warnings.append)
     assert len(resumed.train().losses) == 2
-    expected = f'{newest} is cut off or damaged; resuming from {tmp_path / "iter_8.pth"} instead'
+    expected = f'{newest} is damaged; resuming from {tmp_path / "iter_8.pth"} instead'
     assert expected in warnings
 
 
@@ -104,8 +106,57 @@ def test_nothing_but_truncated_checkpoints(toy, tmp_path):
         toy(resume=True).train()
 
 
-def test_nothing_to_resume(toy):
-    assert len(toy(resume=True).train().losses) == 10
+def warnings_of(runner, monkeypatch) -> list[str]:
+    warnings: list[str] = []
+    monkeypatch.setattr(runner.logger, 'warning', warnings.append)
+    return warnings
+
+
+def test_nothing_to_resume(toy, tmp_path, monkeypatch):
+    runner = toy(resume=True)
+    warnings = warnings_of(runner, monkeypatch)
+    assert len(runner.train().losses) == 10
+    expected = f'--resume: {tmp_path} has no checkpoint; the run starts from the beginning'
+    assert expected in warnings
+
+
+def test_nothing_left_to_train(toy, monkeypatch):
+    toy().train()
+    runner = toy(resume=True)
+    warnings = warnings_of(runner, monkeypatch)
+    assert runner.train().losses == []
+    expected = 'nothing is left to train: the checkpoint is of epoch 2, and max_epochs is 2'
+    assert expected in warnings
+
+
+BEST = dict(save_best='toy/score', rule='greater', max_keep_ckpts=1)
+
+
+@pytest.mark.parametrize('copied', [True, False])
+def test_a_run_removes_its_own_files_only(toy, tmp_path, copied):
+    """Resumed from another folder, or in a copy of its own, the best score being beaten."""
+    old, new = tmp_path / 'old', tmp_path / 'new'
+    toy(work_dir=old, scores=[1.0], max_epochs=1, **BEST).train()
+    kept = {'epoch_1.pth', 'best_toy_score_epoch_1.pth'}
+    source = old / 'epoch_1.pth'
+    if copied:
+        shutil.copytree(old, new)
+        source = new / 'epoch_1.pth'
+    else:
+        new.mkdir()
+        (new / 'epoch_1.pth').write_text('of another run')
+    toy(work_dir=new, scores=[2.0], resume=True, load_from=str(source), **BEST).train()
+    assert kept <= names(old)
+    assert 'best_toy_score_epoch_2.pth' in names(new)
+    # what the copy holds is the run's own; what lay in another folder before is not
+    assert ('best_toy_score_epoch_1.pth' in names(new), 'epoch_1.pth' in names(new)) == (
+        (False, False) if copied else (False, True)
+    )
+
+
+def test_validation_alone(toy):
+    runner = toy(scores=[1.0], **BEST)
+    assert runner.val() == {'toy/score': 1.0}
 
 
 def test_load_from_alone_does_not_resume(toy, tmp_path):
@@ -149,7 +200,7 @@ def test_checkpoint_of_other_processes_or_another_loop(toy, tmp_path, monkeypatc
     monkeypatch.setattr(resumed.logger, 'warning', warnings.append)
     assert len(resumed.train().losses) == 5
     assert any('random states of 2 processes, and now there are 1' in one for one in warnings)
-    assert any('does not resume exactly' in one for one in warnings) == (loop[0] == 'E')
+    assert sum('does not resume exactly' in one for one in warnings) == (loop[0] == 'E')
 
 
 def test_checkpoint_between_two_updates(toy):

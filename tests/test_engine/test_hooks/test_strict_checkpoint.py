@@ -76,3 +76,25 @@ def test_resuming_is_strict_too(load):
     checkpoint = dict(state_dict=weights, meta=dict(epoch=1, iter=5), message_hub={})
     with pytest.raises(ValueError, match=r'weights\.pth .* 1 missing: first\.bias'):
         load(checkpoint, resume=True)
+
+
+@pytest.mark.parametrize('first', ['EMAHook', 'StrictCheckpointHook'])
+@pytest.mark.parametrize('wrapped', [True, False])
+def test_other_hooks_see_converted_weights(tmp_path, first, wrapped):
+    """EMAHook loads what it sees, without a word about keys that it does not know."""
+    weights = {f'module.{key}': value for key, value in good_weights().items()}
+    torch.save(dict(state_dict=weights) if wrapped else weights, tmp_path / 'weights.pth')
+    hooks = [dict(type='EMAHook'), dict(type='StrictCheckpointHook')]
+    runner = Runner(
+        model=TwoLayers(),
+        work_dir=str(tmp_path),
+        load_from=str(tmp_path / 'weights.pth'),
+        custom_hooks=hooks if first == 'EMAHook' else hooks[::-1],
+        default_scope='mmaction',
+        experiment_name=f'{tmp_path.name}-{first}',
+    )
+    runner.call_hook('before_run')
+    runner.load_or_resume()
+    (average,) = (hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook')
+    for model in (runner.model, average.ema_model.module):
+        assert all((value == 0.5).all() for value in model.state_dict().values())

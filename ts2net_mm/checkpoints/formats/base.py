@@ -14,12 +14,14 @@ class Format(ABC):
     """A way in which some library names and lays out the weights of CLIP or of a model on it.
 
     ``name`` is what messages call it, ``key_map`` its names, ``new`` the beginnings of our keys
-    that its files may lack, wholly, because the model they come from has no such part.
+    that its files may lack, wholly, because the model they come from has no such part. ``unused``
+    are tensors of its files that the model they come from never reads.
     """
 
     name: str
     key_map: KeyMap
     new: tuple[str, ...] = ()
+    unused: frozenset[str] = frozenset()
 
     @abstractmethod
     def recognises(self, keys: Collection[str]) -> bool:
@@ -32,7 +34,7 @@ class Format(ABC):
         """
         tensors, unknown = {}, []
         for key, tensor in state_dict.items():
-            if self.ignores(key):
+            if key in self.unused or self.ignores(key):
                 continue
             renamed = self.key_map.to_ours(key)
             if renamed is None:

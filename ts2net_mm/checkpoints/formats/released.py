@@ -16,16 +16,33 @@ _SIZES = ('clip.input_resolution', 'clip.context_length', 'clip.vocab_size')
 _SHIFTED = re.compile(r'(clip\.visual\.transformer\.resblocks\.)(\d+)(\.attn\.)net\.(.*)')
 _VISION_ATTENTION = re.compile(r'(clip\.visual\.transformer\.resblocks\.)(\d+)(\.attn\.)(.*)')
 _POSITIONS = 'frame_position_embeddings.weight'
+# TS2-Net builds a video prompt encoder and a text token selector, saves them and never calls them
+_UNUSED = frozenset(
+    [
+        'visual_prompt_encoder.positional_embedding',
+        'visual_prompt_encoder.conv1.weight',
+        'visual_prompt_encoder.layer_norm.weight',
+        'visual_prompt_encoder.layer_norm.bias',
+        'text_token_selector.score_predictor.in_conv.0.weight',
+        'text_token_selector.score_predictor.in_conv.0.bias',
+        'text_token_selector.score_predictor.in_conv.1.weight',
+        'text_token_selector.score_predictor.in_conv.1.bias',
+        'text_token_selector.score_predictor.out_conv.0.weight',
+        'text_token_selector.score_predictor.out_conv.2.weight',
+    ]
+)
 
 
 class Released(Format):
     """``pytorch_model.bin.N`` of TS2-Net or CLIP4Clip (meanP, seqTransf, seqLSTM).
 
-    The LSTM model holds a table of frame positions that it never reads; it is left out.
+    Left out is what the released models save and never read: ten tensors of every TS2-Net, and the
+    table of frame positions of CLIP4Clip's LSTM.
     """
 
     name = 'released TS2-Net'
     new = ('neck.', 'head.temporal.')
+    unused = _UNUSED
     key_map = KeyMap(
         [
             *vision_pairs('clip.'),

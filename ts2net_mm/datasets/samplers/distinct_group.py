@@ -1,11 +1,13 @@
 """Batches in which no two items belong to the same group."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from mmaction.registry import DATA_SAMPLERS
 from mmengine.dataset import DefaultSampler
 
+from ..wrappers import group_values
 from .substitutes import ItemNumber, draw_substitutes
 
 __all__ = ['DistinctGroupBatchSampler', 'deal_batches']
@@ -42,14 +44,16 @@ class DistinctGroupBatchSampler:
     ) -> None:
         if not hasattr(sampler, 'epoch'):
             raise TypeError(f'sampler must be a DefaultSampler, found {type(sampler).__name__}')
-        if not hasattr(sampler.dataset, 'group_ids'):
-            raise TypeError(
-                f'the data set must have a method group_ids, as TextVideoDataset does; '
-                f'{type(sampler.dataset).__name__} has none'
-            )
         self.sampler = sampler
         self.batch_size = batch_size
-        self.groups = sampler.dataset.group_ids(group)
+        numbers: dict[Any, int] = {}
+        self.groups = np.array(
+            [
+                numbers.setdefault(value, len(numbers))
+                for value in group_values(sampler.dataset, group)
+            ],
+            dtype=np.int64,
+        )
         self.global_batch_size = batch_size * sampler.world_size
         self.num_batches = _most_batches(self.groups, self.global_batch_size)
         if not self.num_batches:

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from ...datasets.bad_videos import BadVideo, BadVideosError, bad_videos_of
 from ...datasets.text_video_dataset import TextVideoDataset
+from ...datasets.wrappers import inner_datasets
 from ...evaluation.left_out import reject_bad_videos
 
 __all__ = ['BadVideosHook']
@@ -136,10 +137,4 @@ def _watch(dataset: Any) -> None:
 
 
 def _text_video_datasets(dataset: Any) -> list[TextVideoDataset]:
-    """Find ours in MMEngine's wrappers."""
-    if isinstance(dataset, TextVideoDataset):
-        return [dataset]
-    inner = getattr(dataset, 'datasets', None) or [
-        part for name in ('dataset', '_dataset') if (part := getattr(dataset, name, None))
-    ]
-    return [one for part in inner for one in _text_video_datasets(part)]
+    return [one for one in inner_datasets(dataset) if isinstance(one, TextVideoDataset)]

@@ -45,8 +45,8 @@ class FiniteLossHook(Hook):
             raise NotFiniteError(
                 f'{", ".join(bad)} at iteration {runner.iter + 1} (epoch {runner.epoch + 1}, batch '
                 f'{batch_idx + 1}); the batch of process {runner.rank} holds '
-                f'{", ".join(_names(data_batch)) or "no named videos"}; the last checkpoint is '
-                f'{last or "none yet"}'
+                f'{", ".join(_names(data_batch)) or "no named videos"}; '
+                + (f'the last checkpoint is {last}' if last else 'there is no checkpoint yet')
             )
 
 

@@ -7,12 +7,13 @@ from typing import Any
 from mmaction.registry import HOOKS
 from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.runner import Runner
 
 from ..atomic_files import ATOMIC_BACKEND, PART, replacing
 from ..loops import ResumableTrainLoop
 from ..random_states import random_states, restore_random_states
+from ..resumed_settings import check_parameters, describe_kept_settings, trained_parameters
 from ..resuming import NoCheckpointError, newest_complete
 
 __all__ = ['ResumableCheckpointHook']
@@ -35,6 +36,7 @@ class ResumableCheckpointHook(CheckpointHook):
             checkpoint holds.
     """
 
+    _trains = False
     _loaded: Mapping[str, Any] | None = None
     _collected: dict[str, Any] | None = None
     _before_validation: dict[str, Any] | None = None
@@ -51,16 +53,24 @@ class ResumableCheckpointHook(CheckpointHook):
                 found[2] = str(none_left)
         broadcast_object_list(found)
         chosen, damaged, error = found
+        if chosen is None and not error:
+            runner.logger.warning(
+                f'--resume: {runner.work_dir} has no checkpoint; the run starts from the beginning'
+            )
         if error:
             raise NoCheckpointError(error)
         for path in damaged:
-            runner.logger.warning(f'{path} is cut off or damaged; resuming from {chosen} instead')
+            runner.logger.warning(f'{path} is damaged; resuming from {chosen} instead')
         if chosen is not None:
             runner._load_from = str(chosen)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Keep what belongs to this hook until training starts."""
+        """Keep what belongs to this hook until training starts, and compare the settings."""
         self._loaded = checkpoint.get(STATE) or {}
+        if runner._resume:
+            check_parameters(runner, checkpoint, self._loaded.get('parameters'))
+            for setting in describe_kept_settings(runner, checkpoint):
+                runner.logger.warning(f'--resume keeps the setting of the checkpoint: {setting}')
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder, and set position and random states if the run was resumed."""
@@ -68,6 +78,8 @@ class ResumableCheckpointHook(CheckpointHook):
         if isinstance(get_file_backend(folder), LocalBackend):
             self.backend_args = dict(backend=ATOMIC_BACKEND)
         self._check_accumulation(runner)
+        self._trains = True
+        self._forget_other_folders(runner)
         super().before_train(runner)
         if is_main_process() and isinstance(self.file_backend, LocalBackend):
             for leftover in Path(self.out_dir).glob(f'.*.pth{PART}'):
@@ -85,7 +97,8 @@ class ResumableCheckpointHook(CheckpointHook):
         """Save the best checkpoint."""
         if self._before_validation is not None:
             restore_random_states(self._before_validation)
-        super().after_val_epoch(runner, metrics or {})
+        if self._trains:
+            super().after_val_epoch(runner, metrics or {})
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Add position and random states to what can be resumed from."""
@@ -100,7 +113,26 @@ class ResumableCheckpointHook(CheckpointHook):
                 f'accumulative_counts={counts}; gradients that are not applied yet are not saved'
             )
 
+    def _forget_other_folders(self, runner: Runner) -> None:
+        """Let a run that was resumed from another folder, or moved, remove only what is its own."""
+        folder = Path(self.out_dir or runner.work_dir)
+        if self.out_dir and self.out_dir != runner.work_dir:
+            folder /= Path(runner.work_dir).name
+        info = runner.message_hub.runtime_info
+        for key in [key for key in info if key == 'best_ckpt' or key.startswith('best_ckpt_')]:
+            own = folder / Path(str(info[key])).name
+            if own.is_file():
+                runner.message_hub.update_info(key, str(own))
+            else:
+                runner.message_hub.pop_info(key)
+        source = Path(runner._load_from or folder / 'none')
+        if source.absolute().parent.resolve() != folder.resolve():
+            runner.message_hub.pop_info('keep_ckpt_ids', None)
+
     def _go_on(self, runner: Runner, state: Mapping[str, Any]) -> None:
+        stopping = [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
+        for hook, values in zip(stopping, state.get('early_stopping') or (), strict=False):
+            hook.best_score, hook.wait_count = values
         if isinstance(runner.train_loop, ResumableTrainLoop):
             runner.train_loop.go_on_from(state.get('position'))
         else:
@@ -114,7 +146,7 @@ class ResumableCheckpointHook(CheckpointHook):
         else:
             runner.logger.warning(
                 f'the checkpoint has the random states of {len(states)} processes, and now there '
-                f'are {runner.world_size}: the run goes on, but not as it would have'
+                f'are {runner.world_size}: the run continues, but not as it would have'
             )
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
@@ -124,6 +156,12 @@ class ResumableCheckpointHook(CheckpointHook):
         path = self.file_backend.join_path(self.out_dir, filename)
         runner.message_hub.update_info('last_ckpt', path)
         self._collected = dict(random_states=all_gather_object(random_states()))
+        self._collected['parameters'] = trained_parameters(runner)
+        self._collected['early_stopping'] = [
+            (float(hook.best_score), hook.wait_count)
+            for hook in runner.hooks
+            if isinstance(hook, EarlyStoppingHook)
+        ]
         if isinstance(runner.train_loop, ResumableTrainLoop):
             self._collected['position'] = runner.train_loop.resume_position()
         try:
@@ -141,8 +179,12 @@ class ResumableCheckpointHook(CheckpointHook):
         except OSError as error:
             raise OSError(
                 error.errno,
-                f'cannot save {path}: {error.strerror}; the last complete checkpoint is '
-                f'{self.last_ckpt or "none yet"}',
+                f'cannot save {path}: {error.strerror}; '
+                + (
+                    f'the last complete checkpoint is {self.last_ckpt}'
+                    if self.last_ckpt
+                    else 'there is no checkpoint yet'
+                ),
             ) from error
         self.last_ckpt = path
         if is_main_process():

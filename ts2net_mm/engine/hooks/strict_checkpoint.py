@@ -17,8 +17,14 @@ class StrictCheckpointHook(Hook):
     """Convert what ``load_from``, ``resume`` or ``tools/test.py`` loads; stop if it does not fit.
 
     MMEngine alone loads the keys that it knows and goes on. Weights may lie in the file with or
-    without ``state_dict`` around them.
+    without ``state_dict`` around them. This hook comes first, whatever its priority, because others
+    (such as ``EMAHook``) expect the weights under the model's names.
     """
+
+    def before_run(self, runner: Runner) -> None:
+        """Take the first place."""
+        runner.hooks.remove(self)
+        runner.hooks.insert(0, self)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Replace the checkpoint's weights by those that fit, before MMEngine loads them."""

@@ -34,6 +34,12 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     ) -> None:
         diff_rank_seed = runner._randomness_cfg.get('diff_rank_seed', False)
         loader = runner.build_dataloader(dataloader, runner.seed, diff_rank_seed)
+        if not len(loader):
+            raise ValueError(
+                f'an epoch has no batch: the training data have {len(loader.dataset)} items, fewer '
+                f'than {loader.batch_sampler.batch_size} on each of {runner.world_size} processes, '
+                'and drop_last=True leaves incomplete batches out'
+            )
         super().__init__(runner, repeatable_loader(loader), max_epochs, **kwargs)
         self._start = 0
 
@@ -44,7 +50,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def resume_position(self) -> dict[str, int]:
         """What a checkpoint must know beside epoch and iteration."""
-        return dict(sampler_seed=self.batches.sampler.seed, batches_per_epoch=len(self.dataloader))
+        return dict(
+            sampler_seed=self.batches.sampler.seed,
+            batches_per_epoch=len(self.dataloader),
+            batch_size=self.batches.batch_size,
+        )
 
     def go_on_from(self, position: dict[str, int] | None) -> None:
         """Find the next batch of a resumed run.
@@ -55,8 +65,13 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         Raises:
             ValueError: If the checkpoint lies inside an epoch of another number of batches.
         """
-        position = position or self.resume_position()
+        position = self.resume_position() | (position or {})
         self.batches.sampler.seed = position['sampler_seed']
+        if position['batch_size'] != self.batches.batch_size:
+            self.runner.logger.warning(
+                f'a batch had {position["batch_size"]} items and now has '
+                f'{self.batches.batch_size}: the run continues, but not as it would have'
+            )
         before = position['batches_per_epoch']
         start = self._iter - self._epoch * before
         if before != len(self.dataloader):
@@ -67,8 +82,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                     'of processes, or from the end of an epoch'
                 )
             self.runner.logger.warning(
-                f'an epoch had {before} batches and now has {len(self.dataloader)}: the run goes '
-                'on, but not as it would have'
+                f'an epoch had {before} batches and now has {len(self.dataloader)}: the run '
+                'continues, but not as it would have'
             )
         if 0 <= start <= len(self.dataloader):
             self._start = start
@@ -76,6 +91,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def run(self) -> Any:
         """Train."""
         self.runner.call_hook('before_train')
+        if self._epoch >= self._max_epochs:
+            self.runner.logger.warning(
+                f'nothing is left to train: the checkpoint is of epoch {self._epoch}, and '
+                f'max_epochs is {self._max_epochs}'
+            )
         if self._iter and not self._start:
             validated = self.runner.message_hub.get_info(VALIDATED) == self._epoch
             if not validated:

@@ -15,7 +15,8 @@ class WarmupCosineLR(_ParamScheduler):
 
     With x the share of the run that is done, the factor is x / warmup_ratio during warm-up and 0.5
     (1 + cos(pi x)) after it. It is set before every iteration; ``end`` is the run's number of
-    iterations and comes from the training loop. Where a wrapper accumulates gradients, x is counted
+    iterations and comes from the training loop, also of a resumed one: with more epochs than before
+    the rate is that of the longer run. Where a wrapper accumulates gradients, x is counted
     in updates: it stays the same for the iterations that share one.
 
     Args:
@@ -30,6 +31,9 @@ class WarmupCosineLR(_ParamScheduler):
     Raises:
         ValueError: If ``by_epoch`` is True or ``warmup_ratio`` is not in [0, 1).
     """
+
+    # what a resumed run takes from its config, not from the checkpoint
+    resumes_with = ('begin', 'end', 'warmup_ratio')
 
     def __init__(
         self,
@@ -48,6 +52,15 @@ class WarmupCosineLR(_ParamScheduler):
             raise ValueError(f'warmup_ratio={warmup_ratio} must be from 0 to below 1')
         self.warmup_ratio = warmup_ratio
         super().__init__(optimizer, 'lr', begin, end, last_step, by_epoch, verbose)
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take over the position in the run, and set the rate that belongs there now."""
+        own = {name: getattr(self, name) for name in self.resumes_with}
+        super().load_state_dict(state_dict | own)
+        if self.begin <= self._global_step < self.end:  # it stood still at the end of a shorter run
+            self.last_step = self._global_step - self.begin
+        for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
+            group['lr'] = value
 
     def _get_value(self) -> list[float]:
         # of MMEngine's OptimWrapper, which offers it under no public name

@@ -1,9 +1,13 @@
 """Registered similarities between sentences and videos."""
 
+from typing import get_args
+
+import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from ..layers.similarity import frame_weighted_similarity, mean_pooled_similarity
+from ..layers.transformer import MaskOrder
 
 __all__ = ['FrameWeightedSimilarity', 'MeanPooledSimilarity']
 
@@ -14,6 +18,13 @@ class FrameWeightedSimilarity(nn.Module):
 
     Args:
         temperature: Sharpness of the frame weights; 4 in the released model.
+        mask_order: 'frame' weighs the valid frames; 'tiled' takes for frame i the mask of frame
+            ``tokens_per_frame * i`` modulo T, as the released code does, which is the same only
+            where all frames are valid.
+        tokens_per_frame: Tokens that the selection keeps of a frame, [CLS] included; for 'tiled'.
+
+    Raises:
+        ValueError: If ``mask_order`` is unknown.
 
     Shape:
         - text: (N, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B), between -1 and 1
@@ -26,12 +37,28 @@ class FrameWeightedSimilarity(nn.Module):
         torch.Size([3, 5])
     """
 
-    def __init__(self, *, temperature: float = 4.0) -> None:
+    def __init__(
+        self,
+        *,
+        temperature: float = 4.0,
+        mask_order: MaskOrder = 'frame',
+        tokens_per_frame: int = 4,
+    ) -> None:
         super().__init__()
+        if mask_order not in get_args(MaskOrder):
+            raise ValueError(
+                f'mask_order={mask_order!r} is unknown, choose one of {get_args(MaskOrder)}'
+            )
         self.temperature = temperature
+        self.mask_order = mask_order
+        self.tokens_per_frame = tokens_per_frame
 
     def forward(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
         """Compare every sentence with every video."""
+        if self.mask_order == 'tiled':
+            num_frames = frame_mask.shape[1]
+            frames = torch.arange(num_frames, device=frame_mask.device)
+            frame_mask = frame_mask[:, self.tokens_per_frame * frames % num_frames]
         return frame_weighted_similarity(text, video, frame_mask, temperature=self.temperature)
 
 

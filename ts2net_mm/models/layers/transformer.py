@@ -1,12 +1,17 @@
 """The CLIP block for text and temporal transformers, on mmpretrain's encoder layer."""
 
+from typing import Literal
+
 import torch.nn.functional as F
 from mmengine.model import ModuleList
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ['CLIPBlock', 'CLIPTransformer', 'clip_layer_cfg', 'init_clip_blocks']
+__all__ = ['CLIPBlock', 'CLIPTransformer', 'MaskOrder', 'clip_layer_cfg', 'init_clip_blocks']
+
+# how a mask of frames becomes one of tokens: as the tokens lie, or as the released code tiles it
+MaskOrder = Literal['frame', 'tiled']
 
 QUICK_GELU = dict(type='mmpretrain.QuickGELU')
 LAYER_NORM_EPS = 1e-5  # CLIP's; mmpretrain's ViT has 1e-6

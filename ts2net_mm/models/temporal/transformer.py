@@ -1,6 +1,6 @@
 """Temporal transformer over the selected tokens of all frames."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch.nn.functional as F
 from mmaction.registry import MODELS
@@ -8,11 +8,9 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn, randn, zeros
 
-from ..layers.transformer import CLIPTransformer
+from ..layers.transformer import CLIPTransformer, MaskOrder
 
 __all__ = ['TemporalTransformer']
-
-MaskOrder = Literal['frame', 'tiled']
 
 
 @MODELS.register_module()
