@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ts2net_mm.video import guarded_reader
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'search.py'

@@ -18,6 +18,7 @@ USUAL_RATE = Fraction(25)  # frames a second, where a file states neither times 
 ROUNDING = 1e-4  # seconds, of stated times
 JITTER = 0.02  # of a frame's duration: rounding of times in coarse units
 SAME_RATE = 0.01  # how far the stated rate may be from the mean one
+PICTURES = ('image2', 'ico')  # formats of FFmpeg, beside those that end in _pipe
 REORDERED = 4  # frames by which B-frames may delay the first one
 
 
@@ -150,6 +151,8 @@ class VideoReader:
         except av.FFmpegError as error:
             raise NoFramesError('it is damaged or no video') from error
         try:
+            if self._container.format.name in PICTURES or '_pipe' in self._container.format.name:
+                raise NoFramesError('it is a picture')
             self._stream = _choose_stream(self._container)
         except BaseException:
             self.close()
