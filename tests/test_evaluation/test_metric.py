@@ -1,8 +1,5 @@
 """The metric of the evaluation loop, on predictions like those of the model."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +12,6 @@ from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
-import ts2net_mm
 from ts2net_mm.evaluation import (
     TextVideoRetrievalMetric,
     inverted_softmax,
@@ -251,21 +247,13 @@ def test_logs_what_was_compared(monkeypatch):
 
 
 @pytest.mark.parametrize('collect_device', ['cpu', 'gpu'])
-def test_two_processes_give_the_numbers_of_one(tmp_path, collect_device):
+def test_two_processes_give_the_numbers_of_one(tmp_path, collect_device, run_together):
     """Seven videos on two processes: one gets a repeated video, or one video less."""
     samples = predict(7)
     torch.save(samples, tmp_path / 'predictions.pt')
     script = Path(__file__).with_name('evaluate_shard.py')
-    environment = os.environ | {'PYTHONPATH': str(Path(ts2net_mm.__file__).parents[1])}
-    processes = [
-        subprocess.Popen([sys.executable, script, tmp_path, rank, collect_device], env=environment)
-        for rank in '01'
-    ]
-    try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
+    arguments = [(tmp_path, rank, collect_device) for rank in range(2)]
+    run_together(script, arguments, tmp_path / 'output.txt')
     alone = evaluate(samples, inverted_softmax=True, dump=str(tmp_path / 'alone.npz'))
     for rank in range(2):
         assert torch.load(tmp_path / f'rank{rank}.pt') == [alone, alone]

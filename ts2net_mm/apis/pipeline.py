@@ -1,10 +1,15 @@
 """Take the test pipeline of a config apart: videos go one way, sentences another."""
 
+from collections.abc import Sequence
+
+from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 
+from ..datasets import FrameFolderInit
+from ..datasets.stored_steps import decoding_pipeline
 from ..utils.config_types import type_name
 
-__all__ = ['split_test_pipeline']
+__all__ = ['frame_template', 'split_test_pipeline']
 
 TEXT_TRANSFORM = 'TokenizeCaptions'
 TIMEOUT = 60.0  # seconds for opening a video, and again for decoding its frames
@@ -23,7 +28,7 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
     if not pipeline:
         raise ValueError(f'config {cfg.filename} has no test pipeline')
     video_pipeline, text_transform = [], None
-    for transform in pipeline:
+    for transform in decoding_pipeline(pipeline):  # other videos are in no frame store
         transform = dict(transform)
         if type_name(transform) == TEXT_TRANSFORM:
             text_transform = transform
@@ -41,3 +46,11 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
             f'found {[type_name(transform) for transform in pipeline]}'
         )
     return video_pipeline, text_transform
+
+
+def frame_template(pipeline: Sequence[dict]) -> str:
+    """Name of a picture where videos are folders of pictures; empty where they are files."""
+    for transform in pipeline:
+        if type_name(transform) == FrameFolderInit.__name__:
+            return TRANSFORMS.build(transform).filename_tmpl
+    return ''

@@ -131,8 +131,10 @@ def settings_beside(path: Path) -> dict:
     """
     if path.name.startswith('open_clip_'):
         beside = path.with_name('open_clip_config.json')
-        config = _read_json(beside).get('model_cfg')
-        return {} if config is None else _open_clip_settings(config, beside)
+        content = _read_json(beside)
+        if content.get('model_cfg') is None:
+            return {}
+        return _open_clip_settings(_section(content, 'model_cfg', beside), beside)
     beside = path.with_name('config.json')
     config = _read_json(beside)
     return _hugging_face_settings(config, beside) if config.get('model_type') == 'clip' else {}
@@ -141,7 +143,7 @@ def settings_beside(path: Path) -> dict:
 def _open_clip_settings(config: Mapping, beside: Path) -> dict:
     """Settings of both encoders; what changes the arithmetic and is not known here is refused."""
     settings = _both_encoders('quick_gelu' if config.get('quick_gelu') else 'gelu', beside)
-    vision, text = (config.get(name) or {} for name in ('vision_cfg', 'text_cfg'))
+    vision, text = (_section(config, name, beside) for name in ('vision_cfg', 'text_cfg'))
     for name, told in (('vision_cfg', vision), ('text_cfg', text)):
         for key, known in _OPEN_CLIP_KNOWN[name].items():
             if key in told and told[key] not in known:
@@ -150,20 +152,24 @@ def _open_clip_settings(config: Mapping, beside: Path) -> dict:
                     f'{" or ".join(map(repr, known))}'
                 )
     if 'width' in vision:
-        settings['backbone']['num_heads'] = vision['width'] // vision.get('head_width', 64)
+        width = _count(vision, 'width', 'vision_cfg', beside)
+        head_width = _count(dict(head_width=64) | vision, 'head_width', 'vision_cfg', beside)
+        settings['backbone']['num_heads'] = width // head_width
     if text:
-        settings['text_encoder']['num_heads'] = text.get('heads', 8)
+        heads = _count(dict(heads=8) | text, 'heads', 'text_cfg', beside)
+        settings['text_encoder']['num_heads'] = heads
     return settings
 
 
 def _hugging_face_settings(config: Mapping, beside: Path) -> dict:
     settings = _both_encoders('quick_gelu', beside)
     for part, source in (('backbone', 'vision_config'), ('text_encoder', 'text_config')):
-        told = config.get(source) or {}
+        told = _section(config, source, beside)
         if 'hidden_act' in told:
             settings[part] = _both_encoders(told['hidden_act'], beside)[part]
         if 'num_attention_heads' in told:
-            settings[part]['num_heads'] = told['num_attention_heads']
+            heads = _count(told, 'num_attention_heads', source, beside)
+            settings[part]['num_heads'] = heads
         if told.get('layer_norm_eps', LAYER_NORM_EPS) != LAYER_NORM_EPS:
             raise ValueError(
                 f'{beside}: {source}.layer_norm_eps is {told["layer_norm_eps"]!r}, known is '
@@ -198,6 +204,20 @@ def _architecture_of(config: Any) -> Any:
     return config
 
 
+def _section(config: Mapping, key: str, beside: Path) -> dict:
+    section = config.get(key) or {}
+    if not isinstance(section, dict):
+        raise ValueError(f'{beside}: {key} is a {type(section).__name__}, expected an object')
+    return section
+
+
+def _count(section: Mapping, key: str, name: str, beside: Path) -> int:
+    value = section[key]
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f'{beside}: {name}.{key} is {value!r}, expected a whole number from 1')
+    return value
+
+
 def _with_known_types(config: Any) -> Any:
     """Write the types of this package by their registered names, however the config does."""
     if not isinstance(config, Mapping):
@@ -220,7 +240,7 @@ def _known_type(kind: Any) -> str | None:
 
 
 def _both_encoders(activation: str, path: Path) -> dict[str, dict]:
-    if activation not in _ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise ValueError(
             f'{path} asks for the activation {activation!r}, known are {", ".join(_ACTIVATIONS)}'
         )

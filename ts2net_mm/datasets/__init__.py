@@ -2,10 +2,14 @@
 
 from ..video.errors import UnreadableVideoError
 from .bad_videos import BadVideo, BadVideosError
+from .frame_store import FrameStoreError
 from .samplers import DistinctGroupBatchSampler
 from .text_video_dataset import TextVideoDataset
 from .transforms import (
     CLIPResize,
+    FrameFolderInit,
+    FrameStoreDecode,
+    FrameStoreInit,
     GuardedDecordInit,
     SampleFramesByRate,
     TokenizeCaptions,
@@ -18,6 +22,10 @@ __all__ = [
     'BadVideosError',
     'CLIPResize',
     'DistinctGroupBatchSampler',
+    'FrameFolderInit',
+    'FrameStoreDecode',
+    'FrameStoreError',
+    'FrameStoreInit',
     'GuardedDecordInit',
     'SampleFramesByRate',
     'TextVideoDataset',
