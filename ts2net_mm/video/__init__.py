@@ -1,6 +1,5 @@
 """Reading video files."""
 
 from .guarded_reader import DecoderStartError, GuardedVideoReader
-from .reader import NoFramesError, VideoReader
 
-__all__ = ['DecoderStartError', 'GuardedVideoReader', 'NoFramesError', 'VideoReader']
+__all__ = ['DecoderStartError', 'GuardedVideoReader']

@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 
-__all__ = ['ROUNDING', 'NoFramesError', 'VideoReader']
+__all__ = ['NoFramesError', 'VideoReader']
 
 USUAL_RATE = Fraction(25)  # frames a second, where a file states neither times nor a rate
 ROUNDING = 1e-4  # seconds, of stated times

@@ -173,6 +173,8 @@ class VideoStorer:
         try:
             status = os.stat(video.path)
             opened = self._open(video)
+            if opened.get('frame_times') is not None:
+                return Failure('its frame rate varies, and a frame store keeps no times')
             total, rate = int(opened['total_frames']), opened.get('avg_fps')
             fps = None if rate is None else float(rate)
             needed = self._needed_frames(video, total, fps)

@@ -10,10 +10,11 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ...video.errors import UnreadableVideoError
-from ...video.reader import ROUNDING
 from ..annotation import VideoAnnotation
 
 __all__ = ['SampleFramesByRate', 'frames_by_rate', 'frames_by_time', 'reject_unread_times']
+
+ROUNDING = 1e-4  # seconds, of the times that files state
 
 
 def frames_by_rate(
