@@ -122,7 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'error: {problem}', file=sys.stderr)
         return 1
     try:
-        from ts2net_mm.utils.cli import run
+        with contextlib.redirect_stdout(sys.stderr):  # loggers keep the stream that they find
+            from ts2net_mm.utils.cli import run
     except KeyboardInterrupt:  # the import takes seconds
         print('interrupted', file=sys.stderr)
         return 130

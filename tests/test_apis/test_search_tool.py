@@ -10,12 +10,14 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 from decord import VideoReader
 
 from ts2net_mm.apis import VIDEO_EXTENSIONS
 from ts2net_mm.checkpoints.downloading import CLIP_NAMES
 from ts2net_mm.datasets.decoding import guarded_reader
 
+RUNTIME = Path(__file__).parents[2] / 'configs' / '_base_' / 'default_runtime.py'
 OPTIONS = dict(html='--html', cache_dir='--cache-dir')
 TOOL = Path(__file__).parents[2] / 'tools' / 'search.py'
 
@@ -224,7 +226,7 @@ def test_the_tool_knows_the_names_of_weights(tool):
     ('change', 'message'),
     [
         (dict(weights=__file__), 'is no checkpoint that can be read'),
-        (dict(config=__file__), 'describes no model'),
+        (dict(config=RUNTIME), 'describes no model'),
     ],
 )
 def test_errors_are_one_line(search, change, message):
@@ -301,14 +303,24 @@ def test_a_search_that_is_terminated_keeps_what_it_has(
 
 @pytest.mark.slow
 def test_as_a_process(config_file, checkpoint, video_folder, tmp_path):
-    args = [config_file, checkpoint, video_folder, 'a cat', '--cache-dir', tmp_path]
+    config = tmp_path / 'logs.py'
+    config.write_text(
+        f'_base_ = {str(config_file)!r}\n'
+        'model = dict(head=dict(temporal=dict(num_positions=6)))\n'  # 12 are needed, which is logged
+    )
+    weights = torch.load(checkpoint)
+    positions = weights['state_dict']['head.temporal.pos_embed']
+    weights['state_dict']['head.temporal.pos_embed'] = positions[:6].clone()
+    torch.save(weights, tmp_path / 'logs.pth')
+    args = [config, tmp_path / 'logs.pth', video_folder, 'a cat', '--cache-dir', tmp_path]
     environment = dict(os.environ, PYTHONPATH=str(TOOL.parents[1]), PYTHONIOENCODING='utf-8')
     run = subprocess.run(
-        [sys.executable, TOOL, *args], capture_output=True, text=True, env=environment
+        [sys.executable, TOOL, *args, '--json'], capture_output=True, text=True, env=environment
     )
     assert run.returncode == 0, run.stderr
-    assert run.stderr == '6 videos, 6 of them encoded now\n'
-    assert len(rows(run.stdout)) == 5
+    assert '6 videos, 6 of them encoded now\n' in run.stderr
+    assert 'mmengine - INFO' in run.stderr
+    assert len(json.loads(run.stdout)['queries'][0]['hits']) == 5
 
 
 def test_a_search_over_folders_of_frames(search, config_file, video_folder, tmp_path):
