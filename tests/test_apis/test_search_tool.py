@@ -15,7 +15,7 @@ from decord import VideoReader
 
 from ts2net_mm.apis import VIDEO_EXTENSIONS
 from ts2net_mm.checkpoints.downloading import CLIP_NAMES
-from ts2net_mm.datasets.decoding import guarded_reader
+from ts2net_mm.video import guarded_reader
 
 RUNTIME = Path(__file__).parents[2] / 'configs' / '_base_' / 'default_runtime.py'
 OPTIONS = dict(html='--html', cache_dir='--cache-dir')

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -53,6 +54,19 @@ def test_seed_repeats_the_run_and_resume_goes_on(project, trained, tmp_path):
     repeated = torch.load(tmp_path / 'epoch_1.pth')['state_dict']
     assert all(torch.equal(repeated[key], value) for key, value in uninterrupted.items())
     assert (tmp_path / 'epoch_2.pth').is_file()
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_as_the_uninterrupted_one(project, trained, tmp_path):
+    shutil.copy(trained / 'epoch_1.pth', tmp_path)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
+    resumed = train(project, tmp_path, '--seed', 3, '--resume')
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    expected, found = (torch.load(folder / 'epoch_2.pth') for folder in (trained, tmp_path))
+    for part in ('state_dict', 'ema_state_dict'):  # the averaged weights, and the others
+        assert expected[part]
+        for key, value in expected[part].items():
+            assert torch.equal(found[part][key], value), (part, key)
 
 
 def free_port() -> str:

@@ -73,7 +73,7 @@ a { color: inherit; text-decoration-color: var(--mark); text-underline-offset: 3
 .look.frames { grid-template-columns: 1fr; }
 .play p { margin: 6px 0 0; color: var(--soft); font-size: .8125rem; }
 video { display: block; width: 100%; max-height: 420px; border-radius: 6px; background: #000; }
-.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); gap: 8px; }
+.strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: 8px; }
 .strip a { display: block; text-decoration: none; }
 figure { margin: 0; }
 img { display: block; width: 100%; height: auto; border-radius: 4px; background: var(--line); }
