@@ -306,7 +306,7 @@ def test_as_a_process(config_file, checkpoint, video_folder, tmp_path):
     config = tmp_path / 'logs.py'
     config.write_text(
         f'_base_ = {str(config_file)!r}\n'
-        'model = dict(head=dict(temporal=dict(num_positions=6)))\n'  # 12 are needed, which is logged
+        'model = dict(head=dict(temporal=dict(num_positions=6)))\n'  # 12 needed: logged
     )
     weights = torch.load(checkpoint)
     positions = weights['state_dict']['head.temporal.pos_embed']
