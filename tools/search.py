@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ts2net_mm.apis import Gallery, SearchHit
+    from ts2net_mm.apis import Gallery, RetrievalInferencer, SearchHit
 
 # Known here, too, so that a mistake is found before the imports, which take seconds
 CLIP_NAMES = ('ViT-B/32', 'ViT-B/16', 'ViT-L/14', 'ViT-L/14@336px')
@@ -131,22 +131,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def search(args: argparse.Namespace) -> None:
-    """Encode what is new in the folder, rank its videos for each sentence, show the hits."""
+    """Find the videos, print them, and write the page if there is to be one."""
     # what libraries and loggers print must not come between the results
     with contextlib.redirect_stdout(sys.stderr):
-        gallery, results = find(args)
+        from ts2net_mm.apis import write_html_report
+
+        inferencer, gallery, results = find(args)
     if args.json:
         print_json(gallery, results)
     else:
         for text, hits in results.items():
             print_hits(text, hits)
     if args.html:
+        with contextlib.redirect_stdout(sys.stderr):
+            write_html_report(
+                args.html, results, inferencer, num_videos=len(gallery), num_workers=args.workers
+            )
         print(f'page: {args.html}', file=sys.stderr if args.json else sys.stdout)
 
 
-def find(args: argparse.Namespace) -> tuple[Gallery, dict[str, list[SearchHit]]]:
-    """Search, and write the page if there is to be one."""
-    from ts2net_mm.apis import Gallery, RetrievalInferencer, write_html_report
+def find(
+    args: argparse.Namespace,
+) -> tuple[RetrievalInferencer, Gallery, dict[str, list[SearchHit]]]:
+    """Encode what is new in the folder, and rank its videos for each sentence."""
+    from ts2net_mm.apis import Gallery, RetrievalInferencer
     from ts2net_mm.apis.gallery import find_readable
     from ts2net_mm.apis.loading import load_config
     from ts2net_mm.apis.pipeline import split_test_pipeline
@@ -164,11 +172,7 @@ def find(args: argparse.Namespace) -> tuple[Gallery, dict[str, list[SearchHit]]]
     )
     report(gallery)
     results = {text: inferencer.search(text, gallery, topk=args.topk) for text in args.sentence}
-    if args.html:
-        write_html_report(
-            args.html, results, inferencer, num_videos=len(gallery), num_workers=args.workers
-        )
-    return gallery, results
+    return inferencer, gallery, results
 
 
 def report(gallery: Gallery) -> None:

@@ -95,6 +95,18 @@ def test_a_page_is_written(search, tmp_path):
     assert os.listdir(tmp_path / 'out') == ['page.html']
 
 
+def test_results_come_before_a_page_that_fails(search, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError('disk full')
+
+    monkeypatch.setattr('ts2net_mm.apis.html_report.os.replace', fail)
+    search('a red circle')
+    code, out, err = search('a red circle', '--html', str(tmp_path / 'page.html'))
+    assert code == 1
+    assert len(rows(out)) == 5
+    assert err.endswith('error: disk full\n')
+
+
 def test_files_that_are_gone_are_counted(search, video_folder, tmp_path):
     folder = shutil.copytree(video_folder, tmp_path / 'videos')
     search('a', folder=folder)

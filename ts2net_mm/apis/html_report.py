@@ -254,7 +254,8 @@ def _is_best(frame: Frame, hit: SearchHit) -> bool:
 
 def _address(hit: SearchHit, seconds: float | None) -> str:
     """Address of a file, at a time: https://www.w3.org/TR/media-frags."""
-    start = '' if seconds is None else f'#t={seconds:.2f}'
+    # upwards, because a moment earlier the frame before is shown
+    start = '' if seconds is None else f'#t={math.ceil(1000 * seconds) / 1000:.3f}'
     return escape(hit.path.absolute().as_uri() + start)
 
 
