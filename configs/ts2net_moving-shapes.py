@@ -7,7 +7,7 @@ num_frames = 6
 max_words = 16
 img_size = 48
 batch_size = 64
-max_epochs = 36  # of 40 iterations
+max_epochs = 60  # of 40 iterations
 lr = 1e-3
 width = 64
 num_heads = 4
@@ -21,10 +21,10 @@ model = dict(
         num_layers=3,
         num_heads=num_heads,
         img_size=img_size,
-        patch_size=12,
+        patch_size=16,
         out_dims=width,
         shift_layers=(1, 2),
-        num_shift_tokens=4,
+        num_shift_tokens=2,  # in each direction, of 9 patches
     ),
     text_encoder=dict(
         type='CLIPTextEncoder',
@@ -48,7 +48,6 @@ model = dict(
         ),
     ),
 )
-
 
 decode_and_pack = [
     dict(type='DecordDecode'),
@@ -121,20 +120,22 @@ test_evaluator = dict(
     type='TextVideoRetrievalMetric', inverted_softmax=True, hard_negative='reversal'
 )
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=6)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=max_epochs, val_interval=10)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.98), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=lr, betas=(0.9, 0.98), weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=1.0),
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, end=60),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=60, eta_min_ratio=0.02),
-]
+param_scheduler = dict(type='WarmupCosineLR', warmup_ratio=0.04, by_epoch=False)
 default_hooks = dict(
-    logger=dict(interval=20), checkpoint=dict(interval=3, save_best=None, rule=None)
+    logger=dict(interval=20), checkpoint=dict(interval=5, save_best=None, rule=None)
 )
+custom_hooks = [
+    *_base_.custom_hooks,
+    # validated, saved and tested: the weights averaged over about the last tenth of the run
+    dict(type='EMAHook', ema_type='MomentumAnnealingEMA', gamma=10, momentum=0.002),
+]
 auto_scale_lr = dict(enable=False, base_batch_size=64)

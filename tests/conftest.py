@@ -4,7 +4,9 @@ import importlib.util
 import logging
 import multiprocessing
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
@@ -130,3 +132,44 @@ def start_script() -> Callable[..., BaseProcess]:
         return process
 
     return start
+
+
+@pytest.fixture(scope='session')
+def run_together(start_script) -> Callable[..., None]:
+    """Function that runs a script once for each of several lists of arguments, all at a time.
+
+    On a busy machine even the imports of a fresh process may take minutes, so the processes have
+    theirs made, and the limit is one for processes that hang. The first that fails ends the others.
+    """
+
+    def run(
+        script: Path,
+        arguments: Sequence[Sequence[object]],
+        log: Path,
+        environments: Sequence[Mapping[str, str]] | None = None,
+    ) -> None:
+        settings = environments or [{}] * len(arguments)
+        processes = [
+            start_script(script, *one, log=log, environment=environment)
+            for one, environment in zip(arguments, settings, strict=True)
+        ]
+        running = {process.sentinel: process for process in processes}
+        deadline = time.monotonic() + 900
+        try:
+            while running:
+                ended = connection.wait(running, timeout=deadline - time.monotonic())
+                codes = [process.exitcode for process in processes]
+                assert ended, f'no end after 15 minutes, exit codes {codes}: {log_of(log)}'
+                for sentinel in ended:
+                    process = running.pop(sentinel)
+                    process.join()
+                    assert process.exitcode == 0, f'{process.exitcode}: {log_of(log)}'
+        finally:
+            for process in processes:
+                process.kill()
+
+    return run
+
+
+def log_of(path: Path) -> str:
+    return path.read_text()[-3000:] if path.is_file() else 'no output'

@@ -56,7 +56,7 @@ def test_the_index_is_valid():
 
 def test_every_config_has_an_entry():
     configs = {path.stem for path in (ROOT / 'configs').glob('*.py')}
-    assert set(BY_NAME) == configs
+    assert set(BY_NAME) == configs - {'clip_zero-shot'}  # CLIP itself, with nothing trained here
     assert len(BY_NAME) == len(MODELS)
 
 

@@ -43,20 +43,20 @@ def main() -> int:
     if args.dst.exists() and not args.overwrite:
         parser.error(f'{args.dst} exists; --overwrite replaces it')
     # here, so that --help and wrong arguments need no torch
+    from ts2net_mm.utils.cli import run
+
+    return run(convert, args)
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Read, convert, write, and say what was written."""
     from ts2net_mm.checkpoints import convert_checkpoint, read_checkpoint, save_weights
 
-    try:
-        checkpoint = read_checkpoint(args.src)
-        state_dict, config = convert_checkpoint(
-            checkpoint, args.to, config_beside=not args.dst.suffix
-        )
-        save_weights(args.dst, state_dict, config, args.to)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    checkpoint = read_checkpoint(args.src)
+    state_dict, config = convert_checkpoint(checkpoint, args.to, config_beside=not args.dst.suffix)
+    save_weights(args.dst, state_dict, config, args.to)
     weights = sum(tensor.numel() for tensor in state_dict.values())
     print(f'{args.dst}: {len(state_dict)} tensors, {weights:,} numbers, {args.to} format')
-    return 0
 
 
 if __name__ == '__main__':

@@ -32,14 +32,9 @@ def main() -> int:
         parser.error(f'{args.dst} must end in .pth')
     # here, so that --help and wrong arguments need no torch
     from ts2net_mm.checkpoints import publish
+    from ts2net_mm.utils.cli import run
 
-    try:
-        published = publish(args.src, args.dst)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    print(published)
-    return 0
+    return run(lambda: print(publish(args.src, args.dst)))
 
 
 if __name__ == '__main__':

@@ -109,11 +109,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def search(args: argparse.Namespace) -> None:
     """Encode what is new in the folder, rank its videos for each sentence, show the hits."""
-    from ts2net_mm.apis import Gallery, RetrievalInferencer, find_videos, write_html_report
+    from ts2net_mm.apis import Gallery, RetrievalInferencer, write_html_report
+    from ts2net_mm.apis.gallery import find_readable
     from ts2net_mm.apis.html_report import make_place
+    from ts2net_mm.apis.loading import load_config
+    from ts2net_mm.apis.pipeline import split_test_pipeline
 
-    if not find_videos(args.folder):  # which should not wait for the model
-        raise ValueError(f'there is no video file in {args.folder}')
+    pipeline, _ = split_test_pipeline(load_config(args.config))
+    find_readable(args.folder, pipeline)  # none should not wait for the model
     if args.html:
         make_place(args.html)
     inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device)

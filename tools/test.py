@@ -1,29 +1,24 @@
 """Test a checkpoint as MMAction2's tools/test.py does, and print the retrieval table."""
 
+from __future__ import annotations
+
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmaction.registry import RUNNERS
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.runner import Runner
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
-import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
-from ts2net_mm.checkpoints import Checkpoint, config_of, read_checkpoint
-from ts2net_mm.engine.command_line import (
-    INTERRUPTED,
-    add_config_arguments,
-    config_from_arguments,
-    is_expected,
-    leave_processes,
-)
-from ts2net_mm.evaluation import format_table
+    from ts2net_mm.checkpoints import Checkpoint
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
+    from ts2net_mm.engine.command_line import add_config_arguments
+
     parser = argparse.ArgumentParser(description='Test a text-video retrieval model.')
     add_config_arguments(parser)
     weights = parser.add_mutually_exclusive_group(required=True)
@@ -48,28 +43,36 @@ def build_parser() -> argparse.ArgumentParser:
 
 def take_model(cfg: Config, checkpoint: Checkpoint) -> None:
     """Replace the config's model by that of the weights, and add what a test run needs."""
+    from ts2net_mm.checkpoints import config_of
+    from ts2net_mm.utils.config_types import type_name
+
     model = config_of(checkpoint)
     if preprocessor := cfg.get('model', {}).get('data_preprocessor'):
         model['data_preprocessor'] = preprocessor
-    cfg.model = model
+    cfg.model = dict(model, _scope_='mmaction')
     defaults = dict(default_scope='mmaction', test_cfg=dict(type='TestLoop'), launcher='none')
     for key, value in defaults.items():
         cfg.setdefault(key, value)
     hooks = list(cfg.get('custom_hooks') or [])
-    if not any(str(hook['type']).endswith('StrictCheckpointHook') for hook in hooks):
-        cfg.custom_hooks = [*hooks, dict(type='StrictCheckpointHook')]
+    if not any(type_name(hook) == 'StrictCheckpointHook' for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type='mmaction.StrictCheckpointHook')]
 
 
 def add_dump(cfg: Config, path: Path) -> None:
     """Let the evaluation write a file."""
+    from ts2net_mm.utils.cli import WrongArgumentError
+    from ts2net_mm.utils.config_types import type_name
+
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, list | tuple) else [evaluators]
     if path.suffix in ('.pkl', '.pickle'):
         evaluators.append(dict(type='DumpResults', out_file_path=str(path)))
     else:
-        ours = [e for e in evaluators if str(e['type']).endswith('TextVideoRetrievalMetric')]
+        ours = [e for e in evaluators if type_name(e) == 'TextVideoRetrievalMetric']
         if not ours:
-            raise SystemExit('--dump FILE.npz needs a TextVideoRetrievalMetric in test_evaluator')
+            raise WrongArgumentError(
+                '--dump FILE.npz needs a TextVideoRetrievalMetric in test_evaluator'
+            )
         ours[0]['dump'] = str(path)
     cfg.test_evaluator = evaluators
 
@@ -84,39 +87,63 @@ def _may_write(path: Path) -> bool:
         return False
 
 
-def main() -> None:
-    """Run the command line."""
-    parser = build_parser()
-    args = parser.parse_args()
-    if args.dump is not None and args.dump.suffix not in ('.pkl', '.pickle', '.npz'):
-        parser.error(f'--dump {args.dump} must end in .pkl, .pickle or .npz')
-    if args.dump is not None and not _may_write(args.dump):
-        parser.error(f'--dump {args.dump} cannot be written there')
-    cfg = config_from_arguments(parser, args)
+def test(parser: argparse.ArgumentParser, args: argparse.Namespace, cfg: Config) -> None:
+    """Test and print."""
+    from mmaction.registry import RUNNERS
+    from mmengine.dist import is_main_process
+    from mmengine.runner import Runner
+
+    from ts2net_mm.checkpoints import read_checkpoint
+    from ts2net_mm.engine.command_line import leave_processes
+    from ts2net_mm.engine.config_errors import require_settings
+    from ts2net_mm.evaluation import format_table
+
     try:
         checkpoint = read_checkpoint(args.checkpoint or args.from_weights)
         if args.from_weights:
             take_model(cfg, checkpoint)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
+    needed = ('model', 'test_dataloader', 'test_evaluator', 'test_cfg')
+    require_settings(cfg, *needed, purpose='testing')
     cfg.load_from = args.checkpoint or args.from_weights
     cfg.resume = False
     if args.dump is not None:
         add_dump(cfg, args.dump)
-    try:
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-        metrics = runner.test()
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        if is_expected(error):
-            sys.exit(f'error: {error}')
-        raise
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    metrics = runner.test()
     if is_main_process():
         print(format_table(metrics))
     leave_processes()
 
 
+def main() -> int:
+    """Run the command line and return the exit code."""
+    parser = build_parser()
+    args = parser.parse_args()
+    if args.dump is not None and args.dump.suffix not in ('.pkl', '.pickle', '.npz'):
+        parser.error(f'--dump {args.dump} must end in .pkl, .pickle or .npz')
+    if args.dump is not None and not _may_write(args.dump):
+        parser.error(f'--dump {args.dump} cannot be written there')
+    from ts2net_mm.engine.command_line import config_from_arguments, own_rank
+    from ts2net_mm.engine.config_errors import explain_error
+    from ts2net_mm.utils.cli import run
+
+    cfg: Config | None = None
+
+    def work() -> None:
+        nonlocal cfg
+        cfg = config_from_arguments(parser, args)
+        test(parser, args, cfg)
+
+    return run(
+        work,
+        explain=lambda error: explain_error(error, cfg),
+        when_stopped=lambda: '' if own_rank() == 0 else None,
+    )
+
+
 if __name__ == '__main__':
-    main()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback out of an import
+    sys.exit(main())

@@ -1,33 +1,21 @@
 """Train a model; takes what MMAction2's tools/train.py takes."""
 
+from __future__ import annotations
+
 import argparse
+import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmaction.registry import RUNNERS
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.runner import Runner
-
-import ts2net_mm  # noqa: F401  (registers the parts before any config is read)
-from ts2net_mm.engine import NotFiniteError
-from ts2net_mm.engine.command_line import (
-    INTERRUPTED,
-    add_config_arguments,
-    config_from_arguments,
-    is_expected,
-    leave_processes,
-)
-from ts2net_mm.engine.resuming import (
-    NoCheckpointError,
-    checkpoints_to_resume,
-    is_complete,
-    newest_complete,
-)
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
+    from ts2net_mm.engine.command_line import add_config_arguments
+
     parser = argparse.ArgumentParser(description='Train a text-video retrieval model.')
     add_config_arguments(parser)
     parser.add_argument(
@@ -55,25 +43,47 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    """Put the training arguments into the config."""
+    """Put the training arguments into the config.
+
+    Raises:
+        WrongArgumentError: If an argument does not go with the config or this machine.
+    """
+    from ts2net_mm.engine.config_errors import require_settings
+    from ts2net_mm.engine.resuming import is_complete
+    from ts2net_mm.utils.cli import WrongArgumentError
+
+    needed = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+    require_settings(cfg, *needed, purpose='training')
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-        cfg.default_hooks.checkpoint.pop('save_best', None)
+        (cfg.get('default_hooks') or {}).get('checkpoint', {}).pop('save_best', None)
     if args.amp:
-        wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+        from ts2net_mm.utils.config_types import type_name
+
+        wrapper = type_name(cfg.optim_wrapper, default='OptimWrapper')
         if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
-            raise SystemExit(f'--amp replaces OptimWrapper, but the config has {wrapper}')
+            raise WrongArgumentError(f'--amp replaces OptimWrapper, but the config has {wrapper}')
+        if not has_accelerator():
+            raise WrongArgumentError(
+                "--amp needs a GPU; on a CPU, optim_wrapper.type='AutocastOptimWrapper' computes "
+                'in bf16'
+            )
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
         named = Path(args.resume)
         if named.is_file() and not is_complete(named):
-            raise SystemExit(f'--resume: checkpoint {named} is cut off or damaged')
+            raise WrongArgumentError(f'--resume: checkpoint {named} is cut off or damaged')
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if replaces_initial_weights(cfg):
         cfg.model.init_cfg = None
     if args.auto_scale_lr:
+        if not cfg.get('auto_scale_lr'):
+            raise WrongArgumentError(
+                f'--auto-scale-lr: config {cfg.filename} has no auto_scale_lr; it needs '
+                'auto_scale_lr = dict(base_batch_size=N), the batch size of its learning rate'
+            )
         cfg.auto_scale_lr.enable = True
     randomness = dict(seed=None) | dict(cfg.get('randomness') or {})
     if args.seed is not None:
@@ -87,37 +97,87 @@ def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
 
 def replaces_initial_weights(cfg: Config) -> bool:
     """Tell whether a checkpoint will be loaded over what ``init_cfg`` might have to download."""
+    from ts2net_mm.engine.resuming import checkpoints_to_resume
+
     if cfg.get('load_from'):
         return True
     return bool(cfg.get('resume') and checkpoints_to_resume(cfg.work_dir))
 
 
-def main() -> None:
-    """Run the command line."""
+def goes_on_here(cfg: Config) -> bool:
+    """Tell whether the run goes on from a checkpoint of its own work folder."""
+    if not cfg.get('resume'):
+        return False
+    named = cfg.get('load_from')
+    return not named or Path(named).resolve().parent == Path(cfg.work_dir).resolve()
+
+
+def has_accelerator() -> bool:
+    """Tell whether this machine has what AmpOptimWrapper runs on."""
+    from mmengine.device import get_device
+
+    return get_device() not in ('cpu', 'mps')
+
+
+def train(cfg: Config) -> None:
+    """Train, or go on training."""
+    from mmaction.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    from ts2net_mm.engine import TerminationHook
+    from ts2net_mm.engine.command_line import leave_processes, own_rank, say
+    from ts2net_mm.engine.work_dir import claim_work_dir, describe_earlier_run
+
+    with claim_work_dir(cfg.work_dir, own_rank()):
+        if not goes_on_here(cfg) and (earlier := describe_earlier_run(cfg.work_dir)):
+            say(f'warning: {earlier}')
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        termination = TerminationHook()
+        runner.register_hook(termination)
+        try:
+            runner.train()
+        except BaseException:
+            termination.save_after_error(runner)
+            if termination.agreed:
+                leave_processes()
+            raise
+        leave_processes()
+
+
+def main() -> int:
+    """Run the command line and return the exit code."""
     parser = build_parser()
     args = parser.parse_args()
-    cfg = config_from_arguments(parser, args)
-    merge_arguments(cfg, args)
-    try:
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-        runner.train()
-        leave_processes()
-    except KeyboardInterrupt:
-        if is_main_process():
-            print(f'interrupted; {how_to_resume(cfg.work_dir)}', file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except NoCheckpointError as error:
-        sys.exit(f'error: {error}')
-    except NotFiniteError as error:
-        sys.exit(f'error: {error}; {how_to_resume(cfg.work_dir)}')
-    except Exception as error:
-        if is_expected(error):
-            sys.exit(f'error: {error}')
-        raise
+    from ts2net_mm.engine.command_line import config_from_arguments, own_rank
+    from ts2net_mm.engine.config_errors import explain_error
+    from ts2net_mm.engine.hooks import NotFiniteError
+    from ts2net_mm.utils.cli import run
+
+    cfg: Config | None = None
+
+    def work() -> None:
+        nonlocal cfg
+        cfg = config_from_arguments(parser, args)
+        merge_arguments(cfg, args)
+        train(cfg)
+
+    def explain(error: BaseException) -> str | None:
+        if isinstance(error, NotFiniteError) and cfg is not None:
+            return f'{error}; {how_to_resume(cfg.work_dir)}'
+        return explain_error(error, cfg)
+
+    def when_stopped() -> str | None:
+        if own_rank() != 0:
+            return None
+        return '' if cfg is None else how_to_resume(cfg.work_dir)
+
+    return run(work, explain=explain, when_stopped=when_stopped)
 
 
 def how_to_resume(work_dir: str) -> str:
     """Tell what --resume would do now."""
+    from ts2net_mm.engine.resuming import NoCheckpointError, newest_complete
+
     try:
         newest, _ = newest_complete(work_dir)
     except NoCheckpointError as error:
@@ -128,4 +188,6 @@ def how_to_resume(work_dir: str) -> str:
 
 
 if __name__ == '__main__':
-    main()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback out of an import
+    sys.exit(main())

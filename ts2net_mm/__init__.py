@@ -6,6 +6,7 @@ Importing the package registers all its parts; it prints nothing and downloads n
 from .compat import (
     allow_mmengine_checkpoints,
     check_versions,
+    extend_hooks,
     leave_out_multimodal,
     mend_mmaction,
     quiet_imports,
@@ -19,5 +20,7 @@ allow_mmengine_checkpoints()
 with quiet_imports():
     leave_out_multimodal()
     from . import checkpoints, datasets, engine, evaluation, models
+
+    extend_hooks()
 
 __all__ = ['__version__', 'checkpoints', 'datasets', 'engine', 'evaluation', 'models']

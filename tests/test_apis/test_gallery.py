@@ -15,6 +15,7 @@ class Spy:
     def __init__(self, inferencer, *, stop_after=None):
         self.inferencer = inferencer
         self.fingerprint = inferencer.fingerprint
+        self.video_pipeline = inferencer.video_pipeline
         self.stop_after = stop_after
         self.encoded = []
 

@@ -49,3 +49,12 @@ def test_no_pipeline():
 def test_no_tokenizer():
     with pytest.raises(ValueError, match=r"has no TokenizeCaptions, found \['DecordInit'\]"):
         split_test_pipeline(Config(dict(test_pipeline=[dict(type='DecordInit')])))
+
+
+def test_a_frame_store_gives_way_to_decoding():
+    decoding = [dict(type='PyAVInit'), dict(type='PyAVDecode')]
+    sampling = dict(type='SampleFramesByRate')
+    store = dict(type='FrameStoreInit', db_path='nowhere', decoding=decoding)
+    pipeline = [store, sampling, dict(type='FrameStoreDecode'), TOKENIZE, PACK]
+    video, _ = split_test_pipeline(Config(dict(test_pipeline=pipeline)))
+    assert video[:3] == [decoding[0], sampling, decoding[1]]

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
+from decord import VideoReader
 
 from ts2net_mm.datasets.decoding import guarded_reader
 
@@ -214,3 +216,37 @@ def test_as_a_process(config_file, checkpoint, video_folder, tmp_path):
     assert run.returncode == 0, run.stderr
     assert run.stderr == '6 videos, 6 of them encoded now\n'
     assert len(rows(run.stdout)) == 5
+
+
+def test_a_search_over_folders_of_frames(search, config_file, video_folder, tmp_path):
+    for path in video_folder.rglob('*.mp4'):
+        folder = tmp_path / 'frames' / path.relative_to(video_folder).with_suffix('')
+        folder.mkdir(parents=True)
+        for number, frame in enumerate(VideoReader(str(path)), start=1):
+            bgr = cv2.cvtColor(frame.asnumpy(), cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(folder / f'{number:04}.png'), bgr)
+    lines = [
+        f'_base_ = {str(config_file)!r}',
+        "frames = dict(type='FrameFolderInit', fps=6, filename_tmpl='{:04}.png')",
+        'steps = _base_.test_pipeline',
+        "test_pipeline = [frames, steps[1], dict(type='RawFrameDecode'), *steps[3:]]",
+    ]
+    config = tmp_path / 'frames.py'
+    config.write_text('\n'.join(lines))
+    expected = search('a red circle', '--topk', '6')
+    page = tmp_path / 'found.html'
+    found = search(
+        *('a red circle', '--topk', '6', '--html', str(page)),
+        config=config,
+        folder=tmp_path / 'frames',
+    )
+    assert found[0] == 0
+    assert found[2] == '6 videos, 6 of them encoded now\n'
+    names = [[rank, score, name.replace('.mp4', '')] for rank, score, name in rows(expected[1])]
+    assert rows(found[1]) == names
+    assert page.read_text().count('data:image/jpeg') >= 6
+    again = search('a red circle', config=config, folder=tmp_path / 'frames')
+    assert again[2] == '6 videos, 0 of them encoded now\n'
+    code, _, err = search('a red circle', config=config, folder=video_folder)
+    assert code == 1
+    assert f'there is no folder of pictures like 0001.png in {video_folder}' in err

@@ -3,6 +3,7 @@ import os
 import pytest
 
 from ts2net_mm.apis import find_videos
+from ts2net_mm.apis.video_files import find_frame_folders
 
 
 def test_finds_videos_in_sub_folders_by_extension(tmp_path):
@@ -52,3 +53,16 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / 'a.mp4').touch()
     with pytest.raises(NotADirectoryError, match=r'a\.mp4 is a file, expected a folder'):
         find_videos(tmp_path / 'a.mp4')
+
+
+def test_finds_folders_of_pictures(tmp_path):
+    for name in ['b/img_00001.jpg', 'b/img_00002.jpg', 'a/sub/img_00001.jpg', 'c/0001.jpg']:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b'abc')
+    os.utime(tmp_path / 'b/img_00002.jpg', ns=(1, 9_000_000_000_000_000_000))
+    found = find_frame_folders(tmp_path, 'img_{:05}.jpg')
+    assert [(video.name, video.size) for video in found] == [('a/sub', 3), ('b', 6)]
+    assert found[1].path == tmp_path / 'b'
+    assert found[1].mtime_ns == 9_000_000_000_000_000_000
+    (alone,) = find_frame_folders(tmp_path / 'b', 'img_{:05}.jpg')
+    assert alone.name == 'b'

@@ -201,3 +201,56 @@ def test_mmengine_loads_the_same(openai, tmp_path):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'no.pth'))
     torch.save(dict(state_dict=openai, optimizer=dict(state={})), tmp_path / 'run.pth')
     assert 'optimizer' in load_any(str(tmp_path / 'run.pth'), map_location='cpu')
+
+
+def test_variant_spread_over_files_of_torch(tmp_path):
+    names = {f'pytorch_model.fp16-0000{n}-of-00002.bin': f'part{n}' for n in (1, 2)}
+    for file, key in names.items():
+        torch.save({key: torch.ones(2)}, tmp_path / file)
+    index = dict(weight_map={key: file for file, key in names.items()})
+    (tmp_path / 'pytorch_model.bin.index.fp16.json').write_text(json.dumps(index))
+    assert set(read_state_dict(tmp_path)) == {'part1', 'part2'}
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('list.bin', r'list\.bin holds a list, expected a state dict'),
+        ('../list.bin', r"names '\.\./list\.bin', expected the name of a file beside it"),
+        (3, r'names 3, expected the name of a file beside it'),
+    ],
+)
+def test_index_of_something_else(tmp_path, name, message):
+    torch.save([1], tmp_path / 'list.bin')
+    index = tmp_path / 'model.safetensors.index.json'
+    index.write_text(json.dumps(dict(weight_map=dict(key=name))))
+    with pytest.raises(ValueError, match=message):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('weights', 'config', 'message'),
+    [
+        (
+            'open_clip_pytorch_model.bin',
+            dict(model_cfg=dict(vision_cfg=dict(width=64, head_width=0))),
+            r'open_clip_config\.json: vision_cfg\.head_width is 0, expected a whole number',
+        ),
+        (
+            'pytorch_model.bin',
+            dict(model_type='clip', text_config=dict(num_attention_heads='8')),
+            r"/config\.json: text_config\.num_attention_heads is '8', expected a whole number",
+        ),
+        (
+            'pytorch_model.bin',
+            dict(model_type='clip', vision_config=[1]),
+            r'/config\.json: vision_config is a list, expected an object',
+        ),
+    ],
+)
+def test_config_beside_with_wrong_values(tmp_path, weights, config, message):
+    torch.save(dict(key=torch.ones(2)), tmp_path / weights)
+    name = 'open_clip_config.json' if 'model_cfg' in config else 'config.json'
+    (tmp_path / name).write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message):
+        read_checkpoint(tmp_path)

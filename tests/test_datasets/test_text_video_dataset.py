@@ -37,6 +37,21 @@ def test_training_takes_every_pair(make_dataset, videos):
 
 
 @pytest.mark.usefixtures('three_files')
+def test_positional_arguments_of_mmaction2s_data_sets(videos, write_annotation):
+    dataset = TextVideoDataset(write_annotation(THREE), [], dict(video=str(videos)), True)
+    assert [len(item['text']) for item in dataset] == [2, 1, 3]
+
+
+@pytest.mark.usefixtures('three_files')
+def test_captions_that_mmaction2s_tokenizer_would_lose(make_dataset):
+    pipeline = (dict(type='CLIPTokenize'),)
+    annotation = {'c.mp4': ['four'], 'a.mp4': ['one', 'two']}
+    assert len(make_dataset(annotation, pipeline)) == 3
+    with pytest.raises(ValueError, match="'a.mp4' has 2 captions, of which CLIPTokenize keeps"):
+        make_dataset(annotation, pipeline, test_mode=True)
+
+
+@pytest.mark.usefixtures('three_files')
 def test_name_without_extension_is_an_mp4(make_dataset, videos):
     item = make_dataset(THREE)[2]
     assert item['video_id'] == 'b'

@@ -36,17 +36,11 @@ def alone(saved) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('world_size', [2, 3])
-def test_losses_gradients_and_weights(start_script, saved, alone, tmp_path, world_size):
+def test_losses_gradients_and_weights(run_together, saved, alone, tmp_path, world_size):
     """With accumulation each batch has its own loss, here as there; frozen parts stay frozen."""
     torch.save(saved, tmp_path / 'saved.pt')
-    log = tmp_path / 'output.txt'
-    processes = [
-        start_script(SCRIPT, tmp_path, rank, world_size, log=log, environment={})
-        for rank in range(world_size)
-    ]
-    for process in processes:
-        process.join(120)
-        assert process.exitcode == 0, log.read_text()[-3000:]
+    arguments = [(tmp_path, rank, world_size) for rank in range(world_size)]
+    run_together(SCRIPT, arguments, tmp_path / 'output.txt')
     found = [torch.load(tmp_path / f'rank{rank}.pt') for rank in range(world_size)]
 
     for counts, expected in alone.items():

@@ -1,15 +1,10 @@
 """Videos that could not be read, in the metric and in the table."""
 
 import logging
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-import ts2net_mm
 from ts2net_mm.datasets.bad_videos import BadVideosError
 from ts2net_mm.evaluation import TextVideoRetrievalMetric, format_table
 
@@ -126,20 +121,13 @@ def test_table():
 
 
 @pytest.mark.slow
-def test_two_processes_agree_with_one(tmp_path):
+def test_two_processes_agree_with_one(tmp_path, run_together):
     """Nine videos on two processes: one video is repeated, and it is a bad one."""
     torch.save(predict(9, (0, 5)), tmp_path / 'skip.pt')
     torch.save(predict(9, (0, 5), skip=False), tmp_path / 'error.pt')
-    environment = os.environ | {'PYTHONPATH': str(Path(ts2net_mm.__file__).parents[1])}
-    processes = [
-        subprocess.Popen([sys.executable, '-c', SHARD, tmp_path, rank], env=environment)
-        for rank in '01'
-    ]
-    try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
+    (tmp_path / 'shard.py').write_text(SHARD)
+    arguments = [(tmp_path, rank) for rank in range(2)]
+    run_together(tmp_path / 'shard.py', arguments, tmp_path / 'output.txt')
     alone = evaluate(predict(9, (0, 5)))
     for rank in range(2):
         metrics, error = torch.load(tmp_path / f'rank{rank}.pt')

@@ -1,8 +1,5 @@
 """The metric of the evaluation loop, on predictions like those of the model."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +12,6 @@ from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
-import ts2net_mm
 from ts2net_mm.evaluation import (
     TextVideoRetrievalMetric,
     inverted_softmax,
@@ -102,6 +98,45 @@ def test_equals_mmaction2_metric_with_mean_pooling():
     assert len(expected) == 5
     for key, value in expected.items():
         assert ours[f't2v/{key.removeprefix("retrieval/")}'] == pytest.approx(value)
+
+
+def pooled(samples):
+    """The samples as MMAction2's CLIPSimilarity predicts them: one vector each, and no names."""
+    keys = ('video_feature', 'text_feature')
+    return [dict(features={key: one['features'][key] for key in keys}) for one in samples]
+
+
+def test_predictions_of_mmaction2_in_both_directions():
+    samples = predict(23, captions=(1,), similarity=MEAN_POOLED)
+    theirs = RetrievalMetric()
+    theirs.process(None, pooled(samples))
+    expected = theirs.evaluate(len(samples))
+    ours = evaluate(pooled(samples), inverted_softmax=True, logit_scale=SCALE)
+    for key, value in expected.items():
+        assert ours[f't2v/{key.removeprefix("retrieval/")}'] == pytest.approx(value)
+    assert ours == pytest.approx(evaluate(samples, inverted_softmax=True))
+
+
+def test_items_of_one_file_are_one_video():
+    """As MMAction2's VideoTextDataset makes them: an item a caption."""
+    samples = predict(11, similarity=MEAN_POOLED)
+    pairs = []
+    for sample in samples:
+        features = sample['features']
+        for text in features['text_features']:
+            pair = dict(video_feature=features['video_feature'], text_feature=text)
+            pairs.append(dict(filename=sample['video_id'], features=pair))
+    assert len(pairs) > len(samples)
+    found = evaluate(pairs, inverted_softmax=True, logit_scale=SCALE)
+    assert found == pytest.approx(evaluate(samples, inverted_softmax=True))
+
+
+def test_items_of_one_file_by_our_model():
+    samples = predict(11, captions=(1,))
+    expected = evaluate(samples)
+    for sample in samples:
+        sample['filename'] = sample.pop('video_id')
+    assert evaluate(samples) == expected
 
 
 def test_another_similarity_may_be_named():
@@ -212,21 +247,13 @@ def test_logs_what_was_compared(monkeypatch):
 
 
 @pytest.mark.parametrize('collect_device', ['cpu', 'gpu'])
-def test_two_processes_give_the_numbers_of_one(tmp_path, collect_device):
+def test_two_processes_give_the_numbers_of_one(tmp_path, collect_device, run_together):
     """Seven videos on two processes: one gets a repeated video, or one video less."""
     samples = predict(7)
     torch.save(samples, tmp_path / 'predictions.pt')
     script = Path(__file__).with_name('evaluate_shard.py')
-    environment = os.environ | {'PYTHONPATH': str(Path(ts2net_mm.__file__).parents[1])}
-    processes = [
-        subprocess.Popen([sys.executable, script, tmp_path, rank, collect_device], env=environment)
-        for rank in '01'
-    ]
-    try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
+    arguments = [(tmp_path, rank, collect_device) for rank in range(2)]
+    run_together(script, arguments, tmp_path / 'output.txt')
     alone = evaluate(samples, inverted_softmax=True, dump=str(tmp_path / 'alone.npz'))
     for rank in range(2):
         assert torch.load(tmp_path / f'rank{rank}.pt') == [alone, alone]

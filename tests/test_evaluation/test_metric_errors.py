@@ -37,6 +37,7 @@ def test_the_untouched_prediction_is_fine():
         (dict(metric_list=('R1', 'R7')), r"metric_list=\('R1', 'R7'\) must name some of"),
         (dict(metric_list=()), r'metric_list=\(\) must name some of'),
         (dict(dump='out.pkl'), "dump='out.pkl' must end in .npz"),
+        (dict(logit_scale=0), 'logit_scale=0 must be positive'),
     ],
 )
 def test_settings(options, message):
@@ -64,21 +65,21 @@ def test_captions_that_do_not_fit_their_features():
 
 
 def test_predictions_of_another_model():
-    features = dict(video_feature=torch.rand(4), text_feature=torch.rand(4))
-    with pytest.raises(ValueError, match=r"lacks \['frame_features', .*found \['text_feature', "):
+    features = dict(video_feature=torch.rand(4))
+    with pytest.raises(ValueError, match=r"lacks \['frame_features', .*found \['video_feature'"):
         evaluate(dict(video_id='a.mp4', features=features))
+
+
+@pytest.mark.parametrize('shapes', [((2, 4), (4,)), ((4,), (1, 4)), ((4,), (5,))])
+def test_more_than_one_vector_a_video(shapes):
+    video, text = map(torch.rand, shapes)
+    with pytest.raises(ValueError, match='expected one vector each, of the same length'):
+        evaluate(dict(features=dict(video_feature=video, text_feature=text)))
 
 
 def test_prediction_without_features():
     with pytest.raises(ValueError, match=r"lacks .* in 'features' \(found \[\]\)"):
         evaluate(dict(video_id='a.mp4'))
-
-
-def test_missing_video_id():
-    sample = sample_of('a.mp4')
-    del sample['video_id']
-    with pytest.raises(ValueError, match=r"lacks 'video_id': name it in .*meta_keys"):
-        evaluate(sample)
 
 
 def test_missing_captions_matter_to_the_dump_alone(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmaction.registry import METRICS, MODELS
 from mmaction.structures import ActionDataSample
+from mmengine.evaluator import Evaluator
 
 
 @pytest.fixture
@@ -83,15 +84,17 @@ def test_predict_keeps_the_captions_of_each_video_together(tiny_model, batch):
         torch.testing.assert_close(features['text_features'], text[rows])
         torch.testing.assert_close(features['frame_features'], video[index])
         assert torch.equal(features['frame_mask'], batch['frame_mask'][index])
-        assert features['similarity'] == dict(type='FrameWeightedSimilarity')
+        assert features['similarity'] == dict(type='mmaction.FrameWeightedSimilarity')
         assert features['logit_scale'] == pytest.approx(1 / 0.07)
     torch.testing.assert_close(predicted[0]['features']['text_feature'], text[0])
     assert 'text_feature' not in predicted[1]['features']
 
 
 @torch.no_grad()
-def test_pooled_feature_is_the_mean_of_valid_normalised_frames(tiny_model, batch):
-    features = tiny_model(batch, None, mode='predict')[1].to_dict()['features']
+def test_pooled_feature_is_the_mean_of_valid_normalised_frames(tiny_config, batch):
+    tiny_config['head']['similarity'] = dict(type='MeanPooledSimilarity')
+    model = MODELS.build(tiny_config).eval()
+    features = model(batch, None, mode='predict')[1].to_dict()['features']
     frames = features['frame_features'][:3]
     expected = (frames / frames.norm(dim=-1, keepdim=True)).mean(dim=0)
     torch.testing.assert_close(features['video_feature'], expected)
@@ -186,6 +189,36 @@ def test_mmaction2s_own_metric_gives_the_same_text_to_video_numbers(tiny_config,
     theirs, ours = found
     for key in ('R1', 'R5', 'R10', 'MdR', 'MnR'):
         assert ours[f't2v/{key}'] == pytest.approx(theirs[f'retrieval/{key}'])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ('similarity', 'num_captions', 'message'),
+    [
+        ('FrameWeightedSimilarity', None, 'FrameWeightedSimilarity compares frames, so that a'),
+        ('MeanPooledSimilarity', [2, 1, 0], 'a video with 2 captions has no single text_feature'),
+    ],
+)
+def test_mmaction2s_own_metric_is_told_what_it_cannot_rank(
+    tiny_config, batch, similarity, num_captions, message
+):
+    tiny_config['head']['similarity'] = dict(type=similarity)
+    model = MODELS.build(tiny_config).eval()
+    evaluator = Evaluator(dict(type='mmaction.RetrievalMetric'))
+    predicted = model(dict(batch, num_captions=num_captions), mode='predict')
+    with pytest.raises(ValueError, match=message):
+        evaluator.process(predicted)
+    with pytest.raises(KeyError):
+        predicted[0].to_dict()['features']['nothing']
+
+
+@torch.no_grad()
+def test_features_under_mmaction2s_name(tiny_model, batch):
+    video, text = tiny_model.extract_feat(batch)
+    assert torch.equal(video, tiny_model.encode_video(batch['imgs'], batch['frame_mask']))
+    assert torch.equal(text, tiny_model.encode_text(batch['text']))
+    alone = tiny_model.extract_feat(batch['imgs'])
+    assert torch.equal(alone, tiny_model.encode_video(batch['imgs']))
 
 
 def test_checkpointing_autocast_and_freezing_together(tiny_config, batch):

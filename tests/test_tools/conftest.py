@@ -21,6 +21,7 @@ MODULES = (
     'optimizer',
     'fp16_arithmetic',
     'core',
+    'complexity',
 )
 
 
@@ -139,6 +140,12 @@ class Recorder(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         with open(os.path.join(runner.work_dir, f'losses_{runner.rank}.txt'), 'a') as file:
             print(runner.iter + 1, outputs['loss'].item().hex(), file=file)
+        time.sleep(float(os.environ.get('PAUSE', 0)))
+
+    def before_val_epoch(self, runner):
+        print('validating', flush=True)
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         time.sleep(float(os.environ.get('PAUSE', 0)))
 """
 

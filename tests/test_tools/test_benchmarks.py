@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'tools/benchmarks'
@@ -228,3 +229,12 @@ def test_command_line():
     assert result.returncode == 0, result.stderr
     assert 'threads: 1, ' in result.stdout
     assert 'plain one-hot / ts2net_mm' in result.stdout
+
+
+def test_multiply_adds_of_a_text(load, tiny_model):
+    """Two blocks of width 32 on seven words, and the projection of one of them."""
+    found = load('complexity').complexity(Config(dict(model=tiny_model)), frames=4, words=7)
+    assert set(found) == {'backbone', 'neck', 'head', 'text_encoder'}
+    weights, operations = found['text_encoder']
+    assert weights == 50 * 32 + 77 * 32 + 2 * (12 * 32**2 + 13 * 32) + 2 * 32 + 32 * 16
+    assert operations == 2 * (7 * 12 * 32**2 + 2 * 7**2 * 32) + 32 * 16

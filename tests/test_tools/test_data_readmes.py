@@ -34,8 +34,9 @@ def commands():
 
 @pytest.fixture(scope='module')
 def folder(miniatures, load_tool, tmp_path_factory):
-    """A folder with the miniatures, and MSVD prepared."""
+    """A folder with the configs, the miniatures, and MSVD prepared."""
     root = tmp_path_factory.mktemp('data')
+    (root / 'configs').symlink_to(ROOT / 'configs')
     miniatures.main([str(root / 'data/miniature')])
     msvd = root / 'data/miniature/msvd'
     folders = [f'--annotations={msvd}/annotations', f'--videos={msvd}/videos']

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
+from decord import VideoReader
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -54,6 +56,9 @@ def test_every_feature_has_a_test():
         'amp_bf16',
         'amp_fp16',
         'compile',
+        'frame_folders',
+        'frame_store',
+        'frame_store_moving-shapes',
         'gradient_accumulation',
         'released_masks',  # tested in test_parity.py
     }
@@ -62,7 +67,8 @@ def test_every_feature_has_a_test():
 @pytest.mark.parametrize('path', FEATURES, ids=lambda path: path.stem)
 def test_a_feature_is_a_few_lines(path):
     assert len([line for line in path.read_text().splitlines() if line]) <= 10
-    assert Config.fromfile(path).train_dataloader.batch_size == 16
+    batch_size = 64 if path.stem.endswith('moving-shapes') else 16
+    assert Config.fromfile(path).train_dataloader.batch_size == batch_size
 
 
 @pytest.mark.slow
@@ -100,6 +106,44 @@ def test_gradient_accumulation_steps_once_in_four_batches(tiny, monkeypatch):
     monkeypatch.setattr(BertAdam, 'step', step_and_note)
     runner.train()
     assert steps == [4, 5]  # and at the end, for what is left
+
+
+@pytest.mark.slow
+def test_frames_of_a_store_change_nothing(tiny, plain, project, tmp_path, load_tool):
+    path = ROOT / 'configs' / 'features' / 'frame_store.py'
+    store = tmp_path / 'frames'
+    options = [
+        f'train_dataloader.dataset.data_root={project}',
+        'train_dataloader.dataset.ann_file=all.json',
+        'train_dataloader.dataset.data_prefix.video=',
+    ]
+    command = [str(path), '--splits', 'train', '--format', 'png', '--out', str(store)]
+    assert load_tool('data/store_frames.py').main([*command, '--cfg-options', *options]) == 0
+    cfg = tiny(path)
+    assert cfg.train_dataloader.dataset.pipeline[0].db_path == 'data/msrvtt/frames'
+    cfg.train_dataloader.dataset.pipeline[0].db_path = str(store)
+    losses, weights = train(cfg)
+    assert losses == plain[0]
+    for name, weight in plain[1].items():
+        assert torch.equal(weights[name], weight), name
+
+
+@pytest.mark.slow
+def test_frames_of_folders_change_nothing(tiny, plain, project, tmp_path):
+    for video in project.glob('*.mp4'):
+        folder = tmp_path / 'frames' / video.stem
+        folder.mkdir(parents=True)
+        for number, frame in enumerate(VideoReader(str(video)), start=1):
+            bgr = cv2.cvtColor(frame.asnumpy(), cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(folder / f'{number:06}.png'), bgr)
+    cfg = tiny(ROOT / 'configs' / 'features' / 'frame_folders.py')
+    dataset = cfg.train_dataloader.dataset
+    dataset.data_prefix.video = str(tmp_path / 'frames')
+    dataset.pipeline[0].update(fps=10, filename_tmpl='{:06}.png')
+    losses, weights = train(cfg)
+    assert losses == plain[0]
+    for name, weight in plain[1].items():
+        assert torch.equal(weights[name], weight), name
 
 
 @pytest.mark.slow

@@ -28,9 +28,9 @@ fi
 """
 
 VIDEOS = {
-    'test/000003.mp4': {'captions': ['c'], 'meaning': 'red circle: up'},
-    'test/000004.mp4': {'captions': ['d d'], 'meaning': 'x', 'reversal': 'test/000005.mp4'},
-    'test/000005.mp4': {'captions': ['e e'], 'meaning': 'y', 'reversal': 'test/000004.mp4'},
+    'test/000061.mp4': {'captions': ['c'], 'meaning': 'red circle: up'},
+    'test/000062.mp4': {'captions': ['d d'], 'meaning': 'x', 'reversal': 'test/000063.mp4'},
+    'test/000063.mp4': {'captions': ['e e'], 'meaning': 'y', 'reversal': 'test/000062.mp4'},
 }
 
 
@@ -84,9 +84,11 @@ def quickstart(tmp_path):
 
 
 CONFIG = 'configs/ts2net_moving-shapes.py'
-TRAIN = f'tools/train.py {CONFIG} --work-dir work_dirs/quickstart --seed 0'
-OTHERS = [
-    'tools/data/moving_shapes/render.py --out data/moving_shapes',
+TRAINING_CONFIG = 'configs/features/frame_store_moving-shapes.py'
+RENDER = 'tools/data/moving_shapes/render.py --out data/moving_shapes'
+STORE = f'tools/data/store_frames.py {TRAINING_CONFIG} --out data/moving_shapes/frames --format bmp'
+TRAIN = f'tools/train.py {TRAINING_CONFIG} --work-dir work_dirs/quickstart --seed 0'
+REPORT = [
     f'tools/test.py {CONFIG} work_dirs/quickstart/epoch_2.pth --work-dir work_dirs/quickstart/test',
     f'tools/search.py {CONFIG} work_dirs/quickstart/epoch_2.pth data/moving_shapes/test d d e e '
     '--topk 5 --cache-dir work_dirs/quickstart/gallery --html work_dirs/quickstart/search.html',
@@ -94,33 +96,33 @@ OTHERS = [
 
 
 def test_the_steps_from_any_folder(quickstart):
-    assert quickstart.steps(cwd=Path('/')) == [OTHERS[0], TRAIN, *OTHERS[1:]]
+    assert quickstart.steps(cwd=Path('/')) == [RENDER, STORE, TRAIN, *REPORT]
 
 
 def test_a_finished_training_is_kept(quickstart):
     quickstart.steps()
-    assert quickstart.steps() == OTHERS
+    assert quickstart.steps() == [RENDER, *REPORT]
 
 
 def test_the_right_answers_are_named(quickstart):
-    assert quickstart.run().stdout.count('  000004.mp4: d d\n  000005.mp4: e e\n') == 1
+    assert quickstart.run().stdout.count('  000062.mp4: d d\n  000063.mp4: e e\n') == 1
 
 
 def test_an_interrupted_training_is_resumed(quickstart):
     done = quickstart.run(INTERRUPT='1')
     assert done.returncode == 130
-    assert 'The same command goes on where this one was.' in done.stderr
-    assert quickstart.steps()[1] == f'{TRAIN} --resume'
+    assert 'The same command continues where this one stopped.' in done.stderr
+    assert quickstart.steps()[:3] == [RENDER, STORE, f'{TRAIN} --resume']
 
 
 def test_another_seed_has_a_folder_of_its_own(quickstart):
     quickstart.steps()
-    assert 'work_dirs/quickstart-seed7 --seed 7' in quickstart.steps('--seed', '7')[1]
+    assert 'work_dirs/quickstart-seed7 --seed 7' in quickstart.steps('--seed', '7')[2]
 
 
 def test_a_work_dir_is_relative_to_the_caller(quickstart, tmp_path):
     steps = quickstart.steps('--work-dir', 'my work', cwd=tmp_path)
-    assert f'--work-dir {tmp_path}/my work --seed 0' in steps[1]
+    assert f'--work-dir {tmp_path}/my work --seed 0' in steps[2]
 
 
 def test_a_folder_of_other_settings_is_refused(quickstart):

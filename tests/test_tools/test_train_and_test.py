@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -55,6 +56,19 @@ def test_seed_repeats_the_run_and_resume_goes_on(project, trained, tmp_path):
     assert (tmp_path / 'epoch_2.pth').is_file()
 
 
+@pytest.mark.slow
+def test_a_resumed_run_ends_as_the_uninterrupted_one(project, trained, tmp_path):
+    shutil.copy(trained / 'epoch_1.pth', tmp_path)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
+    resumed = train(project, tmp_path, '--seed', 3, '--resume')
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    expected, found = (torch.load(folder / 'epoch_2.pth') for folder in (trained, tmp_path))
+    for part in ('state_dict', 'ema_state_dict'):  # the averaged weights, and the others
+        assert expected[part]
+        for key, value in expected[part].items():
+            assert torch.equal(found[part][key], value), (part, key)
+
+
 def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
@@ -64,7 +78,7 @@ def free_port() -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize('processes', [2, 3])
 def test_five_videos_over_several_processes(
-    start_script, project, trained, tmp_path, processes, table
+    run_together, project, trained, tmp_path, processes, table
 ):
     """The shards are uneven; the table is that of one process."""
     log = tmp_path / 'output.txt'
@@ -73,19 +87,13 @@ def test_five_videos_over_several_processes(
         log.unlink(missing_ok=True)
         common = dict(WORLD_SIZE=str(number), MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
         arguments = (project / 'config.py', trained / 'epoch_2.pth', '--work-dir', tmp_path)
-        running = [
-            start_script(
-                ROOT / 'tools' / 'test.py',
-                *arguments,
-                *('--dump', dump, '--launcher', 'pytorch'),
-                log=log,
-                environment=common | dict(RANK=str(rank), LOCAL_RANK=str(rank)),
-            )
-            for rank in range(number)
-        ]
-        for process in running:
-            process.join(120)
-            assert process.exitcode == 0, log.read_text()[-3000:]
+        arguments += ('--dump', dump, '--launcher', 'pytorch')
+        run_together(
+            ROOT / 'tools' / 'test.py',
+            [arguments] * number,
+            log,
+            [common | dict(RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(number)],
+        )
         assert table_of(log.read_text()) == table
     first, second = (dict(np.load(dump)) for dump in dumps)
     assert first['similarity'].shape == (10, 5)

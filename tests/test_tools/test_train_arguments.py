@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from mmengine.runner import Runner
 
 from ts2net_mm.engine.resuming import NoCheckpointError
 
@@ -13,32 +14,33 @@ from ts2net_mm.engine.resuming import NoCheckpointError
 def train(load_tool, monkeypatch, tmp_path):
     """Function that runs the command line with a config of nothing."""
     tool = load_tool('train.py')
-    (tmp_path / 'config.py').write_text('model = dict()\ndefault_hooks = dict()\n')
+    names = ('model', 'default_hooks', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+    (tmp_path / 'config.py').write_text('\n'.join(f'{name} = dict()' for name in names))
 
     def run(*arguments):
         command = ['train.py', tmp_path / 'config.py', '--work-dir', tmp_path, *arguments]
         monkeypatch.setattr(sys, 'argv', [str(part) for part in command])
-        tool.main()
+        return tool.main()
 
-    run.tool = tool
     return run
 
 
-def test_damaged_checkpoint_by_name(train, tmp_path):
+def test_damaged_checkpoint_by_name(train, tmp_path, capsys):
     path = tmp_path / 'iter_4.pth'
     torch.save(dict(), path)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(SystemExit, match=r'^--resume: checkpoint .*iter_4\.pth is cut off'):
-        train('--resume', path)
+    assert train('--resume', path) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r'error: --resume: checkpoint .*iter_4\.pth is cut off', line)
 
 
-def test_nothing_but_damaged_checkpoints_ends_with_one_line(train, monkeypatch):
+def test_nothing_but_damaged_checkpoints_ends_with_one_line(train, monkeypatch, capsys):
     def fail(cfg):
         raise NoCheckpointError('no checkpoint of work is complete')
 
-    monkeypatch.setattr(train.tool.Runner, 'from_cfg', fail)
-    with pytest.raises(SystemExit, match='^error: no checkpoint of work is complete$'):
-        train('--resume')
+    monkeypatch.setattr(Runner, 'from_cfg', fail)
+    assert train('--resume') == 1
+    assert capsys.readouterr().err == 'error: no checkpoint of work is complete\n'
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_nothing_but_damaged_checkpoints_ends_with_one_line(train, monkeypatch):
     [
         ((), 'has no checkpoint yet'),
         (('iter_4.pth',), r'the same command with --resume goes on from .*iter_4\.pth'),
-        (('iter_4.cut',), r'no checkpoint of .* is complete: iter_4\.pth'),
+        (('iter_4.cut',), r'no checkpoint of .* is complete; damaged: iter_4\.pth'),
     ],
 )
 def test_ctrl_c_tells_how_to_resume(train, tmp_path, monkeypatch, capsys, files, expected):
@@ -59,9 +61,26 @@ def test_ctrl_c_tells_how_to_resume(train, tmp_path, monkeypatch, capsys, files,
     def interrupt(cfg):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train.tool.Runner, 'from_cfg', interrupt)
-    with pytest.raises(SystemExit) as caught:
-        train()
-    assert caught.value.code == 130
-    (line,) = capsys.readouterr().err.splitlines()
+    monkeypatch.setattr(Runner, 'from_cfg', interrupt)
+    assert train() == 130
+    line = capsys.readouterr().err.splitlines()[-1]
     assert re.search(f'^interrupted; .*{expected}', line)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('--amp',), '--amp needs a GPU; on a CPU'),
+        (('--auto-scale-lr',), '--auto-scale-lr: config .* has no auto_scale_lr'),
+        (('--cfg-options', 'train_cfg=None'), 'config .* has no train_cfg; training needs'),
+        (
+            ('--cfg-options', 'train_dataloader.batch_size=0'),
+            'config .*: train_dataloader.batch_size=0 is no whole number of at least 1',
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(train, capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
+    assert train(*arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(f'error: {message}', line)

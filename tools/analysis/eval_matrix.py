@@ -67,12 +67,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit code."""
     args = parse_args(argv)
-    try:
-        evaluate(args)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    return 0
+    from ts2net_mm.utils.cli import run
+
+    return run(evaluate, args)
 
 
 def evaluate(args: argparse.Namespace) -> None:

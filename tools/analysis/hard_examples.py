@@ -56,15 +56,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the page and return the exit code."""
     args = parse_args(argv)
-    try:
-        show(args)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return 130
-    return 0
+    from ts2net_mm.utils.cli import run
+
+    return run(show, args)
 
 
 def show(args: argparse.Namespace) -> None:

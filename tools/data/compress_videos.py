@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,18 +54,13 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Compress and return the exit code."""
     args = parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors='backslashreplace')
-    try:
-        failed = compress(args)
-    except KeyboardInterrupt:
-        print('interrupted; the same command goes on where this one stopped', file=sys.stderr)
-        return 130
-    except (OSError, RuntimeError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    return 1 if failed else 0
+    from ts2net_mm.utils.cli import expecting, run
+
+    return run(
+        lambda: 1 if compress(args) else 0,
+        explain=expecting(OSError, RuntimeError, ValueError),
+        when_stopped='the same command goes on where this one stopped',
+    )
 
 
 def compress(args: argparse.Namespace) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +13,15 @@ import torch
 from torch import Tensor
 
 from .gallery_file import EncodedVideo, gallery_path, read_gallery_file, write_gallery_file
+from .pipeline import frame_template
 from .progress import VideoProgress
 from .text import printable
-from .video_files import VideoFile, find_videos
+from .video_files import VideoFile, find_frame_folders, find_videos
 
 if TYPE_CHECKING:
     from .inferencer import RetrievalInferencer, VideoFeatures
 
-__all__ = ['Gallery']
+__all__ = ['Gallery', 'find_readable']
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +96,7 @@ class Gallery:
             ValueError: If it holds no video, or none that can be read.
             OSError: If the cache folder cannot be written.
         """
-        videos = find_videos(folder)
-        if not videos:
-            raise ValueError(f'there is no video file in {folder}')
+        videos = find_readable(folder, inferencer.video_pipeline)
         path = gallery_path(folder, inferencer.fingerprint, cache_dir)
         on_disk = read_gallery_file(path, inferencer.fingerprint)
         store = _Store(path, inferencer.fingerprint, videos, on_disk)
@@ -128,6 +128,21 @@ class Gallery:
             num_encoded=len(readable) - num_known,
             num_dropped=len(on_disk.keys() - {video.name for video in videos}),
         )
+
+
+def find_readable(folder: str | Path, pipeline: Sequence[dict]) -> list[VideoFile]:
+    """List what a test pipeline reads in a folder: video files, or folders of pictures.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If it holds none.
+    """
+    template = frame_template(pipeline)
+    videos = find_frame_folders(folder, template) if template else find_videos(folder)
+    if not videos:
+        what = f'folder of pictures like {template.format(1)}' if template else 'video file'
+        raise ValueError(f'there is no {what} in {folder}')
+    return videos
 
 
 class _Store:

@@ -1,8 +1,15 @@
 """Take the test pipeline of a config apart: videos go one way, sentences another."""
 
+from collections.abc import Sequence
+
+from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 
-__all__ = ['split_test_pipeline']
+from ..datasets import FrameFolderInit
+from ..datasets.stored_steps import decoding_pipeline
+from ..utils.config_types import type_name
+
+__all__ = ['frame_template', 'split_test_pipeline']
 
 TEXT_TRANSFORM = 'TokenizeCaptions'
 TIMEOUT = 60.0  # seconds for opening a video, and again for decoding its frames
@@ -21,12 +28,12 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
     if not pipeline:
         raise ValueError(f'config {cfg.filename} has no test pipeline')
     video_pipeline, text_transform = [], None
-    for transform in pipeline:
+    for transform in decoding_pipeline(pipeline):  # other videos are in no frame store
         transform = dict(transform)
-        if _name(transform) == TEXT_TRANSFORM:
+        if type_name(transform) == TEXT_TRANSFORM:
             text_transform = transform
             continue
-        if _name(transform) == 'DecordInit' and transform.get('io_backend', 'disk') == 'disk':
+        if type_name(transform) == 'DecordInit' and transform.get('io_backend', 'disk') == 'disk':
             # the same frames, but a video that hangs or crashes the decoder is left behind
             threads = transform.get('num_threads', 1)
             transform = dict(type='GuardedDecordInit', timeout=TIMEOUT, num_threads=threads)
@@ -36,11 +43,14 @@ def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
     if text_transform is None:
         raise ValueError(
             f'the test pipeline of config {cfg.filename} has no {TEXT_TRANSFORM}, '
-            f'found {[_name(transform) for transform in pipeline]}'
+            f'found {[type_name(transform) for transform in pipeline]}'
         )
     return video_pipeline, text_transform
 
 
-def _name(transform: dict) -> str:
-    kind = transform['type']
-    return (kind if isinstance(kind, str) else kind.__name__).rsplit('.', 1)[-1]
+def frame_template(pipeline: Sequence[dict]) -> str:
+    """Name of a picture where videos are folders of pictures; empty where they are files."""
+    for transform in pipeline:
+        if type_name(transform) == FrameFolderInit.__name__:
+            return TRANSFORMS.build(transform).filename_tmpl
+    return ''

@@ -123,6 +123,7 @@ def explain(error: Exception, path: str) -> str:
 
 def _open(path: str) -> dict[str, Any]:
     """What a data set would hand to the pipeline; refuses a pipe, where reading never ends."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UnreadableVideoError('it is no regular file')
     return dict(filename=path, video_id=os.path.basename(path), start_index=0, modality='RGB')

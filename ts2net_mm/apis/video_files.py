@@ -2,11 +2,13 @@
 
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ['VIDEO_EXTENSIONS', 'VideoFile', 'find_videos']
+from ..datasets.transforms.frame_folder import frame_numbers
+
+__all__ = ['VIDEO_EXTENSIONS', 'VideoFile', 'find_frame_folders', 'find_videos']
 
 logger = logging.getLogger(__name__)
 
@@ -72,12 +74,53 @@ def find_videos(
         FileNotFoundError: If the folder does not exist.
         NotADirectoryError: If it is a file.
     """
+    root = _check_folder(folder)
+    videos = [
+        _look_at(path, root)
+        for parent, names in _walk(root)
+        for path in (parent / name for name in names)
+        if extensions is None or path.suffix.lower() in extensions
+    ]
+    return sorted(videos, key=lambda video: video.name)
+
+
+def find_frame_folders(folder: str | Path, filename_tmpl: str) -> list[VideoFile]:
+    """List the folders of pictures in a folder and its sub-folders, sorted by name.
+
+    Their size is that of all pictures, their time of change that of the latest.
+
+    Args:
+        folder: Where to look, as `find_videos` does.
+        filename_tmpl: Name of a picture, with its number in braces.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        NotADirectoryError: If it is a file.
+    """
+    root = _check_folder(folder)
+    found = []
+    for parent, names in _walk(root):
+        numbers = frame_numbers(names, filename_tmpl)
+        if not numbers:
+            continue
+        pictures = [_look_at(parent / filename_tmpl.format(number), root) for number in numbers]
+        name = parent.relative_to(root).as_posix() if parent != root else parent.resolve().name
+        size = sum(picture.size for picture in pictures)
+        found.append(VideoFile(parent, name, size, max(picture.mtime_ns for picture in pictures)))
+    return sorted(found, key=lambda video: video.name)
+
+
+def _check_folder(folder: str | Path) -> Path:
     root = Path(folder).expanduser()
     if not root.exists():
         raise FileNotFoundError(f'video folder {root} does not exist')
     if not root.is_dir():
         raise NotADirectoryError(f'{root} is a file, expected a folder of videos')
-    videos = []
+    return root
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield each folder once with the names of its files, without hidden ones."""
     visited = set()
     for parent, subfolders, names in os.walk(root, followlinks=True, onerror=_report):
         identity = os.stat(parent)
@@ -86,13 +129,7 @@ def find_videos(
             continue
         visited.add((identity.st_dev, identity.st_ino))
         subfolders[:] = sorted(name for name in subfolders if not name.startswith('.'))
-        paths = (Path(parent, name) for name in names if not name.startswith('.'))
-        videos += [
-            _look_at(path, root)
-            for path in paths
-            if extensions is None or path.suffix.lower() in extensions
-        ]
-    return sorted(videos, key=lambda video: video.name)
+        yield Path(parent), [name for name in names if not name.startswith('.')]
 
 
 def _report(error: OSError) -> None:

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
+from ..utils.config_types import type_name
 from .conversion import Conversion
 from .formats import FORMATS, recognise, unsupported
 from .matching import check_state_dict
@@ -146,7 +147,7 @@ def _check_settings(model: nn.Module, checkpoint: Checkpoint, part: str) -> None
         block = owner.layers[0]
         built = dict(num_heads=block.attn.num_heads, act_cfg=type(block.ffn.layers[0][1]).__name__)
         if 'act_cfg' in told:
-            told = dict(told, act_cfg=told['act_cfg']['type'].rpartition('.')[2])
+            told = dict(told, act_cfg=type_name(told['act_cfg']))
         for key, value in built.items():
             if told.get(key, value) != value:
                 raise ValueError(

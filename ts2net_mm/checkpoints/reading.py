@@ -39,7 +39,12 @@ _FOLDER_FILES = (
     'open_clip_model.safetensors',
     'open_clip_pytorch_model.bin',
 )
-_VARIANTS = ('model.*.safetensors', 'model.safetensors.index.*.json', 'pytorch_model.*.bin')
+_VARIANTS = (
+    'model.*.safetensors',
+    'model.safetensors.index.*.json',
+    'pytorch_model.*.bin',
+    'pytorch_model.bin.index.*.json',
+)
 _SHARD = re.compile(r'.+-\d{5}-of-\d{5}\..+')
 # under which name training scripts save the state dict, beside the optimiser's and others
 _WRAPPERS = ('state_dict', 'model_state_dict', 'model')
@@ -147,10 +152,12 @@ def _load_shards(index: Path, map_location: Any) -> dict:
         raise ValueError(f'{index} is no index of weight files: {one_line(error)}') from error
     state_dict: dict[str, Tensor] = {}
     for name in shards:
-        if not (index.parent / name).is_file():
+        if not isinstance(name, str) or Path(name).name != name:
+            raise ValueError(f'{index} names {name!r}, expected the name of a file beside it')
+        file = index.parent / name
+        if not file.is_file():
             raise FileNotFoundError(f'{index} names {name}, which is not in {index.parent}')
-        content = _load_file(index.parent / name, map_location)
-        state_dict |= content.get('state_dict', content)
+        state_dict |= Checkpoint.of(_load_file(file, map_location), str(file)).state_dict
     if missing := [key for key in files if key not in state_dict]:
         raise ValueError(
             f'{index} names {len(missing)} tensors that no file has: {_first(missing)}'

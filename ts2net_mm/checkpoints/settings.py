@@ -5,11 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmaction.registry import MODELS
+
+from ..utils.config_types import type_name
+
 __all__ = [
     'KEY',
     'activation_of',
     'add_settings',
     'as_meta',
+    'foreign_types',
     'merged',
     'settings_beside',
     'settings_inside',
@@ -94,10 +99,19 @@ def settings_inside(content: Any, name: str) -> dict:
 
 def as_meta(config: Mapping) -> dict[str, str]:
     """Meta data that tell a model config; none for one with parts that are not of this package."""
-    architecture = _architecture_of(config)
+    architecture = _with_known_types(_architecture_of(config))
     if not architecture or _unknown_types(architecture):
         return {}
-    return {KEY: json.dumps(architecture)}
+    try:
+        return {KEY: json.dumps(architecture)}
+    except TypeError:  # such as a torch.dtype
+        return {}
+
+
+def foreign_types(config: Mapping) -> list[str]:
+    """Name the parts of a model config that are not of this package."""
+    unknown = _unknown_types(_with_known_types(_architecture_of(config)))
+    return [kind if isinstance(kind, str) else kind.__name__ for kind in unknown]
 
 
 def add_settings(content: Any, settings: dict) -> Any:
@@ -117,8 +131,10 @@ def settings_beside(path: Path) -> dict:
     """
     if path.name.startswith('open_clip_'):
         beside = path.with_name('open_clip_config.json')
-        config = _read_json(beside).get('model_cfg')
-        return {} if config is None else _open_clip_settings(config, beside)
+        content = _read_json(beside)
+        if content.get('model_cfg') is None:
+            return {}
+        return _open_clip_settings(_section(content, 'model_cfg', beside), beside)
     beside = path.with_name('config.json')
     config = _read_json(beside)
     return _hugging_face_settings(config, beside) if config.get('model_type') == 'clip' else {}
@@ -127,7 +143,7 @@ def settings_beside(path: Path) -> dict:
 def _open_clip_settings(config: Mapping, beside: Path) -> dict:
     """Settings of both encoders; what changes the arithmetic and is not known here is refused."""
     settings = _both_encoders('quick_gelu' if config.get('quick_gelu') else 'gelu', beside)
-    vision, text = (config.get(name) or {} for name in ('vision_cfg', 'text_cfg'))
+    vision, text = (_section(config, name, beside) for name in ('vision_cfg', 'text_cfg'))
     for name, told in (('vision_cfg', vision), ('text_cfg', text)):
         for key, known in _OPEN_CLIP_KNOWN[name].items():
             if key in told and told[key] not in known:
@@ -136,20 +152,24 @@ def _open_clip_settings(config: Mapping, beside: Path) -> dict:
                     f'{" or ".join(map(repr, known))}'
                 )
     if 'width' in vision:
-        settings['backbone']['num_heads'] = vision['width'] // vision.get('head_width', 64)
+        width = _count(vision, 'width', 'vision_cfg', beside)
+        head_width = _count(dict(head_width=64) | vision, 'head_width', 'vision_cfg', beside)
+        settings['backbone']['num_heads'] = width // head_width
     if text:
-        settings['text_encoder']['num_heads'] = text.get('heads', 8)
+        heads = _count(dict(heads=8) | text, 'heads', 'text_cfg', beside)
+        settings['text_encoder']['num_heads'] = heads
     return settings
 
 
 def _hugging_face_settings(config: Mapping, beside: Path) -> dict:
     settings = _both_encoders('quick_gelu', beside)
     for part, source in (('backbone', 'vision_config'), ('text_encoder', 'text_config')):
-        told = config.get(source) or {}
+        told = _section(config, source, beside)
         if 'hidden_act' in told:
             settings[part] = _both_encoders(told['hidden_act'], beside)[part]
         if 'num_attention_heads' in told:
-            settings[part]['num_heads'] = told['num_attention_heads']
+            heads = _count(told, 'num_attention_heads', source, beside)
+            settings[part]['num_heads'] = heads
         if told.get('layer_norm_eps', LAYER_NORM_EPS) != LAYER_NORM_EPS:
             raise ValueError(
                 f'{beside}: {source}.layer_norm_eps is {told["layer_norm_eps"]!r}, known is '
@@ -164,7 +184,7 @@ def merged(config: Mapping, settings: Mapping) -> dict:
     for key, value in settings.items():
         old = result.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            same = old.get('type') == value.get('type', old.get('type'))
+            same = type_name(old) == type_name(value, default=type_name(old))
             result[key] = merged(old, value) if same else dict(value)
         else:
             result[key] = value
@@ -173,7 +193,7 @@ def merged(config: Mapping, settings: Mapping) -> dict:
 
 def activation_of(act_cfg: Mapping | None) -> str:
     """Hugging Face's name of an activation; QuickGELU where a part names none."""
-    kind = str((act_cfg or {}).get('type', 'QuickGELU')).rpartition('.')[2]
+    kind = type_name(act_cfg, default='QuickGELU')
     return 'quick_gelu' if kind == 'QuickGELU' else 'gelu'
 
 
@@ -184,8 +204,43 @@ def _architecture_of(config: Any) -> Any:
     return config
 
 
+def _section(config: Mapping, key: str, beside: Path) -> dict:
+    section = config.get(key) or {}
+    if not isinstance(section, dict):
+        raise ValueError(f'{beside}: {key} is a {type(section).__name__}, expected an object')
+    return section
+
+
+def _count(section: Mapping, key: str, name: str, beside: Path) -> int:
+    value = section[key]
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f'{beside}: {name}.{key} is {value!r}, expected a whole number from 1')
+    return value
+
+
+def _with_known_types(config: Any) -> Any:
+    """Write the types of this package by their registered names, however the config does."""
+    if not isinstance(config, Mapping):
+        return config
+    plain = {key: _with_known_types(value) for key, value in config.items() if key != '_scope_'}
+    if (kind := plain.get('type')) is not None:
+        plain['type'] = _known_type(kind) or kind
+    return plain
+
+
+def _known_type(kind: Any) -> str | None:
+    """The stored name of a type, None for one that is not of this package."""
+    by_name = {type_name(known): known for known in KNOWN_TYPES}
+    known = by_name.get(type_name(kind))
+    if known is None or kind == known:
+        return known
+    # another library may have a class of the same name
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    return known if found is MODELS.get(known) else None
+
+
 def _both_encoders(activation: str, path: Path) -> dict[str, dict]:
-    if activation not in _ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise ValueError(
             f'{path} asks for the activation {activation!r}, known are {", ".join(_ACTIVATIONS)}'
         )

@@ -1,9 +1,18 @@
 """Text-video data sets, their transforms and samplers."""
 
 from .bad_videos import BadVideo, BadVideosError
+from .frame_store import FrameStoreError
 from .samplers import DistinctGroupBatchSampler
 from .text_video_dataset import TextVideoDataset
-from .transforms import CLIPResize, GuardedDecordInit, SampleFramesByRate, TokenizeCaptions
+from .transforms import (
+    CLIPResize,
+    FrameFolderInit,
+    FrameStoreDecode,
+    FrameStoreInit,
+    GuardedDecordInit,
+    SampleFramesByRate,
+    TokenizeCaptions,
+)
 from .video_errors import UnreadableVideoError
 
 __all__ = [
@@ -11,6 +20,10 @@ __all__ = [
     'BadVideosError',
     'CLIPResize',
     'DistinctGroupBatchSampler',
+    'FrameFolderInit',
+    'FrameStoreDecode',
+    'FrameStoreError',
+    'FrameStoreInit',
     'GuardedDecordInit',
     'SampleFramesByRate',
     'TextVideoDataset',

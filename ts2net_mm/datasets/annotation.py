@@ -6,8 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ['VideoAnnotation', 'load_annotations']
+__all__ = ['VideoAnnotation', 'how_to_prepare', 'load_annotations']
 
+# the script of tools/data that writes a folder of this name
+PREPARED = {
+    name: f'tools/data/{name}/prepare.py'
+    for name in ('activitynet', 'didemo', 'lsmdc', 'msrvtt', 'msvd', 'vatex')
+} | dict(moving_shapes='tools/data/moving_shapes/render.py')
 LONGEST_SECONDS = 1e9  # thirty years
 
 
@@ -20,6 +25,20 @@ class VideoAnnotation:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
+def how_to_prepare(path: str | Path) -> str:
+    """Name the script that writes a file of a known data set, as the end of a message.
+
+    Example:
+        >>> how_to_prepare('data/msvd/train.json')
+        '; tools/data/msvd/prepare.py makes data/msvd'
+    """
+    parts = Path(path).parts
+    for number, part in enumerate(parts):
+        if part in PREPARED:
+            return f'; {PREPARED[part]} makes {Path(*parts[: number + 1])}'
+    return ''
+
+
 def load_annotations(path: str | Path) -> list[VideoAnnotation]:
     """Read ``{file name: [captions]}`` or ``{file name: {"captions": [...], ...}}``.
 
@@ -29,7 +48,7 @@ def load_annotations(path: str | Path) -> list[VideoAnnotation]:
             string, or a time makes no sense; the message names file and key.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'annotation file {path} does not exist')
+        raise FileNotFoundError(f'annotation file {path} does not exist{how_to_prepare(path)}')
     try:
         pairs = json.loads(Path(path).read_text(encoding='utf-8'), object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:  # such as numbers of 5,000 digits

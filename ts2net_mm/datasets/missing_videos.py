@@ -2,12 +2,12 @@
 
 import logging
 import os.path as osp
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Literal
 
 from mmengine.logging import print_log
 
-from .annotation import VideoAnnotation
+from .annotation import VideoAnnotation, how_to_prepare
 
 __all__ = ['OnMissing', 'leave_out_missing']
 
@@ -19,6 +19,7 @@ def leave_out_missing(
     annotations: list[VideoAnnotation],
     *,
     paths: Mapping[str, str],
+    stored: Set[str] = frozenset(),
     ann_file: str,
     folder: str,
     on_missing: OnMissing,
@@ -28,6 +29,7 @@ def leave_out_missing(
     Args:
         annotations: All of them.
         paths: File of each video id.
+        stored: Video ids that need no file, because a frame store holds their frames.
         ann_file: Where they come from, for messages.
         folder: Where the files should be, for messages.
         on_missing: 'drop' leaves the others out with a warning, 'error' does not.
@@ -35,7 +37,9 @@ def leave_out_missing(
     Raises:
         FileNotFoundError: If files are missing that may not be, or all are.
     """
-    missing = [a for a in annotations if not osp.exists(paths[a.video_id])]
+    missing = [
+        a for a in annotations if a.video_id not in stored and not osp.exists(paths[a.video_id])
+    ]
     if not missing:
         return annotations
     names = ', '.join(paths[a.video_id] for a in missing[:NAMED_FILES])
@@ -44,7 +48,9 @@ def leave_out_missing(
         f'the first are {names}'
     )
     if len(missing) == len(annotations):
-        raise FileNotFoundError(f'{report}; is {folder!r} the right folder?')
+        raise FileNotFoundError(
+            f'{report}; is {folder!r} the right folder?{how_to_prepare(folder)}'
+        )
     if on_missing == 'error':
         raise FileNotFoundError(f"{report}; on_missing='drop' leaves missing videos out")
     print_log(f'{report}; they are left out', logger='current', level=logging.WARNING)

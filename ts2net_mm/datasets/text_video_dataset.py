@@ -20,7 +20,9 @@ from .bad_videos import (
 )
 from .missing_videos import OnMissing, leave_out_missing
 from .samplers.substitutes import ItemNumber
+from .stored_steps import check_frame_stores, reads_folders
 from .transforms.sample_frames import reject_unread_times
+from .transforms.tokenize_captions import reject_lost_captions
 from .video_errors import (
     DECODING_ERRORS,
     DecoderEndedError,
@@ -49,7 +51,8 @@ class TextVideoDataset(BaseActionDataset):
 
     The annotation is MMAction2's JSON ``{file name: [captions]}``; a value may also be
     ``{"captions": [...], "start": seconds, "end": seconds}`` with any further fields, which travel
-    with the item.
+    with the item. Where the pipeline begins with ``FrameFolderInit``, a video is a folder of
+    pictures of that name, with or without the extension.
 
     Args:
         ann_file: Path of the annotation file.
@@ -69,6 +72,8 @@ class TextVideoDataset(BaseActionDataset):
         FileNotFoundError: If video files are missing, with their number and the first five.
         ValueError: If the annotation is not what it should be, naming file and key, or
             a setting makes no sense.
+        FrameStoreError: If the pipeline reads a frame store that does not hold the videos as they
+            are, or was made with other settings.
         UnreadableVideoError: If an item cannot be read, see ``on_bad_video``, or no other can take
             its place.
     """
@@ -78,11 +83,11 @@ class TextVideoDataset(BaseActionDataset):
 
     def __init__(
         self,
-        *,
         ann_file: str,
         pipeline: Sequence[dict | Callable],
         data_prefix: dict | None = None,
         test_mode: bool = False,
+        *,
         one_caption_per_video: bool = False,
         on_missing: OnMissing = 'error',
         on_bad_video: OnBadVideo | None = None,
@@ -100,6 +105,8 @@ class TextVideoDataset(BaseActionDataset):
         self._named: set[str] = set()
         self.one_caption_per_video = one_caption_per_video
         self.on_missing = on_missing
+        self._steps = list(pipeline)
+        self._reads_folders = reads_folders(self._steps)
         super().__init__(
             ann_file,
             pipeline=list(pipeline),
@@ -118,9 +125,13 @@ class TextVideoDataset(BaseActionDataset):
                     'whose names are taken by the data set'
                 )
         reject_unread_times(self.ann_file, annotations, self.pipeline.transforms)
+        if self.test_mode:
+            reject_lost_captions(self.ann_file, annotations, self.pipeline.transforms)
+        paths = {one.video_id: self._path(one.video_id) for one in annotations}
         existing = leave_out_missing(
             annotations,
-            paths={one.video_id: self._path(one.video_id) for one in annotations},
+            paths=paths,
+            stored=check_frame_stores(self._steps, self.pipeline.transforms, paths),
             ann_file=self.ann_file,
             folder=self.data_prefix['video'],
             on_missing=self.on_missing,
@@ -245,5 +256,7 @@ class TextVideoDataset(BaseActionDataset):
 
     def _path(self, video_id: str) -> str:
         path = osp.join(self.data_prefix['video'], video_id)
+        if self._reads_folders:
+            return path if osp.isdir(path) else osp.splitext(path)[0]
         # MMAction2's DecordInit reads a name without extension as .mp4
         return path if osp.splitext(path)[1] else path + '.mp4'

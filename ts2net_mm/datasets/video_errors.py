@@ -3,12 +3,13 @@
 import os
 import re
 
+import cv2
 from decord import DECORDError
 
 __all__ = ['DECODING_ERRORS', 'DecoderEndedError', 'UnreadableVideoError', 'unreadable_reason']
 
-# what DecordInit and DecordDecode raise on a bad file
-DECODING_ERRORS = (DECORDError, RuntimeError, OSError)
+# what DecordInit, DecordDecode and RawFrameDecode raise on a bad file
+DECODING_ERRORS = (DECORDError, RuntimeError, OSError, cv2.error)
 # what decord says (its messages have no types), and what it means for the owner of the file
 DECORD_REASONS = {
     'cannot find video stream': 'it has no video stream (audio only?)',
@@ -53,6 +54,8 @@ def unreadable_reason(filename: str, error: Exception) -> str:
         return str(error)
     if not os.path.exists(filename):
         return 'the file does not exist'
+    if os.path.isdir(filename) and isinstance(error, cv2.error):
+        return 'a picture in it is damaged'
     if os.path.isdir(filename):
         return 'it is a folder'
     if not os.access(filename, os.R_OK):

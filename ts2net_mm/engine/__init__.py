@@ -8,6 +8,7 @@ from .hooks import (
     NotFiniteError,
     ResumableCheckpointHook,
     StrictCheckpointHook,
+    TerminationHook,
 )
 from .loops import ResumableTrainLoop
 from .optim_wrappers import AutocastOptimWrapper
@@ -26,5 +27,6 @@ __all__ = [
     'ResumableCheckpointHook',
     'ResumableTrainLoop',
     'StrictCheckpointHook',
+    'TerminationHook',
     'WarmupCosineLR',
 ]

@@ -3,7 +3,7 @@
 import argparse
 import os
 import subprocess
-import traceback
+import sys
 from pathlib import Path
 
 import torch
@@ -11,19 +11,31 @@ import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 
 from ..checkpoints.reading import one_line
-from ..datasets import BadVideosError, UnreadableVideoError
-from ..datasets.decoding import DecoderStartError
+from .config_errors import suspicious_keys
+from .config_options import merge_options
 
 __all__ = [
-    'INTERRUPTED',
     'add_config_arguments',
     'config_from_arguments',
-    'is_expected',
+    'say',
     'leave_processes',
+    'own_rank',
 ]
 
-INTERRUPTED = 130  # exit code, as a shell reports SIGINT
-EXPECTED = (OSError, BadVideosError, DecoderStartError, UnreadableVideoError)
+# what each launcher tells a process, under torch's names
+LAUNCHERS = dict(
+    slurm=dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
+    mpi=dict(
+        RANK='OMPI_COMM_WORLD_RANK',
+        WORLD_SIZE='OMPI_COMM_WORLD_SIZE',
+        LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK',
+    ),
+)
+STARTERS = dict(
+    pytorch='torchrun sets: bash tools/dist_train.sh CONFIG GPUS',
+    slurm='srun sets',
+    mpi="Open MPI's mpirun sets",
+)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,22 +56,9 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         '--launcher',
         choices=('none', 'pytorch', 'slurm', 'mpi'),
         default='none',
-        help='how the processes of a distributed run were started (default: none); without a GPU '
-        'only pytorch and slurm',
+        help='how the processes of a distributed run were started (default: none)',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-
-
-def is_expected(error: Exception) -> bool:
-    """Tell whether an error's message says all that a user needs, so that no traceback is due.
-
-    Besides what files and videos give rise to, these are the checks of this package.
-    """
-    if isinstance(error, EXPECTED):
-        return True
-    innermost = traceback.walk_tb(error.__traceback__)
-    names = [frame.f_globals.get('__name__', '') for frame, _ in innermost]
-    return isinstance(error, ValueError) and names[-1].startswith('ts2net_mm.')
 
 
 def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Config:
@@ -76,17 +75,33 @@ def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namesp
     except Exception as error:  # a config is code: it may raise anything
         parser.error(f'config {args.config} cannot be read: {one_line(error)}')
     if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+        try:
+            cfg = merge_options(cfg, args.cfg_options)
+        except ValueError as error:
+            parser.error(f'--cfg-options: {error}')
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / args.config.stem)
-    if args.launcher in ('pytorch', 'slurm') and not torch.cuda.is_available():
-        if args.launcher == 'slurm':
-            _take_slurm_settings(parser)
-        _join_cpu_processes(cfg)
+    for warning in suspicious_keys(cfg):
+        say(f'warning: config {args.config}: {warning}')
+    if args.launcher != 'none':
+        _take_launcher_settings(parser, args.launcher)
+        if not torch.cuda.is_available():
+            _join_cpu_processes(cfg)
     return cfg
+
+
+def say(line: str) -> None:
+    """Print a line on stderr, once for all processes of a run."""
+    if own_rank() == 0:
+        print(line, file=sys.stderr, flush=True)
+
+
+def own_rank() -> int:
+    """Number of this process in its run, which the launcher tells before any is joined."""
+    return torch_dist.get_rank() if torch_dist.is_initialized() else int(os.environ.get('RANK', 0))
 
 
 def leave_processes() -> None:
@@ -96,21 +111,28 @@ def leave_processes() -> None:
         torch_dist.destroy_process_group()
 
 
-def _take_slurm_settings(parser: argparse.ArgumentParser) -> None:
-    """Translate what srun tells each process into what torch reads."""
-    names = dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID')
-    for name, slurm_name in names.items():
-        if slurm_name not in os.environ:
-            parser.error(f'--launcher slurm needs {slurm_name}, which srun sets')
-        os.environ[name] = os.environ[slurm_name]
+def _take_launcher_settings(parser: argparse.ArgumentParser, launcher: str) -> None:
+    """Check what the launcher tells each process, and translate it into what torch reads."""
+    names = LAUNCHERS.get(launcher, {})
+    needed = list(names.values()) or ['RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT']
+    missing = [name for name in needed if name not in os.environ]
+    if missing:
+        parser.error(
+            f'--launcher {launcher} needs {", ".join(missing)}, which {STARTERS[launcher]}'
+        )
+    for name, told in names.items():
+        os.environ[name] = os.environ[told]
     os.environ.setdefault('MASTER_PORT', '29500')  # as MMEngine does
-    if 'MASTER_ADDR' not in os.environ:
-        command = ['scontrol', 'show', 'hostnames', os.environ.get('SLURM_NODELIST', '')]
-        try:
-            hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            os.environ['MASTER_ADDR'] = hosts.split()[0]
-        except (OSError, IndexError, subprocess.CalledProcessError) as error:
-            parser.error(f'{" ".join(command)} names no machine ({error}); set MASTER_ADDR')
+    if 'MASTER_ADDR' in os.environ:
+        return
+    if launcher == 'mpi':
+        parser.error('--launcher mpi needs MASTER_ADDR, the address of the machine of process 0')
+    command = ['scontrol', 'show', 'hostnames', os.environ.get('SLURM_NODELIST', '')]
+    try:
+        hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        os.environ['MASTER_ADDR'] = hosts.split()[0]
+    except (OSError, IndexError, subprocess.CalledProcessError) as error:
+        parser.error(f'{" ".join(command)} names no machine ({error}); set MASTER_ADDR')
 
 
 def _join_cpu_processes(cfg: Config) -> None:

@@ -16,7 +16,13 @@ from ..datasets.bad_videos import BadVideo, bad_videos_of
 from .bank_queries import BankQueries, query_bank_options
 from .dump import save_similarity
 from .left_out import left_out_metrics, reject_bad_videos, split_left_out
-from .predictions import VideoPrediction, compact_prediction, reject_duplicates, stack_features
+from .predictions import (
+    VideoPrediction,
+    compact_prediction,
+    join_pairs,
+    reject_duplicates,
+    stack_features,
+)
 from .ranking import METRIC_NAMES
 from .report import measure_similarity
 
@@ -32,6 +38,11 @@ class TextVideoRetrievalMetric(RetrievalMetric):
     that the data set skips as unreadable are no queries and no candidates;
     ``left_out/videos`` and ``left_out/texts`` count them.
 
+    Predictions of MMAction2's own models, with one vector a video and one a caption, are compared
+    by their cosines, as MMAction2's `RetrievalMetric` does. Items without a ``video_id`` may be
+    several of one video: those with the same ``filename`` are joined, and those without count as
+    videos of their own.
+
     Args:
         metric_list: Which of R1, R5, R10, R50, MdR and MnR to report, in both directions.
         inverted_softmax: Whether to report ``t2v_dsl/...`` and ``v2t_dsl/...`` too.
@@ -44,13 +55,15 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         hard_negative: Annotation field that names, for some videos, another video of the split.
             Reports ``t2v/{field}_acc``, the percentage of the texts of these videos for which the
             right video scores strictly higher.
+        logit_scale: Factor between cosine and logit for predictions that tell none, such as those
+            of MMAction2's models; CLIP's is 100. It matters to the inverted softmax.
         collect_device: Where results of several processes meet, 'cpu' or 'gpu'.
         prefix: Put before every key, with a slash; nothing by default.
 
     Raises:
-        ValueError: If a name in ``metric_list`` is unknown, ``dump`` is no ``.npz`` or
-            ``query_bank`` makes no sense; later on predictions that cannot be ranked, naming the
-            video, and if the features of the bank are missing.
+        ValueError: If a name in ``metric_list`` is unknown, ``dump`` is no ``.npz``,
+            ``logit_scale`` is not positive or ``query_bank`` makes no sense; later on predictions
+            that cannot be ranked, naming the video, and if the features of the bank are missing.
 
     Example:
         >>> from ts2net_mm.evaluation import TextVideoRetrievalMetric
@@ -76,6 +89,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         dump: str | None = None,
         similarity: dict | None = None,
         hard_negative: str | None = None,
+        logit_scale: float = 100.0,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
@@ -86,6 +100,8 @@ class TextVideoRetrievalMetric(RetrievalMetric):
             raise ValueError(f'metric_list={metric_list!r} must name some of {METRIC_NAMES}')
         if dump is not None and not str(dump).endswith('.npz'):
             raise ValueError(f'dump={str(dump)!r} must end in .npz')
+        if not logit_scale > 0:
+            raise ValueError(f'logit_scale={logit_scale} must be positive')
         self.metric_list = names
         self.inverted_softmax = inverted_softmax
         self.query_bank = None if query_bank is None else query_bank_options(query_bank)
@@ -94,6 +110,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         self.dump = dump
         self.similarity = similarity
         self.hard_negative = hard_negative
+        self.logit_scale = logit_scale
 
     def receive_bank(self, queries: BankQueries, features: Tensor | None) -> None:
         """Take over the query bank of the next evaluation.
@@ -126,11 +143,14 @@ class TextVideoRetrievalMetric(RetrievalMetric):
             if bad := bad_videos_of(sample):
                 self.results.append(bad[0])  # in its place: shards are put together by position
                 continue
-            prediction = compact_prediction(sample, hard_negative=self.hard_negative)
+            prediction = compact_prediction(
+                sample, hard_negative=self.hard_negative, logit_scale=self.logit_scale
+            )
             if self.dump and prediction.captions is None:
                 raise ValueError(
                     f"dump={str(self.dump)!r} needs 'captions', which the prediction of "
-                    f'{prediction.video_id!r} lacks: name it in PackActionInputs(meta_keys=...)'
+                    f'{prediction.video_id or "a video without a name"!r} lacks: TextVideoDataset '
+                    'tells them, name them in PackActionInputs(meta_keys=...)'
                 )
             self.results.append(prediction)
 
@@ -147,6 +167,13 @@ class TextVideoRetrievalMetric(RetrievalMetric):
     def compute_metrics(self, results: list[VideoPrediction | BadVideo]) -> dict[str, float]:
         """Rank the predictions of the whole split."""
         predictions, left_out = split_left_out(results)
+        if nameless := sum(not prediction.video_id for prediction in predictions):
+            print_log(
+                f'{nameless} predictions name no video and count as videos of their own; '
+                "PackActionInputs(meta_keys=('filename',)) joins the captions of a video",
+                logger='current',
+            )
+        predictions = join_pairs(predictions)
         return self._rank(predictions, left_out) | left_out_metrics(left_out)
 
     def _rank(

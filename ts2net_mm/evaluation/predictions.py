@@ -2,16 +2,23 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-__all__ = ['VideoPrediction', 'compact_prediction', 'reject_duplicates', 'stack_features']
+__all__ = [
+    'VideoPrediction',
+    'compact_prediction',
+    'join_pairs',
+    'reject_duplicates',
+    'stack_features',
+]
 
 FEATURE_KEYS = ('frame_features', 'frame_mask', 'text_features', 'logit_scale', 'similarity')
+POOLED_KEYS = ('video_feature', 'text_feature')  # what MMAction2's own models predict
 
 
 @dataclass(frozen=True)
@@ -19,13 +26,16 @@ class VideoPrediction:
     """Features of one video and of its captions, on the CPU in single precision.
 
     Args:
-        video_id: Key of the video in the annotation file.
+        video_id: Key of the video in the annotation file, or the path of its file where the data
+            set tells no key; empty if the prediction tells neither.
         captions: Sentences of the video, None if the pipeline does not hand them on.
         frames: Features of the valid frames, (T', D).
         texts: Features of the captions, (C, D).
         logit_scale: Factor between cosine and logit.
         similarity: Config of the model's similarity module.
         hard_negative: Another video of the split, if the annotation names one.
+        is_pair: Whether the data set has an item a caption, as MMAction2's has, so that other
+            predictions may be of the same video.
     """
 
     video_id: str
@@ -35,33 +45,36 @@ class VideoPrediction:
     logit_scale: float
     similarity: dict[str, Any]
     hard_negative: str | None = None
+    is_pair: bool = False
 
 
 def compact_prediction(
-    sample: Mapping[str, Any], *, hard_negative: str | None = None
+    sample: Mapping[str, Any], *, hard_negative: str | None = None, logit_scale: float = 100.0
 ) -> VideoPrediction:
     """Copy what retrieval needs out of one sample that the model returned.
 
     Args:
-        sample: Data sample as a dict, with ``features`` and ``video_id``.
+        sample: Data sample as a dict, with the ``features`` of TS2Net, or with ``video_feature``
+            and ``text_feature`` in them as of MMAction2's models.
         hard_negative: Name of the field that names another video.
+        logit_scale: Factor between cosine and logit where the prediction tells none.
 
     Raises:
-        ValueError: If a key is missing, a video has no valid frame, captions and their features
-            differ in number, or a feature is not finite.
+        ValueError: If a feature is missing or not finite, a video has no valid frame, or captions
+            and their features differ in number.
     """
     features = sample.get('features', {})
+    if 'frame_features' not in features and all(key in features for key in POOLED_KEYS):
+        features = _as_one_frame(features, logit_scale)
     missing = [key for key in FEATURE_KEYS if key not in features]
     if missing:
         raise ValueError(
-            f"the prediction lacks {missing} in 'features' (found {sorted(features)}); "
-            "this metric reads what TS2Net returns for mode='predict'"
+            f"the prediction lacks {missing} in 'features' (found {sorted(features)}); this metric "
+            "reads what TS2Net or MMAction2's CLIPSimilarity returns for mode='predict'"
         )
-    if 'video_id' not in sample:
-        raise ValueError(
-            "the prediction lacks 'video_id': name it in PackActionInputs(meta_keys=...)"
-        )
-    video_id, captions = sample['video_id'], sample.get('captions')
+    is_pair = 'video_id' not in sample
+    video_id = str(sample.get('filename') or '') if is_pair else sample['video_id']
+    captions = sample.get('captions')
     frame_mask = features['frame_mask'].bool()
     if not frame_mask.any():
         raise ValueError(f'video {video_id!r} has no valid frame')
@@ -83,7 +96,48 @@ def compact_prediction(
         logit_scale=float(features['logit_scale']),
         similarity=dict(features['similarity']),
         hard_negative=sample.get(hard_negative) if hard_negative else None,
+        is_pair=is_pair,
     )
+
+
+def _as_one_frame(features: Mapping[str, Any], logit_scale: float) -> dict[str, Any]:
+    """Read one vector a video as a video of one frame, whose mean it is."""
+    video, text = (features[key] for key in POOLED_KEYS)
+    if video.ndim != 1 or text.shape != video.shape:
+        raise ValueError(
+            f'video_feature has the shape {tuple(video.shape)} and text_feature '
+            f'{tuple(text.shape)}, expected one vector each, of the same length'
+        )
+    return dict(
+        frame_features=video[None],
+        frame_mask=video.new_ones(1),
+        text_features=text[None],
+        logit_scale=logit_scale,
+        similarity=dict(type='mmaction.MeanPooledSimilarity'),
+    )
+
+
+def join_pairs(predictions: Sequence[VideoPrediction]) -> list[VideoPrediction]:
+    """Join the predictions of a data set with an item a caption into one a video.
+
+    The features of a video are those of its first item. Items without any name are videos of their
+    own, as MMAction2's metric counts them.
+    """
+    joined: dict[str, VideoPrediction] = {}
+    for number, prediction in enumerate(predictions):
+        name = prediction.video_id or f'item {number}'
+        first = joined.get(name)
+        if first is None or not prediction.is_pair:
+            # a name that is not of a pair may not occur twice; the number keeps both
+            key = name if first is None else f'{name} {number}'
+            joined[key] = replace(prediction, video_id=name)
+            continue
+        captions = None
+        if first.captions is not None and prediction.captions is not None:
+            captions = first.captions + prediction.captions
+        texts = torch.cat([first.texts, prediction.texts])
+        joined[name] = replace(first, captions=captions, texts=texts)
+    return list(joined.values())
 
 
 def reject_duplicates(video_ids: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ class TextVideoDataPreprocessor(ActionDataPreprocessor):
 
     Shape:
         - imgs: B x (T, 3, H, W) -> (B, T, 3, H, W) float
-        - text: B x (C, L) -> (sum of C, L) int64
+        - text: B x (C, L) or B x (L,) -> (sum of C, L) int64
         - frame_mask: B x (T,) bool -> (B, T) bool
         - num_captions: added, the list of C
     """
@@ -49,6 +49,8 @@ class TextVideoDataPreprocessor(ActionDataPreprocessor):
             frame_mask = imgs.new_ones(imgs.shape[:2], dtype=torch.bool)
         batch = dict(imgs=imgs, frame_mask=frame_mask)
         if 'text' in inputs:
-            batch['text'] = torch.cat(tuple(inputs['text']))
-            batch['num_captions'] = [len(text) for text in inputs['text']]
+            # MMAction2's CLIPTokenize gives one sentence an item, (L,)
+            texts = [torch.atleast_2d(text) for text in inputs['text']]
+            batch['text'] = torch.cat(texts)
+            batch['num_captions'] = [len(text) for text in texts]
         return dict(inputs=batch, data_samples=data_samples)

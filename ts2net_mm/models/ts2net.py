@@ -10,6 +10,8 @@ from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ..utils.config_types import type_name
+from .heads import MeanPooledSimilarity
 from .layers.pretrained_last import PretrainedLast
 from .layers.similarity import masked_mean
 from .temporal import TemporalTransformer
@@ -43,12 +45,15 @@ class TS2Net(PretrainedLast, BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        # built here because MMEngine would look in its own registry only
-        preprocessor = MODELS.build(data_preprocessor or dict(type='TextVideoDataPreprocessor'))
+        # built here because MMEngine would look in its own registry only; with a scope, as a pure
+        # Python config may have none
+        preprocessor = MODELS.build(
+            data_preprocessor or dict(type='mmaction.TextVideoDataPreprocessor')
+        )
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
         self.text_encoder = MODELS.build(text_encoder)
-        self.neck = MODELS.build(neck or dict(type='CLSOnly'))
+        self.neck = MODELS.build(neck or dict(type='mmaction.CLSOnly'))
         self.head = MODELS.build(head)
         temporal = self.head.temporal
         if isinstance(temporal, TemporalTransformer) and temporal.tokens_per_frame is None:
@@ -71,6 +76,19 @@ class TS2Net(PretrainedLast, BaseModel):
     ) -> Tensor:
         """Compute logits, scale included: (N, D), (B, T, D), (B, T) bool -> (N, B)."""
         return self.head.similarity(text_feats, video_feats, _bool_mask(video_feats, frame_mask))
+
+    def extract_feat(self, inputs: Tensor | dict[str, Any]) -> Tensor | tuple[Tensor, Tensor]:
+        """Compute features under the name that MMAction2's models and tools have for it.
+
+        Args:
+            inputs: The inputs of ``forward``, or normalised frames (B, T, 3, H, W) alone.
+
+        Returns:
+            Features of videos (B, T, D) and texts (N, D), or of the videos alone.
+        """
+        if isinstance(inputs, Tensor):
+            return self.encode_video(inputs)
+        return self._encode(inputs)
 
     def forward(
         self,
@@ -134,7 +152,7 @@ class TS2Net(PretrainedLast, BaseModel):
         self, frames: Tensor, frame_mask: Tensor, pooled: Tensor, captions: Tensor
     ) -> InstanceData:
         """Features of one video, under the names that MMAction2's and our metric read."""
-        features = InstanceData(
+        features = _Features(
             metainfo=dict(
                 frame_features=_own(frames),
                 frame_mask=_own(frame_mask),
@@ -143,7 +161,9 @@ class TS2Net(PretrainedLast, BaseModel):
                 similarity=self.head.similarity_cfg,
             )
         )
-        features.video_feature = _own(pooled)
+        # where the similarity compares frames, their mean ranks otherwise than the model
+        if isinstance(self.head.cosine_similarity, MeanPooledSimilarity):
+            features.video_feature = _own(pooled)
         if len(captions) == 1:
             features.text_feature = _own(captions[0])
         return features
@@ -151,6 +171,28 @@ class TS2Net(PretrainedLast, BaseModel):
     def _encode(self, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
         video = self.encode_video(inputs['imgs'], inputs.get('frame_mask'))
         return video, self.encode_text(inputs['text'])
+
+
+class _Features(InstanceData):
+    """Features of one video and its captions, which tell MMAction2's metric why it cannot rank."""
+
+    def to_dict(self) -> dict:
+        """Convert as MMEngine's evaluator does before a metric reads."""
+        return _PredictedFeatures(super().to_dict())
+
+
+class _PredictedFeatures(dict):
+    def __missing__(self, key: str) -> Any:
+        if key == 'video_feature':
+            kind = type_name(self['similarity'])
+            why = f'{kind} compares frames, so that a video has no single video_feature'
+        elif key == 'text_feature':
+            why = f'a video with {len(self["text_features"])} captions has no single text_feature'
+        else:
+            raise KeyError(key)
+        raise ValueError(
+            f"{why}, which MMAction2's RetrievalMetric needs: use TextVideoRetrievalMetric"
+        )
 
 
 def _own(part: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def test_render_again_and_with_another_seed(tmp_path):
     arguments = ('--out', tmp_path, '--train-videos', 2, '--workers', 2)
     first = _run(*arguments)
     assert first.returncode == 0, first.stderr
-    assert '2 train, 32 val, 200 test videos; 234 rendered' in first.stdout
+    assert '2 train, 200 val, 200 test videos; 402 rendered' in first.stdout
     assert '0 rendered' in _run(*arguments).stdout
     other = _run(*arguments, '--seed', 1)
     assert other.returncode == 1
@@ -78,7 +78,7 @@ def test_a_stopped_rendering_goes_on(tmp_path, signal_number):
     _, errors = process.communicate(timeout=60)
     if signal_number == signal.SIGINT:
         assert process.returncode == 130
-        assert errors == 'Interrupted. The same command goes on where this one stopped.\n'
+        assert errors == 'interrupted; the same command goes on where this one stopped\n'
     assert 'Traceback' not in errors
     while _members(process.pid):
         assert time.monotonic() < deadline
@@ -88,8 +88,8 @@ def test_a_stopped_rendering_goes_on(tmp_path, signal_number):
     result = _run(*arguments)
     assert result.returncode == 0, result.stderr
     settings = json.loads((tmp_path / 'dataset.json').read_text())
-    assert settings['videos'] == {'train': 800, 'val': 32, 'test': 200}
-    assert len(list(tmp_path.glob('*/*.mp4'))) == 1032
+    assert settings['videos'] == {'train': 800, 'val': 200, 'test': 200}
+    assert len(list(tmp_path.glob('*/*.mp4'))) == 1200
     assert not (tmp_path / '.rendering').exists()
 
 

@@ -13,8 +13,8 @@ from ts2net_mm.datasets.moving_shapes import (
 
 def test_meanings_are_all_objects_with_all_sequences():
     meanings = all_meanings()
-    assert len(meanings) == len(set(meanings)) == 432
-    assert Counter(len(meaning.events) for meaning in meanings) == {1: 12 * 6, 2: 12 * 30}
+    assert len(meanings) == len(set(meanings)) == 648
+    assert Counter(len(meaning.events) for meaning in meanings) == {1: 18 * 6, 2: 18 * 30}
     assert {meaning.colour for meaning in meanings} == set(COLOURS)
     assert {meaning.shape for meaning in meanings} == set(SHAPES)
     assert all(len(set(meaning.events)) == len(meaning.events) for meaning in meanings)
@@ -41,7 +41,7 @@ def test_reversal_swaps_order_and_events(events, reversed_events):
 def test_reversal_of_a_meaning_is_a_meaning():
     meanings = set(all_meanings())
     assert {meaning.reversal for meaning in meanings} == meanings
-    assert sum(meaning.reversal == meaning for meaning in meanings) == 6 * 12
+    assert sum(meaning.reversal == meaning for meaning in meanings) == 6 * 18
 
 
 def test_meaning_as_text():
@@ -53,6 +53,12 @@ def test_captions_of_one_event():
     assert len(captions) == len(set(captions)) == 2 * 3
     assert 'a purple circle moves left' in captions
     assert 'the purple circle moves left' in captions
+
+
+def test_a_colour_with_a_vowel_takes_an():
+    captions = all_captions(Meaning('orange', 'circle', ('left',)))
+    assert 'an orange circle moves left' in captions
+    assert not any(caption.startswith('a ') for caption in captions)
 
 
 def test_captions_of_two_events_keep_their_order():
@@ -68,4 +74,4 @@ def test_captions_of_two_events_keep_their_order():
 
 def test_a_caption_has_one_meaning():
     captions = [caption for meaning in all_meanings() for caption in all_captions(meaning)]
-    assert len(captions) == len(set(captions)) == 12 * (6 * 6 + 30 * 54)
+    assert len(captions) == len(set(captions)) == 18 * (6 * 6 + 30 * 54)

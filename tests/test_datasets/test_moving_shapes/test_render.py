@@ -48,7 +48,7 @@ def test_layout(rendered):
         'val',
         'val.json',
     ]
-    for split, count in (('train', 4), ('val', 32), ('test', 200)):
+    for split, count in (('train', 4), ('val', 200), ('test', 200)):
         entries = json.loads((rendered / f'{split}.json').read_text())
         assert len(entries) == count
         assert sorted(entries) == sorted(
@@ -57,9 +57,9 @@ def test_layout(rendered):
         assert all(set(entry) >= {'captions', 'meaning'} for entry in entries.values())
     assert json.loads((rendered / 'dataset.json').read_text()) == {
         'name': 'moving_shapes',
-        'version': 1,
+        'version': 2,
         'seed': 0,
-        'videos': {'train': 4, 'val': 32, 'test': 200},
+        'videos': {'train': 4, 'val': 200, 'test': 200},
     }
 
 
@@ -79,8 +79,8 @@ def test_a_complete_folder_is_left_alone(folder):
     times = {path: path.stat().st_mtime_ns for path in folder.rglob('*')}
     calls = []
     summary = _render(folder, progress=lambda done, total: calls.append((done, total)))
-    assert (summary.num_rendered, summary.num_kept) == (0, 236)
-    assert calls == [(236, 236)]
+    assert (summary.num_rendered, summary.num_kept) == (0, 404)
+    assert calls == [(404, 404)]
     assert {path: path.stat().st_mtime_ns for path in folder.rglob('*')} == times
 
 
@@ -93,7 +93,7 @@ def test_missing_and_incomplete_videos_are_rendered_again(folder, rendered):
     calls = []
     summary = _render(folder, progress=lambda done, total: calls.append((done, total)))
     assert summary.num_rendered == 3
-    assert calls == [(233, 236), (234, 236), (235, 236), (236, 236)]
+    assert calls == [(401, 404), (402, 404), (403, 404), (404, 404)]
     assert (folder / 'train/000000.mp4').stat().st_mtime_ns == kept
     assert _contents(folder) == _contents(rendered)
 

@@ -136,6 +136,6 @@ def test_colours_differ_from_each_other_and_from_the_background(shape):
     colours['darkest grey'] = np.full(3, 15)
     colours['lightest grey'] = np.full(3, 70)
     names = list(colours)
-    for index, first in enumerate(names[:6]):
+    for index, first in enumerate(names[: len(COLOURS)]):
         for second in names[index + 1 :]:
             assert np.linalg.norm(colours[first] - colours[second]) > 100, (first, second)

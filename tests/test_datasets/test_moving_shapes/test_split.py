@@ -16,7 +16,7 @@ def _split(seed):
 def test_each_meaning_is_in_one_part(seed):
     split = _split(seed)
     parts = [list(split.train), split.val.meanings, split.test.meanings]
-    assert [len(part) for part in parts] == [200, 32, 200]
+    assert [len(part) for part in parts] == [248, 200, 200]
     assert sorted(sum(parts, [])) == sorted(all_meanings())
 
 
@@ -24,7 +24,7 @@ def test_each_meaning_is_in_one_part(seed):
 def test_pairs_are_reversals(seed):
     split = _split(seed)
     assert len(split.test.pairs) == 50
-    assert len(split.val.pairs) == 12
+    assert len(split.val.pairs) == 50
     for first, second in split.test.pairs + split.val.pairs:
         assert first.reversal == second
         assert first != second
@@ -37,21 +37,18 @@ def test_training_shows_every_part_of_what_is_tested(seed):
     assert len(sequences) == 36
     assert min(sequences.values()) >= 4
     objects = Counter((meaning.colour, meaning.shape) for meaning in train)
-    assert len(objects) == 12
-    assert min(objects.values()) >= 14
-    places = {
-        (meaning.colour, place, len(meaning.events), event)
-        for meaning in train
-        for place, event in enumerate(meaning.events)
-    }
-    assert len({place for place in places if place[2] == 2}) == 6 * 2 * 6
+    assert len(objects) == 18
+    assert min(objects.values()) >= 12
+    events = {(meaning.colour, event) for meaning in train for event in meaning.events}
+    assert len(events) == 9 * 6
 
 
 @pytest.mark.parametrize('seed', SEEDS)
 def test_held_out_meanings_are_spread_evenly(seed):
     split = _split(seed)
-    for part, most in ((split.test, 6), (split.val, 1)):
-        assert max(Counter(meaning.events for meaning in part.meanings).values()) <= most
+    for part in (split.test, split.val):
+        counts = Counter(meaning.events for meaning in part.meanings).values()
+        assert (min(counts), max(counts)) == (5, 6)
 
 
 def test_split_follows_from_the_seed():

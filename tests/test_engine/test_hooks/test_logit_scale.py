@@ -61,6 +61,10 @@ def test_wrapped_model():
     assert model.head.logit_scale.item() == pytest.approx(math.log(100))
 
 
+def test_model_without_a_scale():
+    LogitScaleClampHook().after_train_iter(SimpleNamespace(model=nn.Linear(2, 2)))
+
+
 @pytest.mark.parametrize('max_scale', [0, -1.0])
 def test_bad_limit(max_scale):
     with pytest.raises(ValueError, match=f'max_scale={max_scale} must be positive'):

@@ -89,6 +89,13 @@ def test_prefixes_are_the_callers(model, prefixes):
         assert group['lr'] == (0 if name.startswith('text_encoder.') else 1e-4)
 
 
+def test_a_model_without_clip_is_new_throughout(log_records):
+    stand_in = nn.Conv2d(1, 1, 1)
+    groups = settings_by_name(stand_in, build(stand_in, clip_lr_mult=0))
+    assert {group['lr'] for group in groups.values()} == {1e-4}
+    assert any('Conv2d has no parameter of backbone.' in r.getMessage() for r in log_records)
+
+
 def test_a_prefix_of_no_parameter(model):
     with pytest.raises(ValueError, match=r"holds 'visual\.', with which no parameter begins"):
         build(model, clip_prefixes=('backbone.', 'visual.'))

@@ -1,13 +1,9 @@
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-import ts2net_mm
 from ts2net_mm.models import SymmetricContrastiveLoss
 from ts2net_mm.models.losses.gather import gather_with_gradient
 
@@ -99,27 +95,14 @@ def test_one_process_gathers_nothing():
     assert gather_with_gradient(tensor) is tensor
 
 
-def run_two_processes(problem: dict, folder: Path) -> list[dict[str, torch.Tensor]]:
-    """What each of two processes over gloo finds with half of the batch."""
-    torch.save(problem, folder / 'batch.pt')
-    environment = os.environ | {'PYTHONPATH': str(Path(ts2net_mm.__file__).parents[1])}
-    processes = [
-        subprocess.Popen([sys.executable, SCRIPT, folder, rank], env=environment) for rank in '01'
-    ]
-    try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-    return [torch.load(folder / f'rank{rank}.pt') for rank in range(2)]
-
-
 @pytest.mark.slow
-def test_two_processes_compute_what_one_does(problem, tmp_path):
+def test_two_processes_compute_what_one_does(problem, tmp_path, run_together):
     """Loss, gradients of shared parameters and of features, and the gather alone."""
     script = load_script()
     alone = script.run(script.TwoTowers(problem['weights']), problem['batch'])
-    found = run_two_processes(problem, tmp_path)
+    torch.save(problem, tmp_path / 'batch.pt')
+    run_together(SCRIPT, [(tmp_path, rank) for rank in range(2)], tmp_path / 'output.txt')
+    found = [torch.load(tmp_path / f'rank{rank}.pt') for rank in range(2)]
 
     def check(computed, name):
         torch.testing.assert_close(computed, alone[name], rtol=1e-5, atol=1e-6, msg=name)

@@ -72,15 +72,14 @@ def render(args: argparse.Namespace) -> None:
 def main() -> int:
     """Run the command and return its exit status."""
     args = parse_args()
-    try:
-        render(args)
-    except KeyboardInterrupt:
-        print('Interrupted. The same command goes on where this one stopped.', file=sys.stderr)
-        return 130
-    except (OSError, RuntimeError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    return 0
+    from ts2net_mm.utils.cli import expecting, run
+
+    return run(
+        render,
+        args,
+        explain=expecting(OSError, RuntimeError, ValueError),
+        when_stopped='the same command goes on where this one stopped',
+    )
 
 
 if __name__ == '__main__':

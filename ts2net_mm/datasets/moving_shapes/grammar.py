@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import permutations, product
 
-COLOURS = ('red', 'green', 'blue', 'yellow', 'white', 'purple')
+COLOURS = ('red', 'green', 'blue', 'yellow', 'white', 'purple', 'orange', 'cyan', 'pink')
 SHAPES = ('circle', 'triangle')
 
 OPPOSITES = {
@@ -26,7 +26,6 @@ _PHRASES = {
     'grows': ('grows', 'gets bigger', 'becomes larger'),
     'shrinks': ('shrinks', 'gets smaller', 'becomes tiny'),
 }
-_ARTICLES = ('a', 'the')
 _ONE_EVENT = '{object} {first}'
 _TWO_EVENTS = (
     '{object} {first} and then {second}',
@@ -65,14 +64,15 @@ class Meaning:
 
 
 def all_meanings() -> list[Meaning]:
-    """List the 432 meanings: 12 objects times 6 single events and 30 ordered pairs of events."""
+    """List the 648 meanings: 18 objects times 6 single events and 30 ordered pairs of events."""
     sequences = [*permutations(EVENTS, 1), *permutations(EVENTS, 2)]
     return [Meaning(*parts) for parts in product(COLOURS, SHAPES, sequences)]
 
 
 def all_captions(meaning: Meaning) -> list[str]:
     """List every sentence of the grammar that says ``meaning``: 6 for one event, 54 for two."""
-    objects = [f'{article} {meaning.colour} {meaning.shape}' for article in _ARTICLES]
+    a = 'an' if meaning.colour[0] in 'aeiou' else 'a'
+    objects = [f'{article} {meaning.colour} {meaning.shape}' for article in (a, 'the')]
     phrases = [_PHRASES[event] for event in meaning.events]
     if len(phrases) == 1:
         return [

@@ -18,7 +18,7 @@ from .processes import available_cpus, work_through
 from .scene import FPS
 
 # To be raised whenever the same seed no longer gives the same videos or captions.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def render_moving_shapes(
     Args:
         out_dir: Folder of the data set.
         seed: Source of the split, the captions and the videos.
-        num_train_videos: Videos of the training split; 200 make one of each of its meanings.
+        num_train_videos: Videos of the training split; 248 make one of each of its meanings.
         workers: Number of processes; by default one a CPU.
         progress: Called with the number of complete videos and of all videos.
 

@@ -19,6 +19,9 @@ _RGB = {
     'yellow': (240, 220, 50),
     'white': (245, 245, 245),
     'purple': (170, 60, 220),
+    'orange': (255, 130, 0),
+    'cyan': (40, 210, 220),
+    'pink': (250, 150, 180),
 }
 _DIRECTIONS = {'left': (-1, 0), 'right': (1, 0), 'up': (0, -1), 'down': (0, 1)}
 _DISTANCE = (0.55, 0.62)  # of the frame size

@@ -1,12 +1,11 @@
 """The command line that the preparations of all data sets share."""
 
 import argparse
-import io
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...utils.cli import run
 from .prepare import MISSING_FILE, REPEATED_FILE, UNANNOTATED_FILE, Preparation, prepare
 from .splits import Annotations
 
@@ -39,20 +38,13 @@ def run_preparation(
         add_arguments(parser)
     args = parser.parse_args(argv)
     options = {key: value for key, value in vars(args).items() if key not in common}
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors='backslashreplace')
-    try:
+
+    def work() -> None:
         annotations = read(args.annotations, drop_empty=args.drop_empty_captions, **options)
         result = prepare(annotations, videos=args.videos, out=args.out, on_missing=args.on_missing)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return 130
-    print('\n'.join(describe(result, args.videos, args.out)))
-    return 0
+        print('\n'.join(describe(result, args.videos, args.out)))
+
+    return run(work)
 
 
 def _build_parser(description: str | None, out: str, from_files: bool) -> argparse.ArgumentParser:

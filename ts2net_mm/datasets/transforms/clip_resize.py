@@ -19,22 +19,25 @@ class CLIPResize(BaseTransform):
     Required key: imgs, a list of (H, W, 3) uint8. Modified keys: imgs, img_shape.
 
     Args:
-        size: Height and width of the result, pixels.
+        size: Height and width of the result, pixels; without the crop, its shorter side.
+        crop: Whether to crop.
     """
 
-    def __init__(self, *, size: int = 224) -> None:
+    def __init__(self, *, size: int = 224, crop: bool = True) -> None:
         self.size = size
+        self.crop = crop
 
     def transform(self, results: dict) -> dict:
         """Resize and crop every frame."""
         results['imgs'] = [self._resize(frame) for frame in results['imgs']]
-        results['img_shape'] = (self.size, self.size)
+        results['img_shape'] = results['imgs'][0].shape[:2]
         return results
 
     def _resize(self, frame: np.ndarray) -> np.ndarray:
         image = F.resize(F.to_pil_image(frame), self.size, InterpolationMode.BICUBIC)
-        return np.asarray(F.center_crop(image, self.size))
+        return np.asarray(F.center_crop(image, self.size) if self.crop else image)
 
     def __repr__(self) -> str:
         """Show the settings."""
-        return f'{type(self).__name__}(size={self.size})'
+        crop = '' if self.crop else ', crop=False'
+        return f'{type(self).__name__}(size={self.size}{crop})'

@@ -1,9 +1,15 @@
 """CLIP's tokens of all captions of an item."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from mmaction.datasets.transforms import CLIPTokenize
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-__all__ = ['TokenizeCaptions']
+from ..annotation import VideoAnnotation
+
+__all__ = ['TokenizeCaptions', 'reject_lost_captions']
 
 
 @TRANSFORMS.register_module()
@@ -51,3 +57,22 @@ class TokenizeCaptions(BaseTransform):
     def __repr__(self) -> str:
         """Show the settings."""
         return f'{type(self).__name__}(max_words={self.max_words})'
+
+
+def reject_lost_captions(
+    ann_file: str, annotations: Sequence[VideoAnnotation], transforms: Sequence[Any]
+) -> None:
+    """Refuse several captions of an item where MMAction2's transform would keep the first alone.
+
+    Raises:
+        ValueError: If the pipeline has ``CLIPTokenize`` and a video more than one caption.
+    """
+    if not any(isinstance(transform, CLIPTokenize) for transform in transforms):
+        return
+    for annotation in annotations:
+        if (found := len(annotation.captions)) > 1:
+            raise ValueError(
+                f'{ann_file}: {annotation.video_id!r} has {found} captions, of which CLIPTokenize '
+                "keeps the first; use TokenizeCaptions, or MMAction2's VideoTextDataset, which has "
+                'an item a caption'
+            )

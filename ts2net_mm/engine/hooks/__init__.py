@@ -6,6 +6,7 @@ from .logit_scale import LogitScaleClampHook
 from .model_config import ModelConfigHook
 from .resumable_checkpoint import ResumableCheckpointHook
 from .strict_checkpoint import StrictCheckpointHook
+from .termination import TerminationHook
 
 __all__ = [
     'BadVideosHook',
@@ -15,4 +16,5 @@ __all__ = [
     'NotFiniteError',
     'ResumableCheckpointHook',
     'StrictCheckpointHook',
+    'TerminationHook',
 ]

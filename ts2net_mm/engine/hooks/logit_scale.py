@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 __all__ = ['LogitScaleClampHook']
@@ -15,6 +14,9 @@ __all__ = ['LogitScaleClampHook']
 @HOOKS.register_module()
 class LogitScaleClampHook(Hook):
     """Limit the factor on the cosines after each step; CLIP and the released recipe stop at 100.
+
+    The parameter is found by its name, ``logit_scale``, so that the hook serves MMAction2's
+    ``CLIPSimilarity`` too. A model without one trains as it does without the hook.
 
     Args:
         max_scale: Largest factor (not its logarithm).
@@ -31,5 +33,6 @@ class LogitScaleClampHook(Hook):
     @torch.no_grad()
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Clamp the parameter in place."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.head.logit_scale.clamp_(max=self.max_log_scale)
+        for name, parameter in runner.model.named_parameters():
+            if name.rpartition('.')[2] == 'logit_scale':
+                parameter.clamp_(max=self.max_log_scale)

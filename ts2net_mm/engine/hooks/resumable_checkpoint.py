@@ -1,5 +1,6 @@
 """Checkpoints that survive an interruption, and from which a run goes on exactly."""
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,15 @@ class ResumableCheckpointHook(CheckpointHook):
     Raises:
         OSError: If a checkpoint cannot be written; those that exist stay.
         NoCheckpointError: If no checkpoint of the work folder is complete.
-        ValueError: If checkpoints would fall between two updates of accumulated gradients, which no
-            checkpoint holds.
+        ValueError: If a setting is unknown, or if checkpoints would fall between two updates of
+            accumulated gradients, which no checkpoint holds.
     """
 
     _trains = False
     _loaded: Mapping[str, Any] | None = None
     _collected: dict[str, Any] | None = None
     _before_validation: dict[str, Any] | None = None
+    _all_before_validation: list[dict[str, Any]] | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Choose what ``--resume`` loads where no checkpoint was named."""
@@ -78,6 +80,7 @@ class ResumableCheckpointHook(CheckpointHook):
         if isinstance(get_file_backend(folder), LocalBackend):
             self.backend_args = dict(backend=ATOMIC_BACKEND)
         self._check_accumulation(runner)
+        self._check_settings(runner)
         self._trains = True
         self._forget_other_folders(runner)
         super().before_train(runner)
@@ -92,9 +95,11 @@ class ResumableCheckpointHook(CheckpointHook):
     def before_val_epoch(self, runner: Runner) -> None:
         """Note the random states, so that training does not depend on validation."""
         self._before_validation = random_states()
+        self._all_before_validation = all_gather_object(self._before_validation)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Save the best checkpoint."""
+        self._all_before_validation = None
         if self._before_validation is not None:
             restore_random_states(self._before_validation)
         if self._trains:
@@ -112,6 +117,12 @@ class ResumableCheckpointHook(CheckpointHook):
                 f'CheckpointHook: interval={self.interval} is no multiple of '
                 f'accumulative_counts={counts}; gradients that are not applied yet are not saved'
             )
+
+    def _check_settings(self, runner: Runner) -> None:
+        """Refuse what MMEngine would only find out at the first checkpoint."""
+        unknown = self.args.keys() - inspect.signature(runner.save_checkpoint).parameters.keys()
+        if unknown:
+            raise ValueError(f'CheckpointHook has no settings {", ".join(sorted(unknown))}')
 
     def _forget_other_folders(self, runner: Runner) -> None:
         """Let a run that was resumed from another folder, or moved, remove only what is its own."""
@@ -155,7 +166,9 @@ class ResumableCheckpointHook(CheckpointHook):
         filename = self.filename_tmpl.format(step)
         path = self.file_backend.join_path(self.out_dir, filename)
         runner.message_hub.update_info('last_ckpt', path)
-        self._collected = dict(random_states=all_gather_object(random_states()))
+        # a validation that is ended may leave this process alone
+        states = self._all_before_validation or all_gather_object(random_states())
+        self._collected = dict(random_states=states)
         self._collected['parameters'] = trained_parameters(runner)
         self._collected['early_stopping'] = [
             (float(hook.best_score), hook.wait_count)

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, SequentialSampler
 
 from ..random_states import seeded
 
@@ -41,11 +41,30 @@ class RepeatableDataset:
         return len(self._dataset)
 
 
+class _InOrder:
+    """A sampler in order, with the seed and the epoch that the loop sets."""
+
+    def __init__(self, sampler: SequentialSampler) -> None:
+        self._sampler = sampler
+        self.seed = 0
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._sampler)
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+
 class RepeatableBatches:
     """Batches of (seed, epoch, index) that begin at any batch of an epoch.
 
     Args:
-        batch_sampler: The batches of indices; its ``sampler`` holds seed and epoch.
+        batch_sampler: The batches of indices; its ``sampler`` holds seed and epoch. torch's
+            ``SequentialSampler``, which needs neither, gets them.
 
     Raises:
         TypeError: If the sampler has neither.
@@ -53,6 +72,8 @@ class RepeatableBatches:
 
     def __init__(self, batch_sampler: Any) -> None:
         sampler = batch_sampler.sampler
+        if isinstance(sampler, SequentialSampler):
+            sampler = _InOrder(sampler)
         missing = [name for name in ('seed', 'epoch') if not hasattr(sampler, name)]
         if missing:
             raise TypeError(

@@ -1,5 +1,6 @@
 """Parameter groups of the released recipe."""
 
+import logging
 from dataclasses import dataclass
 from typing import cast
 
@@ -52,6 +53,7 @@ class CLIPOptimWrapperConstructor:
         self.optimizer_cfg = dict(self.optim_wrapper_cfg.pop('optimizer'))
         settings = dict(paramwise_cfg or {})
         self.clip_lr_mult = settings.pop('clip_lr_mult', 1e-3)
+        self.prefixes_given = 'clip_prefixes' in settings
         prefixes = settings.pop('clip_prefixes', CLIP_PREFIXES)
         self.clip_prefixes = (prefixes,) if isinstance(prefixes, str) else tuple(prefixes)
         self.fp16_arithmetic = settings.pop('fp16_arithmetic', False)
@@ -84,6 +86,15 @@ class CLIPOptimWrapperConstructor:
 
     def _check_prefixes(self, model: nn.Module) -> None:
         names = [name for name, _ in model.named_parameters()]
+        if not self.prefixes_given and not any(n.startswith(self.clip_prefixes) for n in names):
+            # such as the stand-in with which MMAction2's vis_scheduler.py draws a schedule
+            print_log(
+                f'{type(model).__name__} has no parameter of {", ".join(self.clip_prefixes)}: all '
+                'are trained as new ones; clip_prefixes in paramwise_cfg names those of CLIP',
+                logger='current',
+                level=logging.WARNING,
+            )
+            return
         for prefix in self.clip_prefixes:
             if not any(name.startswith(prefix) for name in names):
                 raise ValueError(f'clip_prefixes holds {prefix!r}, with which no parameter begins')

@@ -40,10 +40,10 @@ class RetrievalHead(BaseModule):
         super().__init__(init_cfg)
         if logit_scale <= 0:
             raise ValueError(f'logit_scale={logit_scale} must be positive')
-        self.similarity_cfg = dict(similarity or dict(type='FrameWeightedSimilarity'))
+        self.similarity_cfg = dict(similarity or dict(type='mmaction.FrameWeightedSimilarity'))
         self.temporal = MODELS.build(temporal) if temporal else None
         self.cosine_similarity = MODELS.build(self.similarity_cfg)
-        self.loss_module = MODELS.build(loss or dict(type='SymmetricContrastiveLoss'))
+        self.loss_module = MODELS.build(loss or dict(type='mmaction.SymmetricContrastiveLoss'))
         self.logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)))
 
     def forward(self, tokens: Tensor, frame_mask: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from mmengine.model import BaseModule, initialize
 
+from ...utils.config_types import type_name
+
 __all__ = ['PretrainedLast']
 
 LOADING = ('CLIPPretrained', 'Pretrained', 'PretrainedInit')
@@ -20,7 +22,7 @@ class PretrainedLast(BaseModule):
         """Draw new weights, then load what ``init_cfg`` names."""
         configured = self.init_cfg
         cfgs = configured if isinstance(configured, list) else [configured] if configured else []
-        loading = [cfg for cfg in cfgs if _type_name(cfg) in LOADING]
+        loading = [cfg for cfg in cfgs if type_name(cfg) in LOADING]
         self.init_cfg = [cfg for cfg in cfgs if cfg not in loading] or None
         try:
             self.draw_weights()
@@ -31,9 +33,3 @@ class PretrainedLast(BaseModule):
     def draw_weights(self) -> None:
         """Draw new weights."""
         super().init_weights()
-
-
-def _type_name(cfg: dict) -> str:
-    """Name of an initialiser that a config gives as a name, a name with scope, or a class."""
-    kind = cfg['type']
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__

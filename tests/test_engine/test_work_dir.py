@@ -1,0 +1,59 @@
+"""The lock of a work folder; tests/test_tools/test_interruption.py kills its holder."""
+
+import multiprocessing
+
+import pytest
+
+from ts2net_mm.engine.work_dir import WorkDirError, claim_work_dir, describe_earlier_run
+
+
+def hold(folder, pipe) -> None:
+    with claim_work_dir(folder):
+        pipe.send('held')
+        pipe.recv()
+
+
+def test_the_folder_is_free_again_after_a_kill(tmp_path):
+    context = multiprocessing.get_context('fork')
+    ours, theirs = context.Pipe()
+    process = context.Process(target=hold, args=(tmp_path, theirs))
+    process.start()
+    assert ours.recv() == 'held'
+    message = rf'another run \(process {process.pid} on'
+    with pytest.raises(WorkDirError, match=message), claim_work_dir(tmp_path):
+        pass
+    with claim_work_dir(tmp_path, rank=1):  # another process of the run that holds it
+        pass
+    process.kill()
+    process.join()
+    with claim_work_dir(tmp_path):
+        pass
+
+
+def test_a_helper_does_not_keep_the_lock(tmp_path):
+    """A worker of a data loader, forked from the holder, may outlive it."""
+    context = multiprocessing.get_context('fork')
+    ours, theirs = context.Pipe()
+    with claim_work_dir(tmp_path):
+        helper = context.Process(target=theirs.recv)
+        helper.start()
+    with claim_work_dir(tmp_path):
+        pass
+    ours.send('end')
+    helper.join()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / 'file').write_text('')
+    message = 'cannot write into the work folder .*file: File exists'
+    with pytest.raises(WorkDirError, match=message), claim_work_dir(tmp_path / 'file'):
+        pass
+
+
+def test_earlier_checkpoints_are_named(tmp_path):
+    assert describe_earlier_run(tmp_path) is None
+    for number in range(7):
+        (tmp_path / f'epoch_{number}.pth').touch()
+    line = describe_earlier_run(tmp_path)
+    assert line is not None
+    assert 'epoch_6.pth and 2 older ones' in line

@@ -1,0 +1,103 @@
+"""Exit codes, lines and signals of a command line."""
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from ts2net_mm.utils.cli import Terminated, hold_termination, received_signal, run
+
+
+def fail(error: BaseException):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ('error', 'code', 'line'),
+    [
+        (FileNotFoundError('no file'), 1, 'error: no file'),
+        (ValueError('a bad value'), 1, 'error: a bad value'),
+        (KeyboardInterrupt(), 130, 'interrupted; hint'),
+        (KeyboardInterrupt('2 of 3 are kept'), 130, 'interrupted; 2 of 3 are kept'),
+        (Terminated(), 143, 'terminated; hint'),
+    ],
+)
+def test_errors_are_one_line(error, code, line, capsys):
+    assert run(fail, error, when_stopped=lambda: 'hint') == code
+    assert capsys.readouterr().err == f'{line}\n'
+
+
+def test_other_errors_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 // 0)
+
+
+def test_a_traceback_on_request(monkeypatch, capsys):
+    monkeypatch.setenv('TS2NET_MM_TRACEBACK', '1')
+    assert run(fail, ValueError('a bad value')) == 1
+    assert 'Traceback' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('result', 'code'), [(None, 0), (3, 3)])
+def test_exit_code_of_the_work(result, code):
+    assert run(lambda: result) == code
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_a_library_turns_into_an_error(number, code, capsys):
+    """As MMEngine does where it formats a config."""
+
+    def work():
+        try:
+            os.kill(os.getpid(), number)
+        except:  # noqa: E722
+            raise SyntaxError('Failed to format the config file') from None
+
+    before = signal.getsignal(number)
+    assert run(work) == code
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_inside_a_destructor(capsys):
+    """Where Python prints the exception and goes on."""
+
+    class Closing:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1000):
+                pass
+
+    def work():
+        Closing()
+        time.sleep(60)
+
+    hook = sys.unraisablehook
+    assert run(work) == 130
+    assert capsys.readouterr().err == 'interrupted\n'
+    assert sys.unraisablehook is hook
+
+
+def test_held_termination():
+    def work():
+        hold_termination()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert received_signal() == signal.SIGTERM
+        hold_termination(False)
+        return 5
+
+    assert run(work) == 5
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='no fork')
+def test_a_forked_helper_ends_silently(capsys):
+    def work():
+        if (child := os.fork()) == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert run(work) == 130
+    assert capsys.readouterr().err == ''

@@ -1,0 +1,155 @@
+"""Which steps of a pipeline a frame store does once, for all epochs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from mmaction.datasets.transforms import DecordInit, Resize
+from mmaction.registry import TRANSFORMS
+
+from .frame_store import FrameStoreError, describe_difference
+from .transforms.clip_resize import CLIPResize
+from .transforms.frame_folder import FrameFolderInit
+from .transforms.frame_store import FrameStoreDecode, FrameStoreInit
+from .transforms.sample_frames import SampleFramesByRate, frames_by_rate
+
+__all__ = ['StoredSteps', 'check_frame_stores', 'decoding_pipeline', 'reads_folders']
+
+
+Step: TypeAlias = Any  # a config, or a callable
+
+
+def decoding_pipeline(pipeline: Sequence[Step]) -> list[Step]:
+    """Replace the steps that read a frame store by those that decode the video files."""
+    openings = [step for step in pipeline if _is_type(step, FrameStoreInit)]
+    if not openings:
+        return list(pipeline)
+    init, decode = _build(openings[0]).decoding
+    return [
+        init
+        if _is_type(step, FrameStoreInit)
+        else decode
+        if _is_type(step, FrameStoreDecode)
+        else step
+        for step in pipeline
+    ]
+
+
+def reads_folders(pipeline: Sequence[Step]) -> bool:
+    """Tell whether videos are folders of pictures, stored or not."""
+    return any(_is_type(step, FrameFolderInit) for step in decoding_pipeline(pipeline))
+
+
+def _is_type(step: Step, kind: type) -> bool:
+    if not isinstance(step, dict):
+        return isinstance(step, kind)
+    name = step['type']
+    return name is kind or (isinstance(name, str) and name.rsplit('.', 1)[-1] == kind.__name__)
+
+
+def _build(step: Step) -> Any:
+    return TRANSFORMS.build(step) if isinstance(step, dict) else step
+
+
+@dataclass(frozen=True)
+class StoredSteps:
+    """The beginning of a pipeline: how a video is opened, sampled, decoded and resized.
+
+    Args:
+        opening: Finds the number of frames and their rate.
+        sampling: Chooses frames.
+        decoding: Decodes them.
+        resizing: Makes them smaller, without any randomness; a second time it changes nothing. None
+            where the pipeline does not begin with such a step.
+    """
+
+    opening: Any
+    sampling: Any
+    decoding: Any
+    resizing: Any
+
+    @classmethod
+    def from_pipeline(cls, pipeline: Sequence[Step]) -> 'StoredSteps':
+        """Build these steps of a pipeline, with decoding in place of a frame store.
+
+        Raises:
+            ValueError: If it does not open, sample and decode in its first three steps.
+        """
+        transforms = [_build(step) for step in decoding_pipeline(pipeline)]
+        names = [type(transform).__name__ for transform in transforms]
+        if len(names) < 3 or not (names[0].endswith('Init') and names[2].endswith('Decode')):
+            raise ValueError(
+                'a frame store needs a pipeline that begins with opening, sampling and decoding, '
+                f'such as DecordInit, SampleFramesByRate, DecordDecode; found {names[:4]}'
+            )
+        opening, sampling, decoding = transforms[:3]
+        return cls(opening, sampling, decoding, _repeatable_resizing(transforms[3:]))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the stored frames depend on, but for their choice."""
+        opening = type(self.opening).__name__
+        if isinstance(self.opening, DecordInit):
+            opening = DecordInit.__name__  # guarded or not, in whatever time
+        elif isinstance(self.opening, FrameFolderInit):
+            opening = repr(self.opening)
+        return dict(
+            opening=opening,
+            decoding=repr(self.decoding),
+            resizing=repr(self.resizing),
+        )
+
+    def needed_frames(self, total_frames: int, avg_fps: float | None) -> np.ndarray | None:
+        """Number the frames that the sampling can ask for, ascending; None stands for all."""
+        if isinstance(self.sampling, SampleFramesByRate):
+            if avg_fps is None:
+                opening = type(self.opening).__name__
+                raise ValueError(f'SampleFramesByRate needs avg_fps, which {opening} does not give')
+            rate = self.sampling.frame_rate
+            return frames_by_rate(total_frames, avg_fps, frame_rate=rate)
+        if not getattr(self.sampling, 'test_mode', False):
+            return None
+        results = dict(total_frames=total_frames, avg_fps=avg_fps, start_index=0)
+        return np.unique(self.sampling(results)['frame_inds'])
+
+
+def _repeatable_resizing(transforms: Sequence[Any]) -> Any:
+    """Return the first step, without its crop, if a training may repeat it on stored frames."""
+    first: Any = transforms[0] if transforms else None
+    if isinstance(first, CLIPResize):
+        return CLIPResize(size=first.size, crop=False)
+    # a factor would apply twice
+    if type(first) is Resize and not first.lazy and not isinstance(first.scale, float):
+        return first
+    return None
+
+
+def check_frame_stores(
+    pipeline: Sequence[Step], transforms: Sequence[Any], paths: Mapping[str, str]
+) -> set[str]:
+    """Check that a frame store holds what a pipeline will ask for, if the pipeline reads one.
+
+    Args:
+        pipeline: Configs of the transforms.
+        transforms: The same, built; its ``FrameStoreInit`` looks every video up.
+        paths: File of each video, by its name.
+
+    Returns:
+        Names of the stored videos, whose files need not exist.
+
+    Raises:
+        FrameStoreError: If the store was made with other settings, or lacks videos or frames.
+    """
+    openings = [step for step in transforms if isinstance(step, FrameStoreInit)]
+    if not openings:
+        return set()
+    opening, steps = openings[0], StoredSteps.from_pipeline(pipeline)
+    found = {key: opening.store.settings.get(key) for key in steps.settings}
+    if found != steps.settings:
+        raise FrameStoreError(
+            f'the frame store {opening.db_path} was made with '
+            f'{describe_difference(found, steps.settings)}; make another one with '
+            'tools/data/store_frames.py'
+        )
+    return opening.check_videos(paths, steps.needed_frames)

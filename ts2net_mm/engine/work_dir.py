@@ -1,0 +1,100 @@
+"""One run at a time in a work folder, and what a new one finds there."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import torch.distributed as torch_dist
+from filelock import FileLock, Timeout
+from mmengine.dist import broadcast_object_list
+
+from .atomic_files import replacing
+
+__all__ = ['WorkDirError', 'claim_work_dir', 'describe_earlier_run']
+
+LOCK = '.lock'
+HOLDER = '.lock.json'
+NAMED_FILES = 5
+
+
+class WorkDirError(ValueError):
+    """The work folder is that of another run, or cannot be written."""
+
+
+@contextmanager
+def claim_work_dir(folder: str | Path, rank: int = 0) -> Iterator[None]:
+    """Keep other runs out of a folder for as long as this one lives, however it ends.
+
+    Process 0 of a distributed run takes the lock for all of them. The kernel frees it when that
+    process is gone. On a file system without locks the run goes on without one.
+
+    Args:
+        folder: The work folder; it is made if it does not exist.
+        rank: Number of this process in its run.
+
+    Raises:
+        WorkDirError: With the process that holds the folder, or why it cannot be written.
+    """
+    lock = FileLock(Path(folder) / LOCK)
+    error = _take(lock, Path(folder)) if rank == 0 else None
+    if torch_dist.is_initialized():
+        told = [error]
+        broadcast_object_list(told)
+        error = told[0]
+    if error:
+        raise WorkDirError(error)
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            (Path(folder) / HOLDER).unlink(missing_ok=True)
+            lock.release()
+
+
+def _take(lock: FileLock, folder: Path) -> str | None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        return (
+            f'{folder} is the work folder of another run{_describe_holder(folder)}; '
+            'choose another --work-dir or wait for its end'
+        )
+    except OSError as error:
+        if folder.is_dir() and os.access(folder, os.W_OK):  # only its locks are the problem
+            return None
+        return f'cannot write into the work folder {folder}: {error.strerror}'
+    holder = dict(
+        process=os.getpid(),
+        machine=platform.node(),
+        started=datetime.now().astimezone().isoformat(' ', 'seconds'),
+    )
+    with replacing(folder / HOLDER) as file:
+        file.write(json.dumps(holder).encode())
+    return None
+
+
+def _describe_holder(folder: Path) -> str:
+    try:
+        holder = json.loads((folder / HOLDER).read_text())
+        return f' (process {holder["process"]} on {holder["machine"]}, since {holder["started"]})'
+    except (OSError, ValueError, KeyError, TypeError):
+        return ''
+
+
+def describe_earlier_run(folder: str | Path) -> str | None:
+    """Name the checkpoints that another run would write over; None if there are none."""
+    found = sorted(Path(folder).glob('*.pth'), key=lambda path: (path.stat().st_mtime, path.name))
+    if not found:
+        return None
+    names = ', '.join(path.name for path in found[-NAMED_FILES:])
+    others = len(found) - NAMED_FILES
+    more = f' and {others} older ones' if others > 0 else ''
+    return (
+        f'{folder} holds checkpoints of an earlier run: {names}{more}; this run writes over those '
+        'of the same names (--resume goes on from the newest instead)'
+    )

@@ -1,0 +1,178 @@
+"""What surrounds the work of every command line: exit codes, errors in one line, signals."""
+
+import io
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+__all__ = [
+    'FAILED',
+    'INTERRUPTED',
+    'TERMINATED',
+    'Terminated',
+    'WrongArgumentError',
+    'expecting',
+    'hold_termination',
+    'received_signal',
+    'run',
+]
+
+# exit codes; a shell reports the signals alike
+FAILED = 1
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+SHOW_TRACEBACKS = 'TS2NET_MM_TRACEBACK'  # a variable of the environment
+
+
+class WrongArgumentError(ValueError):
+    """An argument of a command line does not go with the others, the config or the machine."""
+
+
+class Terminated(BaseException):
+    """SIGTERM has come, as from Slurm before it kills."""
+
+
+class _Signals:
+    """Turns SIGINT and SIGTERM into exceptions, and remembers which came.
+
+    Some libraries catch everything (``except:``) and raise an error of their own, so an exception
+    alone does not show that Ctrl-C caused it.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.holds_termination = False
+        self._process: int | None = None
+        self._before: dict[int, Any] = {}
+        self._unraisable: Callable[[Any], Any] = sys.unraisablehook
+
+    def install(self) -> None:
+        """Take the signals over, but for one that this process was started to ignore."""
+        self.received, self.holds_termination, self._process = None, False, os.getpid()
+        if threading.current_thread() is not threading.main_thread():
+            return  # only the main thread gets signals
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.getsignal(number)
+            if before is not signal.SIG_IGN:
+                self._before[number] = before
+                signal.signal(number, self._take)
+        self._unraisable = sys.unraisablehook
+        sys.unraisablehook = self._repeat_unraisable
+
+    def ignore(self) -> None:
+        """Ignore what comes while the command ends: a launcher passes on what a group has got."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+
+    def restore(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._before:
+            sys.unraisablehook = self._unraisable
+        self._before = {}
+
+    def _repeat_unraisable(self, args: Any) -> None:
+        """Signal again where Python would print and forget it, as in callbacks and destructors."""
+        if self.received is not None and isinstance(args.exc_value, KeyboardInterrupt | Terminated):
+            # later, from a thread: here the exception would be lost again
+            again = threading.Timer(0.02, os.kill, (os.getpid(), self.received))
+            again.daemon = True
+            again.start()
+        else:
+            self._unraisable(args)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a forked helper ends without a word
+            os._exit(128 + number)
+        self.received = number
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not self.holds_termination:
+            raise Terminated
+
+
+_signals = _Signals()
+
+
+def received_signal() -> int | None:
+    """Tell which signal has come since `run` began, held or not; None if none has."""
+    return _signals.received
+
+
+def hold_termination(hold: bool = True) -> None:
+    """Let SIGTERM be noted only: who holds it asks `received_signal` and raises `Terminated`."""
+    _signals.holds_termination = hold
+
+
+def expecting(*kinds: type[Exception]) -> Callable[[BaseException], str | None]:
+    """Make the explanation of errors whose message says all: it returns None for others."""
+    return lambda error: str(error) if isinstance(error, kinds) else None
+
+
+_WRONG_INPUT = expecting(OSError, ValueError)
+
+
+def run(
+    work: Callable[..., Any],
+    *arguments: Any,
+    explain: Callable[[BaseException], str | None] = _WRONG_INPUT,
+    when_stopped: Callable[[], str | None] | str = '',
+) -> int:
+    """Do the work of a command line and return its exit code.
+
+    An error with an explanation is printed in one line (exit code 1), Ctrl-C and SIGTERM are one
+    line too (130 and 143). Any other error keeps its traceback, and with the environment variable
+    ``TS2NET_MM_TRACEBACK=1`` all do.
+
+    Args:
+        work: The work; an integer that it returns is the exit code.
+        *arguments: Its arguments.
+        explain: Returns the line for an error, or None where a traceback is due.
+        when_stopped: What to add where a signal has stopped the work, or a function that tells it;
+            a function that returns None lets this process say nothing.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # file names may hold what it cannot encode
+            stream.reconfigure(errors='backslashreplace')
+    _signals.install()
+    try:
+        code = work(*arguments)
+        return code if isinstance(code, int) else 0
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _signals.ignore()
+        return _report(error, explain, when_stopped)
+    finally:
+        _signals.restore()
+
+
+def _report(
+    error: BaseException,
+    explain: Callable[[BaseException], str | None],
+    when_stopped: Callable[[], str | None] | str,
+) -> int:
+    if os.environ.get(SHOW_TRACEBACKS, '0') not in ('', '0'):
+        traceback.print_exc()
+    if isinstance(error, Terminated) or _signals.received == signal.SIGTERM:
+        code, word = TERMINATED, 'terminated'
+    elif isinstance(error, KeyboardInterrupt) or _signals.received == signal.SIGINT:
+        code, word = INTERRUPTED, 'interrupted'
+    else:
+        line = explain(error)
+        if line is None:
+            raise error
+        print(f'error: {line}', file=sys.stderr, flush=True)
+        return FAILED
+    hint = when_stopped() if callable(when_stopped) else when_stopped
+    if isinstance(error, KeyboardInterrupt) and error.args:
+        hint = str(error.args[0])
+    if hint is not None:
+        print(f'{word}; {hint}' if hint else word, file=sys.stderr, flush=True)
+    return code
