@@ -116,7 +116,7 @@ runpy.run_path(script, run_name='__main__')
 def start_script() -> Callable[..., BaseProcess]:
     """Function that runs a script in a process of its own, with the long imports already made."""
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['ts2net_mm', 'mmengine.runner', 'open_clip', 'decord'])
+    context.set_forkserver_preload(['ts2net_mm.parts', 'mmengine.runner', 'open_clip', 'decord'])
 
     def start(
         script: Path, *arguments: object, log: Path, environment: Mapping[str, str]
