@@ -22,6 +22,7 @@ class BuildWithConfigs(build_py):
     """
 
     def run(self):
+        """Build, then add the folder."""
         super().run()
         # what an earlier build has left there
         shutil.rmtree(self._target(MIM), ignore_errors=True)
@@ -35,6 +36,7 @@ class BuildWithConfigs(build_py):
         index.write_text(f'Import:\n  - {CONFIGS}/{METAFILE}\n')
 
     def get_outputs(self, include_bytecode=True):
+        """List what is built."""
         outputs = super().get_outputs(include_bytecode)
         if self.editable_mode:
             return outputs

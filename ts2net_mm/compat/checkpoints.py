@@ -21,13 +21,13 @@ def allow_mmengine_checkpoints() -> None:
     when_imported('mmengine.logging.history_buffer', _allow)
 
 
-def _allow(module: ModuleType) -> None:
+def _allow(history: ModuleType) -> None:
     import numpy as np
     import torch
 
     reconstruct = np.zeros(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
-    allowed: list[Any] = [module.HistoryBuffer, np.ndarray, np.dtype]
+    allowed: list[Any] = [history.HistoryBuffer, np.ndarray, np.dtype]
     allowed += [type(np.dtype(name)) for name in ('float64', 'float32', 'int64')]
     allowed.append((_history_statistic, 'builtins.getattr'))
     # numpy 2 renamed the module, and a run may go on under another numpy than it began with.

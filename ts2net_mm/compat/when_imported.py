@@ -1,7 +1,7 @@
 """Run a function as soon as another library's module has been imported, without importing it.
 
 ``import ts2net_mm`` has to register parts with MMEngine and MMAction2 and to prepare both for the
-installed versions. Importing them for that takes seconds, which ``--help`` of a tool would wait for.
+installed versions. To import them for that takes seconds, even for ``--help`` of a tool.
 """
 
 import sys
@@ -56,12 +56,11 @@ def when_imported(name: str, callback: Callback) -> None:
 
     Args:
         name: Full name of the module.
-        callback: Gets the module. A second registration of the same function has no effect.
+        callback: Gets the module, again after a reload or where it is registered again.
     """
     callbacks = _hooks.callbacks.setdefault(name, [])
-    if callback in callbacks:
-        return
-    callbacks.append(callback)
+    if callback not in callbacks:
+        callbacks.append(callback)
     if _hooks not in sys.meta_path:
         sys.meta_path.insert(0, _hooks)
     module = sys.modules.get(name)
