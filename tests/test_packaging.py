@@ -54,7 +54,7 @@ def wheel(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'test', 'dev'])
+@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'video', 'test', 'dev'])
 def test_the_tested_set_pins_every_requirement_within_its_range(pins, extra):
     section = 'options.extras_require' if extra else 'options'
     for requirement in read_requirements(section, extra or 'install_requires'):
@@ -88,7 +88,7 @@ def test_the_metadata_of_the_wheel(wheel):
     assert metadata['Requires-Python'] == '>=3.10'
     assert metadata['Description-Content-Type'] == 'text/markdown'
     assert 'Apache-2.0' in (metadata['License'] or metadata['License-Expression'])
-    assert set(metadata.get_all('Provides-Extra')) == {'lite', 'compress', 'test', 'dev'}
+    assert set(metadata.get_all('Provides-Extra')) == {'lite', 'compress', 'video', 'test', 'dev'}
 
 
 def test_the_version_is_the_same_everywhere():

@@ -12,7 +12,7 @@ import cv2
 import pytest
 from decord import VideoReader
 
-from ts2net_mm.datasets.decoding import guarded_reader
+from ts2net_mm.video import guarded_reader
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'search.py'
 

@@ -12,7 +12,7 @@ from mmengine.dataset import ConcatDataset
 from ts2net_mm.datasets import BadVideo, DistinctGroupBatchSampler, UnreadableVideoError
 from ts2net_mm.datasets.bad_videos import BadVideosError, bad_videos_of
 from ts2net_mm.datasets.samplers.substitutes import ItemNumber
-from ts2net_mm.datasets.video_errors import DecoderEndedError
+from ts2net_mm.video.errors import DecoderEndedError
 
 NAMES = [f'{number}.mp4' for number in range(12)]
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from ts2net_mm.datasets.decoding import guarded_reader
+from ts2net_mm.video import guarded_reader
 
 pytestmark = pytest.mark.slow
 VIDEOS = 3000

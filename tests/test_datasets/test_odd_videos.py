@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ts2net_mm.datasets import UnreadableVideoError
-from ts2net_mm.datasets.decoding import GuardedVideoReader
+from ts2net_mm.video import GuardedVideoReader
 
 av = pytest.importorskip('av')
 

@@ -67,7 +67,7 @@ li:first-child .rank { background: var(--mark); color: var(--card); }
 .score { flex: none; color: var(--soft); font-variant-numeric: tabular-nums; }
 a { color: inherit; text-decoration-color: var(--mark); text-underline-offset: 3px; }
 .path { margin: -6px 0 10px; color: var(--soft); font-size: .8125rem; overflow-wrap: anywhere; }
-.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); gap: 8px; }
+.strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: 8px; }
 figure { margin: 0; }
 img { display: block; width: 100%; border-radius: 4px; background: var(--line); }
 figure.best img { outline: 3px solid var(--mark); }

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
-from ..datasets.video_errors import UnreadableVideoError, unreadable_reason
+from ..video.errors import UnreadableVideoError, unreadable_reason
 from .workers import Failure
 
 __all__ = ['Frame', 'FrameReader', 'PipelineReader', 'frame_seconds']
@@ -109,7 +109,9 @@ class FrameReader:
 
 def frame_seconds(results: dict) -> np.ndarray:
     """When each sampled frame is shown: (T,) float32, NaN where the pipeline does not tell."""
-    frames = np.ravel(results['frame_inds']) if 'frame_inds' in results else np.empty(0)
+    frames = np.ravel(results.get('frame_inds', ())).astype(int)
+    if (times := results.get('frame_times')) is not None:
+        return times[frames].astype(np.float32)
     fps = results.get('avg_fps')
     return (frames / fps if fps else np.full(len(frames), np.nan)).astype(np.float32)
 

@@ -1,5 +1,6 @@
 """Text-video data sets, their transforms and samplers."""
 
+from ..video.errors import UnreadableVideoError
 from .bad_videos import BadVideo, BadVideosError
 from .frame_store import FrameStoreError
 from .samplers import DistinctGroupBatchSampler
@@ -12,8 +13,9 @@ from .transforms import (
     GuardedDecordInit,
     SampleFramesByRate,
     TokenizeCaptions,
+    VideoDecode,
+    VideoInit,
 )
-from .video_errors import UnreadableVideoError
 
 __all__ = [
     'BadVideo',
@@ -29,4 +31,6 @@ __all__ = [
     'TextVideoDataset',
     'TokenizeCaptions',
     'UnreadableVideoError',
+    'VideoDecode',
+    'VideoInit',
 ]

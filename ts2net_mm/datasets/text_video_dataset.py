@@ -10,6 +10,12 @@ from mmaction.datasets.base import BaseActionDataset
 from mmaction.registry import DATASETS
 from mmengine.logging import print_log
 
+from ..video.errors import (
+    DECODING_ERRORS,
+    DecoderEndedError,
+    UnreadableVideoError,
+    unreadable_reason,
+)
 from .annotation import load_annotations
 from .bad_videos import (
     BadVideo,
@@ -23,12 +29,6 @@ from .samplers.substitutes import ItemNumber
 from .stored_steps import check_frame_stores, reads_folders
 from .transforms.sample_frames import reject_unread_times
 from .transforms.tokenize_captions import reject_lost_captions
-from .video_errors import (
-    DECODING_ERRORS,
-    DecoderEndedError,
-    UnreadableVideoError,
-    unreadable_reason,
-)
 
 __all__ = ['TextVideoDataset']
 

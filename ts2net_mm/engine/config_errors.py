@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ..datasets import BadVideosError, UnreadableVideoError
-from ..datasets.decoding import DecoderStartError
 from ..utils.cli import WrongArgumentError
+from ..video import DecoderStartError
 from .resuming import NoCheckpointError
 
 __all__ = ['explain_error', 'require_settings', 'suspicious_keys']

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...apis.video_files import find_videos
 from ...apis.workers import Failure
-from ..video_errors import DECODING_ERRORS, unreadable_reason
+from ...video.errors import DECODING_ERRORS, unreadable_reason
 from .processes import die_with_parent
 from .videos import KNOWN_ENDINGS, last_ending
 

@@ -13,9 +13,9 @@ from mmengine.config import Config
 
 from ...apis.workers import Failure
 from ...checkpoints.reading import one_line
+from ...video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
 from ..frame_store import StoredVideo, video_name
 from ..stored_steps import StoredSteps, decoding_pipeline
-from ..video_errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
 
 __all__ = ['PictureFormat', 'VideoStorer', 'VideoToStore', 'videos_to_store']
 
@@ -173,6 +173,8 @@ class VideoStorer:
         try:
             status = os.stat(video.path)
             opened = self._open(video)
+            if opened.get('frame_times') is not None:
+                return Failure('its frame rate varies, and a frame store keeps no times')
             total, rate = int(opened['total_frames']), opened.get('avg_fps')
             fps = None if rate is None else float(rate)
             needed = self._needed_frames(video, total, fps)

@@ -6,6 +6,7 @@ from .frame_store import FrameStoreDecode, FrameStoreInit
 from .guarded_decord_init import GuardedDecordInit
 from .sample_frames import SampleFramesByRate, frames_by_rate
 from .tokenize_captions import TokenizeCaptions
+from .video_decoding import VideoDecode, VideoInit
 
 __all__ = [
     'CLIPResize',
@@ -15,5 +16,7 @@ __all__ = [
     'GuardedDecordInit',
     'SampleFramesByRate',
     'TokenizeCaptions',
+    'VideoDecode',
+    'VideoInit',
     'frames_by_rate',
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ..video_errors import UnreadableVideoError
+from ...video.errors import UnreadableVideoError
 
 __all__ = ['FrameFolderInit', 'frame_numbers']
 

@@ -10,8 +10,8 @@ from mmaction.datasets.transforms import RawFrameDecode
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ...video.errors import UnreadableVideoError
 from ..frame_store import FRAME_NAME, FrameStore, FrameStoreError, StoredVideo, video_name
-from ..video_errors import UnreadableVideoError
 
 __all__ = ['FrameStoreDecode', 'FrameStoreInit']
 

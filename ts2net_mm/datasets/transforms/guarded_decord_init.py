@@ -3,7 +3,7 @@
 from mmaction.datasets.transforms import DecordInit
 from mmaction.registry import TRANSFORMS
 
-from ..decoding import GuardedVideoReader
+from ...video import GuardedVideoReader
 
 __all__ = ['GuardedDecordInit']
 

@@ -9,10 +9,12 @@ from mmaction.datasets.transforms import SampleFrames, UniformSample
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ...video.errors import UnreadableVideoError
 from ..annotation import VideoAnnotation
-from ..video_errors import UnreadableVideoError
 
-__all__ = ['SampleFramesByRate', 'frames_by_rate', 'reject_unread_times']
+__all__ = ['SampleFramesByRate', 'frames_by_rate', 'frames_by_time', 'reject_unread_times']
+
+ROUNDING = 1e-4  # seconds, of the times that files state
 
 
 def frames_by_rate(
@@ -48,14 +50,43 @@ def frames_by_rate(
     return frames[frames < total_frames]
 
 
+def frames_by_time(
+    times: np.ndarray,
+    *,
+    frame_rate: int = 1,
+    start: float | None = None,
+    end: float | None = None,
+) -> np.ndarray:
+    """Number the frames that are shown at a fixed rate, where the video's own rate varies.
+
+    The times are those at which `frames_by_rate` takes frames: ``start`` is rounded down and
+    ``end`` up to whole seconds, and the second that begins at ``end`` still counts.
+
+    Args:
+        times: When each of N frames is shown, and when the last one ends, seconds: (N + 1,).
+        frame_rate: Frames taken a second.
+        start: Where to begin, seconds; None for the start of the video.
+        end: Where to stop, seconds; None for its end.
+
+    Returns:
+        Frame numbers from 0, ascending; one that is shown for long comes several times.
+    """
+    first = 0 if start is None else math.floor(start)
+    last = math.ceil(times[-1]) if end is None else min(math.ceil(end), math.ceil(times[-1]))
+    within_second = np.arange(frame_rate) / frame_rate
+    wanted = (np.arange(first, last + 1)[:, None] + within_second).ravel()
+    wanted = wanted[wanted < times[-1]]
+    return np.maximum(np.searchsorted(times[:-1], wanted + ROUNDING, side='right') - 1, 0)
+
+
 @TRANSFORMS.register_module()
 class SampleFramesByRate(BaseTransform):
     """Take frames at a fixed rate and at most ``num_frames`` of them, evenly spread.
 
     A video with fewer frames is padded by its last one; ``frame_mask`` tells them apart.
 
-    Required keys: total_frames, avg_fps, filename; optional: start, end (seconds). Added keys:
-    frame_inds, frame_mask, clip_len, frame_interval, num_clips.
+    Required keys: total_frames, avg_fps, filename; optional: frame_times (of a variable rate),
+    start, end (seconds). Added keys: frame_inds, frame_mask, clip_len, frame_interval, num_clips.
 
     Args:
         num_frames: Frames of an item; 12 in the paper, 64 for ActivityNet and DiDeMo.
@@ -77,7 +108,10 @@ class SampleFramesByRate(BaseTransform):
         """Choose the frames of one item."""
         total, fps = results['total_frames'], results['avg_fps']
         start, end = results.get('start'), results.get('end')
-        frames = frames_by_rate(total, fps, frame_rate=self.frame_rate, start=start, end=end)
+        if (times := results.get('frame_times')) is not None:
+            frames = frames_by_time(times, frame_rate=self.frame_rate, start=start, end=end)
+        else:
+            frames = frames_by_rate(total, fps, frame_rate=self.frame_rate, start=start, end=end)
         if not len(frames):
             part = f' between {start} and {end} seconds' if total else ''
             what = f'has no frames{part} ({total} frames, {fps:g} a second)'

@@ -1,4 +1,4 @@
-"""Decoding in a process of its own, which a damaged video may crash or hang."""
+"""Reading video files."""
 
 from .guarded_reader import DecoderStartError, GuardedVideoReader
 

@@ -6,7 +6,7 @@ from decord import DECORDError
 from torch.utils.data import DataLoader
 
 from ts2net_mm.datasets import UnreadableVideoError
-from ts2net_mm.datasets.video_errors import unreadable_reason
+from ts2net_mm.video.errors import unreadable_reason
 
 SAMPLERS = {
     'rate': dict(type='SampleFramesByRate', num_frames=4),

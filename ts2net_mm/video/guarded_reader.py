@@ -1,4 +1,4 @@
-"""decord's VideoReader, at work in a process that can be ended."""
+"""A video reader at work in a process that can be ended."""
 
 import os
 import socket
@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from ..video_errors import DecoderEndedError
+from .errors import DecoderEndedError, UnreadableVideoError
 from .frame_memory import FrameMemory
 
-__all__ = ['DecoderStartError', 'GuardedVideoReader']
+__all__ = ['Decoder', 'DecoderStartError', 'GuardedVideoReader']
+
+Decoder = Literal['pyav', 'decord']
 
 PROGRAM = Path(__file__).with_name('decoder_program.py')
 START_TIMEOUT = 120.0
@@ -30,27 +32,45 @@ class DecoderStartError(Exception):
 
 
 class GuardedVideoReader:
-    """A video that decord reads in a helper process, which a hang or a crash ends.
+    """A video that is read in a helper process, which a hang or a crash ends.
 
     It has the methods of ``decord.VideoReader`` that MMAction2's ``DecordDecode`` calls. Each
     thread has one helper for all its videos.
 
     Args:
         filename: Path of the video.
-        num_threads: Threads of the decoder.
+        decoder: 'pyav' reads by presentation time, see `VideoReader`; 'decord' counts frames.
+        num_threads: Threads of the decoder; 0 for one a core.
         timeout: Seconds for opening the video, and again for each call.
+        square_pixels: Show pixels that are not square as players do; 'pyav' only.
+
+    Attributes:
+        times: When each of the N frames is shown, and when the last one ends, seconds: (N + 1,)
+            float64. None where the frames follow each other at a constant rate from the start, and
+            with decord, which does not tell.
 
     Raises:
         DecoderEndedError: If the video crashes the decoder or takes too long, here and in all
             methods.
         DecoderStartError: If the helper does not start.
+        UnreadableVideoError: If PyAV cannot read the video, likewise.
     """
 
-    def __init__(self, filename: str, *, num_threads: int = 1, timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        filename: str,
+        *,
+        decoder: Decoder = 'decord',
+        num_threads: int = 1,
+        timeout: float = 60.0,
+        square_pixels: bool = False,
+    ) -> None:
         self.filename = filename
         self.num_threads = num_threads
         self.timeout = timeout
-        self._num_frames, self._avg_fps = self._call('open')
+        # absolute, because the helper keeps the folder in which it was started
+        self._opening = (decoder, os.path.abspath(filename), num_threads, square_pixels)
+        self._num_frames, self._avg_fps, self.times = self._call('open')
 
     def __len__(self) -> int:
         """Frames of the video."""
@@ -77,9 +97,10 @@ class GuardedVideoReader:
         return _Frames(_helper().memory.read(shape))
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        # absolute, because the helper keeps the folder in which it was started
-        request = (os.path.abspath(self.filename), self.num_threads, method, arguments)
-        return _helper().ask(request, self.timeout)
+        answer = _helper().ask((self._opening, method, arguments), self.timeout)
+        if isinstance(answer, dict):
+            raise UnreadableVideoError.of(self.filename, answer['unreadable'])
+        return answer
 
 
 class _Frames:
@@ -123,7 +144,7 @@ class _Helper:
         return self.end.alive and self.owner == os.getpid() and self.process.poll() is None
 
     def ask(self, request: tuple, timeout: float) -> Any:
-        """Return the answer, or raise what decord raised."""
+        """Return the answer, or raise what the decoder raised."""
         try:
             self.connection.send(request)
         except OSError:

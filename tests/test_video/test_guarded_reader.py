@@ -14,10 +14,10 @@ import pytest
 from mmaction.registry import TRANSFORMS
 from torch.utils.data import DataLoader
 
-from ts2net_mm.datasets.decoding import DecoderStartError, GuardedVideoReader, guarded_reader
-from ts2net_mm.datasets.decoding.frame_memory import KEPT_BYTES, FrameMemory
 from ts2net_mm.datasets.transforms import GuardedDecordInit
-from ts2net_mm.datasets.video_errors import DecoderEndedError
+from ts2net_mm.video import DecoderStartError, GuardedVideoReader, guarded_reader
+from ts2net_mm.video.errors import DecoderEndedError
+from ts2net_mm.video.frame_memory import KEPT_BYTES, FrameMemory
 
 DECODE = (dict(type='SampleFramesByRate', num_frames=3), dict(type='DecordDecode'))
 # a decoder in a C call that keeps Python's lock, deaf to every signal that can be ignored
@@ -231,7 +231,7 @@ def test_no_helper_outlives_its_owner(write_video, videos, end):
     os.mkfifo(videos / 'hang.mp4')
     code = f"""
 import os, sys, threading, time
-from ts2net_mm.datasets.decoding import GuardedVideoReader, guarded_reader
+from ts2net_mm.video import GuardedVideoReader, guarded_reader
 GuardedVideoReader({str(write_video('a.mp4'))!r})
 print(guarded_reader._local.helper.process.pid, flush=True)
 def hang():

@@ -1,0 +1,218 @@
+"""The right frame of the right second, upright: the table in docs/videos.md."""
+
+import decord
+import numpy as np
+import pytest
+
+from ts2net_mm.datasets.transforms.sample_frames import frames_by_rate, frames_by_time
+from ts2net_mm.video.reader import NoFramesError, VideoReader
+
+X264 = ('-c:v', 'libx264', '-pix_fmt', 'yuv420p')
+X265 = ('-c:v', 'libx265', '-pix_fmt', 'yuv420p', '-x265-params', 'log-level=error', '-g', '50')
+MPEG4 = ('-c:v', 'mpeg4', '-q:v', '3', '-g', '50')
+MPEG2 = ('-c:v', 'mpeg2video', '-q:v', '3', '-g', '12', '-bf', '2')
+# file name and how it is encoded
+KINDS = {
+    'H.264 in MP4': ('h264.mp4', (*X264, '-g', '50')),
+    'H.264 with one key frame': ('one_key.mp4', (*X264, '-g', '9999')),
+    'H.264 with open groups': (
+        'open.mp4',
+        (*X264, '-x264-params', 'open-gop=1:keyint=50:bframes=3'),
+    ),
+    'H.264 in fragments': ('fragments.mp4', (*X264, '-movflags', 'frag_keyframe+empty_moov')),
+    'H.264, interlaced, AVCHD': ('avchd.mts', (*X264, '-g', '25', '-x264-params', 'interlaced=1')),
+    'H.264, raw stream': ('raw.h264', (*X264, '-g', '50', '-f', 'h264')),
+    'H.265 in MP4': ('h265.mp4', X265),
+    'AVI, MPEG-4 with B-frames': ('b_frames.avi', (*MPEG4, '-bf', '2')),
+    'AVI, MPEG-4 without': ('mpeg4.avi', MPEG4),
+    'AVI, packed B-frames': (
+        'packed.avi',
+        ('-c:v', 'libxvid', '-bf', '2', '-q:v', '3', '-g', '50'),
+    ),
+    'AVI, Motion JPEG': ('mjpeg.avi', ('-c:v', 'mjpeg', '-q:v', '3')),
+    'MPEG-4 with B-frames in MP4': ('mpeg4.mp4', (*MPEG4, '-bf', '2')),
+    'transport stream, H.264': ('h264.ts', (*X264, '-g', '50')),
+    'transport stream, H.265': ('h265.ts', X265),
+    'transport stream, MPEG-2': ('mpeg2.ts', MPEG2),
+    'program stream, MPEG-2': ('mpeg2.mpg', MPEG2),
+    'program stream, MPEG-1': ('mpeg1.mpg', ('-c:v', 'mpeg1video', '-q:v', '3', '-bf', '2')),
+    'MXF, MPEG-2': ('mpeg2.mxf', MPEG2),
+    'WMV': ('a.wmv', ('-c:v', 'wmv2', '-q:v', '3', '-g', '50')),
+    'Flash video': ('a.flv', ('-c:v', 'flv1', '-q:v', '3', '-g', '50')),
+    'VP8 in WebM': ('vp8.webm', ('-c:v', 'libvpx', '-b:v', '1M', '-g', '50')),
+    'VP8 in live WebM, no length': ('live.webm', ('-c:v', 'libvpx', '-b:v', '1M', '-live', '1')),
+    'VP9 in MKV': ('vp9.mkv', ('-c:v', 'libvpx-vp9', '-b:v', '1M', '-cpu-used', '8')),
+    'AV1 in MP4': ('av1.mp4', ('-c:v', 'libsvtav1', '-preset', '12', '-crf', '30', '-g', '50')),
+    'Theora in Ogg': ('a.ogv', ('-c:v', 'libtheora', '-q:v', '9')),
+    'GIF': ('a.gif', ()),
+    '16 pixels wide': ('narrow.mp4', (*X264, '-vf', 'scale=16:96')),
+}
+# frames shown in another rhythm: 25 a second up to second 2, then five a second
+UNEVEN = ('-vf', "setpts='if(lt(N,50),N/25,2+(N-50)/5)/TB'", '-fps_mode', 'vfr')
+UNEVEN += ('-enc_time_base', '1/1000')
+
+
+def sampled(reader):
+    """Frame numbers that `SampleFramesByRate` takes at one a second."""
+    if (times := reader.uneven_times) is not None:
+        return frames_by_time(times)
+    return frames_by_rate(len(reader), reader.rate)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_one_frame_a_second(painted, read_number, kind):
+    name, arguments = KINDS[kind]
+    with VideoReader(str(painted(name, *arguments))) as reader:
+        frames = reader.get_frames(sampled(reader))
+        assert [frame.shape for frame in frames[:1]] == [(96, 16 if 'narrow' in name else 176, 3)]
+        if 'narrow' not in name:
+            found = [read_number(frame) for frame in frames]
+            assert found == [0, 25, 50, 75, 100, 125]
+        assert reader.end == pytest.approx(6, abs=0.1)
+        # in any order, with repetition
+        again = reader.get_frames(sampled(reader)[::-2])
+        np.testing.assert_array_equal(again, frames[::-2])
+
+
+@pytest.mark.parametrize('name', ['uneven.mp4', 'uneven.mkv'])
+def test_variable_rates(painted, read_number, name):
+    with VideoReader(str(painted(name, *X264, '-g', '50', *UNEVEN))) as reader:
+        frames = reader.get_frames(sampled(reader))
+        expected = [0, 25, *range(50, 150, 5)]
+        assert [read_number(frame) for frame in frames] == expected
+        assert reader.end == pytest.approx(22, abs=0.2)  # MKV need not state the last duration
+        assert reader.frame_at(3.1) == 55
+
+
+@pytest.mark.parametrize('seconds', ['1.3', '2'])
+def test_edit_lists(remuxed, read_number, seconds):
+    """A trimmed phone video: the frames before the cut are in the file and are not shown."""
+    with VideoReader(str(remuxed(f'cut{seconds}.mp4', ['-ss', seconds]))) as reader:
+        first = -int(-float(seconds) * 25 // 1)
+        assert [read_number(frame) for frame in reader.get_frames([0, 50])] == [first, first + 50]
+        assert len(reader) == 150 - first
+
+
+def test_late_videos_start_late(ffmpeg, painted, read_number):
+    source = painted('h264.mp4', *X264, '-g', '50')
+    path = source.with_name('late.mp4')
+    sound = ('-f', 'lavfi', '-i', 'sine=duration=8')
+    ffmpeg(
+        *sound, '-itsoffset', '1.5', '-i', source, '-c:v', 'copy', '-map', '0', '-map', '1', path
+    )
+    with VideoReader(str(path)) as reader:
+        assert reader.times[0] == pytest.approx(1.5, abs=0.05)
+        frames = reader.get_frames(sampled(reader))
+        numbers = [read_number(frame) for frame in frames]
+        expected = [max(0, 25 * second - round(25 * reader.times[0])) for second in range(8)]
+        assert np.abs(np.subtract(numbers, expected)).max() <= 1
+
+
+@pytest.mark.parametrize('turn', ['90', '180', '270', 'hflip', 'vflip', '90 hflip', '270 hflip'])
+def test_upright_as_ffmpeg_shows_it(ffmpeg, remuxed, turn):
+    before = []
+    for word in turn.split():
+        before += [f'-display_{word}'] if 'flip' in word else ['-display_rotation', word]
+    path = remuxed(f'{turn}.mp4', before)
+    shown = ffmpeg('-i', path, '-frames:v', '1', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-')
+    (frame,) = VideoReader(str(path)).get_frames([0])
+    assert frame.shape[:2] == ((176, 96) if turn[0] in '92' else (96, 176))
+    np.testing.assert_array_equal(np.frombuffer(shown, np.uint8).reshape(frame.shape), frame)
+
+
+def test_square_pixels(painted, read_number):
+    path = str(painted('anamorphic.mp4', *X264, '-vf', 'setsar=4/3'))
+    assert VideoReader(path).get_frames([7]).shape == (1, 96, 176, 3)
+    (frame,) = VideoReader(path, square_pixels=True).get_frames([7])
+    assert frame.shape == (96, 235, 3)
+    assert read_number(frame) == 7
+
+
+def test_a_cover_picture_is_no_video(ffmpeg, painted, read_number):
+    source = painted('h264.mp4', *X264, '-g', '50')
+    path, cover = source.with_name('cover.mp4'), source.with_name('cover.png')
+    ffmpeg('-f', 'lavfi', '-i', 'color=red:64x64', '-frames:v', '1', cover)
+    streams = ('-map', '0', '-map', '1', '-c', 'copy', '-disposition:v:0', 'attached_pic')
+    ffmpeg('-i', cover, '-i', source, *streams, path)
+    with VideoReader(str(path)) as reader:
+        assert read_number(reader.get_frames([75])[0]) == 75
+    only = source.with_name('only_cover.m4a')
+    sound = ('-f', 'lavfi', '-i', 'sine=duration=1')
+    ffmpeg('-i', cover, *sound, '-map', '1', '-map', '0', '-c:v', 'copy', *streams[-2:], only)
+    with pytest.raises(NoFramesError, match='it has a cover picture, but no video stream'):
+        VideoReader(str(only))
+
+
+@pytest.mark.parametrize('pixels', ['yuv420p', 'yuv444p', 'yuv420p10le', 'gray'])
+@pytest.mark.parametrize('colours', ['bt709', 'smpte170m'])
+def test_colours_are_those_of_ffmpeg(ffmpeg, tmp_path, pixels, colours):
+    path = tmp_path / 'a.mp4'
+    pattern = ('-f', 'lavfi', '-i', 'gradients=size=128x96:duration=0.2:seed=1')
+    stated = ('-colorspace', colours, '-color_primaries', colours, '-color_trc', colours)
+    ffmpeg(*pattern, '-c:v', 'libx264', '-pix_fmt', pixels, '-qp', '0', *stated, path)
+    shown = ffmpeg('-i', path, '-frames:v', '1', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-')
+    (frame,) = VideoReader(str(path)).get_frames([0])
+    expected = np.frombuffer(shown, np.uint8).reshape(frame.shape)
+    difference = np.abs(expected.astype(int) - frame)
+    # of 10 bits and 4:2:0, FFmpeg interpolates the colours in another way where they change
+    assert difference.max() <= (16 if '10' in pixels else 3)
+    assert difference.mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    'kind', ['H.264 in MP4', 'H.265 in MP4', 'VP8 in WebM', 'AVI, Motion JPEG']
+)
+def test_the_pixels_of_decord(painted, kind):
+    name, arguments = KINDS[kind]
+    path = str(painted(name, *arguments))
+    numbers = np.arange(0, 150, 29)
+    expected = decord.VideoReader(path).get_batch(numbers).asnumpy()
+    np.testing.assert_array_equal(VideoReader(path).get_frames(numbers), expected)
+
+
+def test_damage_in_the_middle(painted, read_number, tmp_path):
+    """The picture stands still, as in a player; frames after the next key frame are right."""
+    data = bytearray(painted('vp8.webm', *KINDS['VP8 in WebM'][1]).read_bytes())
+    place = len(data) // 3
+    data[place : place + 2000] = bytes(2000)
+    path = tmp_path / 'a.webm'
+    path.write_bytes(data)
+    with VideoReader(str(path)) as reader:
+        frames = reader.get_frames(range(len(reader)))
+        assert read_number(frames[0]) == 0
+        assert read_number(frames[-1]) == 149
+
+
+def test_content_instead_of_a_path(painted):
+    path = painted('h264.mp4', *X264, '-g', '50')
+    expected = VideoReader(str(path)).get_frames([0, 77])
+    with path.open('rb') as file:
+        np.testing.assert_array_equal(VideoReader(file).get_frames([0, 77]), expected)
+
+
+def test_numbers_that_do_not_exist(painted):
+    with VideoReader(str(painted('h264.mp4', *X264, '-g', '50'))) as reader:
+        for numbers in ([150], [-1], []):
+            with pytest.raises(IndexError, match='of a video of 150 frames'):
+                reader.get_frames(numbers)
+
+
+def test_a_picture_is_no_video(ffmpeg, tmp_path):
+    for name in ('a.png', 'a.jpg'):
+        ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=64x64', '-frames:v', '1', tmp_path / name)
+        with pytest.raises(NoFramesError, match='it is a picture'):
+            VideoReader(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        (b'no video\n' * 99, 'it is damaged or no video'),
+        (b'\x00\x00\x00\x18ftypmp42', 'it is damaged or no video'),
+    ],
+)
+def test_no_videos(tmp_path, content, reason):
+    path = tmp_path / 'a.mp4'
+    path.write_bytes(content)
+    with pytest.raises(NoFramesError, match=reason):
+        VideoReader(str(path))

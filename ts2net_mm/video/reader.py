@@ -1,0 +1,347 @@
+"""Read the frame that a video shows at a given time, from every file that FFmpeg reads."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition
+
+__all__ = ['NoFramesError', 'VideoReader']
+
+USUAL_RATE = Fraction(25)  # frames a second, where a file states neither times nor a rate
+ROUNDING = 1e-4  # seconds, of stated times
+JITTER = 0.02  # of a frame's duration: rounding of times in coarse units
+SAME_RATE = 0.01  # how far the stated rate may be from the mean one
+PICTURES = ('image2', 'ico')  # formats of FFmpeg, beside those that end in _pipe
+REORDERED = 4  # frames by which B-frames may delay the first one
+
+
+class NoFramesError(ValueError):
+    """A file without a frame that can be shown; the message says why."""
+
+
+class VideoReader:
+    """The frames that a video shows, by number or by time.
+
+    The packets are listed once, without decoding, so length and times are those of the frames that
+    a player shows: edit lists, variable rates and B-frames included. Frames are decoded from the
+    key frame before them. Where the times of decoded frames disagree with the list (some AVI files,
+    raw streams) or a seek lands behind its target (MPEG transport and program streams), the video
+    is decoded in order from its start.
+
+    Args:
+        file: Path of the video, or its content.
+        num_threads: Threads of the decoder; 0 for one a core.
+        square_pixels: Stretch the frames of videos whose pixels are not square to the shape in
+            which players show them.
+
+    Raises:
+        NoFramesError: If it is no video, or there is no video stream or no frame in it.
+        OSError: If the file cannot be opened.
+
+    Attributes:
+        times: When each frame is shown, seconds from the start: (N,) float64, ascending.
+        end: When the last frame ends, seconds.
+    """
+
+    def __init__(
+        self, file: str | BinaryIO, *, num_threads: int = 1, square_pixels: bool = False
+    ) -> None:
+        self.square_pixels = square_pixels
+        self.num_threads = num_threads
+        self._file = file
+        # in units of the stream's time base: times of the frames, and of the key frames
+        self._pts: list[int] = []
+        self._key_pts: list[int] = []
+        # whether frames are known by their order alone, as their times cannot be relied on
+        self._by_order = False
+        self._may_seek = True
+        self._has_pauses = False  # packets without content: the last frame is shown for longer
+        self._picture: _Picture | None = None
+        self._open()
+        try:
+            last_duration = self._list_packets()
+            if self._by_order:
+                last_duration = self._number_by_decoding()
+            self._set_times(last_duration)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> 'VideoReader':
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._pts)
+
+    @property
+    def rate(self) -> float:
+        """Mean frames a second; the stated rate where it is that."""
+        mean = len(self) / (self.end - float(self.times[0]))
+        stated = self._stream.average_rate
+        return float(stated) if stated and abs(stated / mean - 1) < SAME_RATE else mean
+
+    @property
+    def uneven_times(self) -> np.ndarray | None:
+        """The times and the end, (N + 1,); None where frame n is shown at n / rate.
+
+        The first frame of a stream with B-frames may be a few frames late, which is no late start.
+        """
+        steps = np.diff(self.times)
+        if not len(steps):
+            return None
+        step = (self.times[-1] - self.times[0]) / len(steps)
+        tolerance = max(JITTER * step, 1.01 * float(self._time_base))
+        is_even = np.all(np.abs(steps - step) <= tolerance)
+        if is_even and self.times[0] <= REORDERED * step:
+            return None
+        return np.append(self.times, self.end)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def frame_at(self, seconds: float) -> int:
+        """Number of the frame that is shown at a time; the first or last one outside the video."""
+        return max(0, bisect_right(self.times, seconds + ROUNDING) - 1)
+
+    def get_frames(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Decode frames by their numbers, in any order and with repetition.
+
+        A frame that is damaged beyond decoding is replaced by the one that is shown before it.
+
+        Returns:
+            (len(numbers), H, W, 3) uint8, RGB, upright.
+
+        Raises:
+            IndexError: If there is no frame of a number.
+            NoFramesError: If none of the video can be decoded.
+        """
+        wanted = sorted({int(number) for number in numbers})
+        if not wanted or not 0 <= wanted[0] <= wanted[-1] < len(self):
+            raise IndexError(f'frames {wanted} of a video of {len(self)} frames')
+        decoded = self._decode_from_key_frames(wanted) if self._may_seek else None
+        if decoded is None:
+            self._may_seek = False
+            decoded = self._decode_in_order(wanted)
+        return np.stack([decoded[int(number)] for number in numbers])
+
+    def _open(self) -> None:
+        if not isinstance(self._file, str):
+            self._file.seek(0)
+        try:
+            self._container = av.open(self._file, mode='r', metadata_errors='replace')
+        except (FileNotFoundError, PermissionError, IsADirectoryError):
+            raise
+        except av.FFmpegError as error:
+            raise NoFramesError('it is damaged or no video') from error
+        try:
+            if self._container.format.name in PICTURES or '_pipe' in self._container.format.name:
+                raise NoFramesError('it is a picture')
+            self._stream = _choose_stream(self._container)
+        except BaseException:
+            self.close()
+            raise
+        self._time_base = self._stream.time_base or Fraction(1, av.time_base)
+        # of the earliest stream, which is second 0
+        self._start = Fraction(self._container.start_time or 0, av.time_base)
+        self._stream.codec_context.thread_count = self.num_threads
+        self._stream.codec_context.thread_type = 'AUTO'
+
+    def _list_packets(self) -> int:
+        """Number the frames that are shown by the times of their packets; how long the last is."""
+        shown: list[tuple[int, int]] = []
+        for packet in self._demux():
+            if not packet.size:
+                self._has_pauses |= packet.dts is not None
+                continue
+            if packet.pts is None:
+                self._by_order = True
+                return 0
+            if packet.is_keyframe:
+                self._key_pts.append(packet.pts)
+            if not packet.is_discard:
+                shown.append((packet.pts, packet.duration or 0))
+        if not shown:
+            raise NoFramesError('it has no frames that can be decoded')
+        shown.sort()
+        self._key_pts.sort()
+        self._pts = [pts for pts, _ in shown]
+        self._by_order = len(set(self._pts)) < len(self._pts)
+        return shown[-1][1]
+
+    def _number_by_decoding(self) -> int:
+        """Number the frames as they are decoded; by the rate, where their times make no sense."""
+        self._reopen()
+        self._may_seek = False
+        pts = [frame.pts for frame in self._decode()]
+        if not pts:
+            raise NoFramesError('it has no frames that can be decoded')
+        stated = sorted({one for one in pts if one is not None})
+        if len(stated) == len(pts):
+            self._pts = stated
+            return 0
+        rate = self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE
+        step = 1 / (rate * self._time_base)
+        first = self._start / self._time_base
+        self._pts = [round(first + number * step) for number in range(len(pts))]
+        return round(step)
+
+    def _set_times(self, last_duration: int) -> None:
+        self._number = {pts: number for number, pts in enumerate(self._pts)}
+        rate = self._stream.average_rate
+        if 'avi' in self._container.format.name and rate and not self._has_pauses:
+            # AVI states no times but counts frames; what FFmpeg makes of B-frames there is off
+            self._by_order = True
+            self.times = np.arange(len(self)) / float(rate)
+            self.end = len(self) / float(rate)
+            return
+        base = float(self._time_base)
+        self.times = np.array(self._pts, dtype=np.float64) * base - float(self._start)
+        if last_duration > 0:
+            self.end = float(self.times[-1]) + last_duration * base
+        elif len(self) > 1:
+            self.end = float(self.times[-1] + (self.times[-1] - self.times[0]) / (len(self) - 1))
+        else:
+            self.end = float(self.times[-1]) + float(1 / USUAL_RATE)
+
+    def _decode_from_key_frames(self, wanted: Sequence[int]) -> dict[int, np.ndarray] | None:
+        """Decode what lies between the key frames and the wanted ones; None if that goes wrong."""
+        found = {}
+        frames: Iterator[av.VideoFrame] = iter(())
+        position = -1
+        for number in wanted:
+            key = self._key_before(number)
+            if key > position:
+                self._container.seek(self._pts[key], stream=self._stream)
+                frames, position, has_key = self._decode(), -1, False
+            while position < number:
+                frame = next(frames, None)
+                if frame is None or frame.pts is None:
+                    return None
+                before, position = position, self._number.get(frame.pts, -1)
+                if position <= before:
+                    return None
+                has_key |= position == key
+            if position > number or not has_key:  # damaged, or the seek landed behind the key
+                return None
+            if number not in found:
+                found[number] = self._to_array(frame)  # type: ignore[arg-type]
+        return found
+
+    def _key_before(self, number: int) -> int:
+        """Number of the key frame before a frame; 0 if that one is cut off by an edit list."""
+        index = bisect_right(self._key_pts, self._pts[number]) - 1
+        return self._number.get(self._key_pts[index], 0) if index >= 0 else 0
+
+    def _decode_in_order(self, wanted: Sequence[int]) -> dict[int, np.ndarray]:
+        """Decode from the start; a frame that is missing looks like the one before it."""
+        self._reopen()
+        found: dict[int, np.ndarray] = {}
+        left = list(wanted)
+        last: av.VideoFrame | None = None
+        for order, frame in enumerate(self._decode()):
+            number = order if frame.pts is None or self._by_order else self._number.get(frame.pts)
+            if number is None:
+                continue
+            while left and left[0] < number:
+                found[left.pop(0)] = self._to_array(last or frame)
+            last = frame
+            if left and left[0] == number:
+                found[left.pop(0)] = self._to_array(frame)
+            if not left:
+                break
+        if last is None:
+            raise NoFramesError('it has no frames that can be decoded')
+        return found | {number: self._to_array(last) for number in left}
+
+    def _reopen(self) -> None:
+        """Go to the start, which a seek does not reach in every format."""
+        self.close()
+        self._open()
+
+    def _demux(self) -> Iterator[av.Packet]:
+        """Yield packets up to the end, or to where the file is damaged beyond reading."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                yield next(packets)
+            except (StopIteration, av.FFmpegError):
+                return
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """Yield frames in the order in which they are shown; damaged packets are passed over."""
+        for packet in self._demux():
+            try:
+                yield from packet.decode()  # type: ignore[misc]
+            except av.FFmpegError:
+                continue
+
+    def _to_array(self, frame: av.VideoFrame) -> np.ndarray:
+        if self._picture is None:
+            aspect = self._stream.sample_aspect_ratio if self.square_pixels else None
+            self._picture = _Picture(frame, aspect)
+        return self._picture.to_array(frame)
+
+
+def _choose_stream(container: InputContainer) -> av.VideoStream:
+    """FFmpeg's default video stream; a cover picture is none."""
+    streams = container.streams.video
+    videos = [one for one in streams if not one.disposition & Disposition.attached_pic]
+    if not videos:
+        raise NoFramesError(
+            'it has a cover picture, but no video stream'
+            if streams
+            else 'it has no video stream (audio only?)'
+        )
+    best = container.streams.best('video')
+    return next((one for one in videos if best is not None and one.index == best.index), videos[0])
+
+
+class _Picture:
+    """How frames become upright pictures, all of the size of the first one.
+
+    Args:
+        first: A frame of the video.
+        pixel_aspect: Width of a pixel over its height; nothing for square pixels.
+    """
+
+    def __init__(self, first: av.VideoFrame, pixel_aspect: Fraction | None) -> None:
+        self.width, self.height = first.width, first.height
+        if pixel_aspect:
+            self.width = max(1, round(self.width * pixel_aspect))
+        # (x, y) goes to (ax + cy, bx + dy), and the rows are (a, b, _), (c, d, _), (_, _, _)
+        side_data: Any = first.side_data  # typed by the names of its keys, which fail
+        found = side_data.get(SideData.DISPLAYMATRIX)
+        matrix = [1, 0, 0, 0, 1] if found is None else np.frombuffer(bytes(found), np.int32)
+        a, b, _, c, d = matrix[:5]
+        self.is_transposed = abs(b) > abs(a)
+        self.is_mirrored, self.is_flipped = (c < 0, b < 0) if self.is_transposed else (a < 0, d < 0)
+
+    def to_array(self, frame: av.VideoFrame) -> np.ndarray:
+        """Convert one frame: (H, W, 3) uint8, RGB."""
+        array = frame.to_ndarray(
+            format='rgb24', width=self.width, height=self.height, interpolation='BICUBIC'
+        )
+        if self.is_transposed:
+            array = array.swapaxes(0, 1)
+        if self.is_mirrored:
+            array = array[:, ::-1]
+        if self.is_flipped:
+            array = array[::-1]
+        return np.ascontiguousarray(array)
