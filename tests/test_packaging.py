@@ -1,6 +1,5 @@
 import configparser
 import email
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -34,27 +33,7 @@ def pins() -> dict[str, str]:
     return versions
 
 
-@pytest.fixture(scope='module')
-def wheel(tmp_path_factory) -> Path:
-    """A wheel built from a copy of the sources."""
-    pytest.importorskip('setuptools', minversion='70.1', reason='older ones need wheel besides')
-    folder = tmp_path_factory.mktemp('sources')
-    for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE'):
-        shutil.copy(REPOSITORY / name, folder)
-    for name in ('ts2net_mm', 'tests', 'tools', 'configs'):
-        shutil.copytree(
-            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '*.npz')
-        )
-    code = "from setuptools.build_meta import build_wheel; build_wheel('out')"
-    done = subprocess.run(
-        [sys.executable, '-c', code], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    (path,) = (folder / 'out').iterdir()
-    return path
-
-
-@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'video', 'test', 'dev'])
+@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'tensorboard', 'video', 'test', 'dev'])
 def test_the_tested_set_pins_every_requirement_within_its_range(pins, extra):
     section = 'options.extras_require' if extra else 'options'
     for requirement in read_requirements(section, extra or 'install_requires'):
