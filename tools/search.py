@@ -74,11 +74,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def missing_path(args: argparse.Namespace) -> str | None:
     """Name a path that does not exist, before anything large is imported."""
+    from ts2net_mm.utils.cli import is_missing_weights
+
     folder = Path(args.folder).expanduser()
-    is_name = '://' in args.checkpoint or args.checkpoint.startswith('ViT-')
     if not Path(args.config).expanduser().is_file():
         return f'config {args.config} does not exist'
-    if not is_name and not Path(args.checkpoint).expanduser().exists():
+    if is_missing_weights(args.checkpoint):
         return f'checkpoint {args.checkpoint} does not exist'
     if not folder.exists():
         return f'video folder {args.folder} does not exist'
