@@ -114,7 +114,8 @@ def test_the_metadata_of_the_wheel(wheel):
     assert metadata['Requires-Python'] == '>=3.10'
     assert metadata['Description-Content-Type'] == 'text/markdown'
     assert 'Apache-2.0' in (metadata['License'] or metadata['License-Expression'])
-    assert set(metadata.get_all('Provides-Extra')) == {'lite', 'compress', 'video', 'test', 'dev'}
+    extras = {'lite', 'compress', 'tensorboard', 'video', 'test', 'dev'}
+    assert set(metadata.get_all('Provides-Extra')) == extras
 
 
 def test_the_version_is_the_same_everywhere():

@@ -53,7 +53,7 @@ def median(runs: Sequence[Seconds]) -> Seconds:
 def compare_imports(rounds: int) -> None:
     """Measure and print the imports."""
     runs: dict[str, list[Seconds]] = {name: [] for name in IMPORTS}
-    for name, code in IMPORTS.items():  # once, for compiled files and the disk's cache
+    for code in IMPORTS.values():  # once, for compiled files and the disk's cache
         measure(['-c', code])
     for _ in range(rounds):
         for name, code in IMPORTS.items():
