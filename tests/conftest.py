@@ -4,9 +4,12 @@ import importlib.util
 import json
 import logging
 import multiprocessing
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -61,6 +64,44 @@ def load_tool() -> Callable[[str], ModuleType]:
 def miniatures(load_tool) -> ModuleType:
     """Makers of miniature copies of the official files of each data set, with short videos."""
     return load_tool('data/miniatures.py')
+
+
+@pytest.fixture(scope='session')
+def sources(tmp_path_factory) -> Path:
+    """A copy of the sources, without what git ignores."""
+    root = Path(__file__).parents[1]
+    folder = tmp_path_factory.mktemp('sources')
+    ignored = shutil.ignore_patterns('__pycache__', '.mim')
+    for path in root.iterdir():
+        if path.name in ('ts2net_mm', 'tests', 'tools', 'configs', 'docs', 'requirements', '.ci'):
+            shutil.copytree(path, folder / path.name, ignore=ignored)
+        elif path.is_file():
+            shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def build(sources) -> Callable[[str], Path]:
+    """Function that builds a 'wheel' or an 'sdist' of the sources."""
+    pytest.importorskip('setuptools', minversion='70.1', reason='older ones need wheel besides')
+
+    @cache
+    def build(kind: str) -> Path:
+        code = f"from setuptools.build_meta import build_{kind} as build; build('out/{kind}')"
+        done = subprocess.run(
+            [sys.executable, '-c', code], cwd=sources, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        (path,) = (sources / 'out' / kind).iterdir()
+        return path
+
+    return build
+
+
+@pytest.fixture(scope='session')
+def wheel(build) -> Path:
+    """A wheel of the sources."""
+    return build('wheel')
 
 
 # sizes of a tiny model; a part that is not there takes none
@@ -121,7 +162,7 @@ runpy.run_path(script, run_name='__main__')
 def start_script() -> Callable[..., BaseProcess]:
     """Function that runs a script in a process of its own, with the long imports already made."""
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['ts2net_mm', 'mmengine.runner', 'open_clip', 'decord'])
+    context.set_forkserver_preload(['ts2net_mm.parts', 'mmengine.runner', 'open_clip', 'decord'])
 
     def start(
         script: Path, *arguments: object, log: Path, environment: Mapping[str, str]

@@ -1,12 +1,13 @@
 import configparser
 import email
-import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from mmengine.fileio import load
 from packaging.requirements import Requirement
 
 from ts2net_mm.version import __version__
@@ -34,27 +35,13 @@ def pins() -> dict[str, str]:
     return versions
 
 
-@pytest.fixture(scope='module')
-def wheel(tmp_path_factory) -> Path:
-    """A wheel built from a copy of the sources."""
-    pytest.importorskip('setuptools', minversion='70.1', reason='older ones need wheel besides')
-    folder = tmp_path_factory.mktemp('sources')
-    for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE'):
-        shutil.copy(REPOSITORY / name, folder)
-    for name in ('ts2net_mm', 'tests', 'tools', 'configs'):
-        shutil.copytree(
-            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '*.npz')
-        )
-    code = "from setuptools.build_meta import build_wheel; build_wheel('out')"
-    done = subprocess.run(
-        [sys.executable, '-c', code], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    (path,) = (folder / 'out').iterdir()
-    return path
+def files(folder: str, pattern: str) -> list[Path]:
+    paths = (REPOSITORY / folder).rglob(pattern)
+    ignored = ('__pycache__', '.mim')
+    return [path for path in paths if path.is_file() and not {*ignored} & {*path.parts}]
 
 
-@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'video', 'test', 'dev'])
+@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'tensorboard', 'video', 'test', 'dev'])
 def test_the_tested_set_pins_every_requirement_within_its_range(pins, extra):
     section = 'options.extras_require' if extra else 'options'
     for requirement in read_requirements(section, extra or 'install_requires'):
@@ -70,12 +57,51 @@ def test_mmcv_is_left_to_the_user():
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+def test_the_wheel_holds_package_configs_and_tools_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    modules = {name for name in names if '.dist-info/' not in name}
-    sources = (REPOSITORY / 'ts2net_mm').rglob('*.py')
-    assert modules == {path.relative_to(REPOSITORY).as_posix() for path in sources}
+    expected = {path.relative_to(REPOSITORY).as_posix() for path in files('ts2net_mm', '*.py')}
+    inside = 'ts2net_mm/.mim'
+    for path in files('configs', '*'):
+        expected.add(f'{inside}/configs/ts2net/{path.relative_to(REPOSITORY / "configs")}')
+    for path in files('tools', '*'):
+        expected.add(f'{inside}/{path.relative_to(REPOSITORY)}')
+    expected |= {'ts2net_mm/py.typed', f'{inside}/model-index.yml'}
+    assert {name for name in names if '.dist-info/' not in name} == expected
     assert any(name.endswith('licenses/LICENSE') for name in names)
+
+
+@pytest.mark.slow
+def test_the_model_index_of_the_wheel_names_its_configs(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    folder = tmp_path / 'ts2net_mm/.mim'
+    (metafile,) = load(folder / 'model-index.yml')['Import']
+    models = load(folder / metafile)['Models']
+    assert len(models) == len(load(REPOSITORY / 'configs/metafile.yml')['Models'])
+    for model in models:
+        assert (folder / model['Config']).is_file(), model['Config']
+
+
+@pytest.mark.slow
+def test_the_source_distribution_is_whole(build):
+    with tarfile.open(build('sdist')) as archive:
+        names = {name.partition('/')[2] for name in archive.getnames()}
+    for folder in ('ts2net_mm', 'configs', 'tools', 'docs', 'tests', 'requirements'):
+        missing = {str(path.relative_to(REPOSITORY)) for path in files(folder, '*')} - names
+        assert not missing
+    assert {'CHANGELOG.md', 'CITATION.cff', 'LICENSE', 'README.md', 'setup.py'} <= names
+    assert not [name for name in names if '.mim' in name]
+
+
+@pytest.mark.slow
+def test_an_editable_installation_links_the_configs(sources):
+    code = "from setuptools.build_meta import build_editable; build_editable('out/editable')"
+    subprocess.run([sys.executable, '-c', code], cwd=sources, check=True, capture_output=True)
+    folder = sources / 'ts2net_mm/.mim'
+    config = sources / 'configs/ts2net_msrvtt.py'
+    assert (folder / 'configs/ts2net/ts2net_msrvtt.py').resolve() == config.resolve()
+    assert (folder / 'tools/train.py').resolve() == (sources / 'tools/train.py').resolve()
+    (metafile,) = load(folder / 'model-index.yml')['Import']
+    assert (folder / load(folder / metafile)['Models'][0]['Config']).is_file()
 
 
 @pytest.mark.slow
@@ -88,7 +114,8 @@ def test_the_metadata_of_the_wheel(wheel):
     assert metadata['Requires-Python'] == '>=3.10'
     assert metadata['Description-Content-Type'] == 'text/markdown'
     assert 'Apache-2.0' in (metadata['License'] or metadata['License-Expression'])
-    assert set(metadata.get_all('Provides-Extra')) == {'lite', 'compress', 'video', 'test', 'dev'}
+    extras = {'lite', 'compress', 'tensorboard', 'video', 'test', 'dev'}
+    assert set(metadata.get_all('Provides-Extra')) == extras
 
 
 def test_the_version_is_the_same_everywhere():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    from ts2net_mm.engine.command_line import add_config_arguments
+    from ts2net_mm.utils.cli import add_config_arguments
 
     parser = argparse.ArgumentParser(description='Test a text-video retrieval model.')
     add_config_arguments(parser)
@@ -120,14 +120,18 @@ def test(parser: argparse.ArgumentParser, args: argparse.Namespace, cfg: Config)
 def main() -> int:
     """Run the command line and return the exit code."""
     parser = build_parser()
-    args = parser.parse_args()
+    from ts2net_mm.utils.cli import is_missing_weights, parse_config_arguments, run
+
+    args = parse_config_arguments(parser)
+    if is_missing_weights(weights := args.checkpoint or args.from_weights):
+        parser.error(f'checkpoint {weights} does not exist')
     if args.dump is not None and args.dump.suffix not in ('.pkl', '.pickle', '.npz'):
         parser.error(f'--dump {args.dump} must end in .pkl, .pickle or .npz')
     if args.dump is not None and not _may_write(args.dump):
         parser.error(f'--dump {args.dump} cannot be written there')
+    # here, so that --help and wrong arguments need no torch
     from ts2net_mm.engine.command_line import config_from_arguments, own_rank
     from ts2net_mm.engine.config_errors import explain_error
-    from ts2net_mm.utils.cli import run
 
     cfg: Config | None = None
 

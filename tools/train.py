@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    from ts2net_mm.engine.command_line import add_config_arguments
+    from ts2net_mm.utils.cli import add_config_arguments
 
     parser = argparse.ArgumentParser(description='Train a text-video retrieval model.')
     add_config_arguments(parser)
@@ -147,11 +147,15 @@ def train(cfg: Config) -> None:
 def main() -> int:
     """Run the command line and return the exit code."""
     parser = build_parser()
-    args = parser.parse_args()
+    from ts2net_mm.utils.cli import is_missing_weights, parse_config_arguments, run
+
+    args = parse_config_arguments(parser)
+    if args.resume not in (None, 'auto') and is_missing_weights(args.resume):
+        parser.error(f'--resume: checkpoint {args.resume} does not exist')
+    # here, so that --help and wrong arguments need no torch
     from ts2net_mm.engine.command_line import config_from_arguments, own_rank
     from ts2net_mm.engine.config_errors import explain_error
     from ts2net_mm.engine.hooks import NotFiniteError
-    from ts2net_mm.utils.cli import run
 
     cfg: Config | None = None
 

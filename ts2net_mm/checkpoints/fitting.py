@@ -7,7 +7,6 @@ from typing import Any
 
 import torch.nn.functional as F
 from mmengine.logging import print_log
-from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from ..utils.config_types import type_name
@@ -122,6 +121,9 @@ def _resize_visual(found: Tensor, wanted: Tensor, notes: list[str]) -> Tensor:
     notes.append(
         f'visual positions resized from {old[0]} x {old[1]} to {new[0]} x {new[1]} patches'
     )
+    # here, because with it come all models of MMPretrain
+    from mmpretrain.models.utils import resize_pos_embed
+
     return resize_pos_embed(found.float(), old, new, 'bicubic', 1).to(found.dtype)
 
 

@@ -1,7 +1,10 @@
 """Resume from MMEngine's own checkpoints under torch's restricted loading."""
 
 from pickle import UnpicklingError
+from types import ModuleType
 from typing import Any
+
+from .when_imported import when_imported
 
 # HistoryBuffer pickles references to its statistics, each as getattr(HistoryBuffer, name).
 _STATISTICS = ('min', 'max', 'current', 'mean')
@@ -13,16 +16,18 @@ def allow_mmengine_checkpoints() -> None:
     Besides tensors and plain Python values that is the message hub: ``HistoryBuffer`` (numpy
     arrays and references to its own statistics) and numpy scalars such as the best score. Nothing
     else is allowed; in place of ``getattr`` stands a function that hands out these statistics only.
-    May be called any number of times.
+    Takes effect when MMEngine is imported; may be called any number of times.
     """
-    # Imported here because check_versions() has to speak first where one of them is missing.
+    when_imported('mmengine.logging.history_buffer', _allow)
+
+
+def _allow(history: ModuleType) -> None:
     import numpy as np
     import torch
-    from mmengine.logging.history_buffer import HistoryBuffer
 
     reconstruct = np.zeros(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
-    allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype]
+    allowed: list[Any] = [history.HistoryBuffer, np.ndarray, np.dtype]
     allowed += [type(np.dtype(name)) for name in ('float64', 'float32', 'int64')]
     allowed.append((_history_statistic, 'builtins.getattr'))
     # numpy 2 renamed the module, and a run may go on under another numpy than it began with.

@@ -5,9 +5,11 @@ Both import their multi-modal models as soon as transformers is installed, and t
 have it. ``import mmaction.models`` then fails as a whole, although nothing here needs those models.
 """
 
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
+
+from .when_imported import when_imported
 
 __all__ = ['leave_out_multimodal']
 
@@ -25,7 +27,11 @@ def leave_out_multimodal() -> None:
     if spec is None or spec.origin is None or _serves(Path(spec.origin).parent):
         return
     for name in _SWITCHES:
-        import_module(name).WITH_MULTIMODAL = False  # type: ignore[attr-defined]
+        when_imported(name, _switch_off)
+
+
+def _switch_off(module: ModuleType) -> None:
+    module.WITH_MULTIMODAL = False  # type: ignore[attr-defined]
 
 
 def _serves(transformers: Path) -> bool:

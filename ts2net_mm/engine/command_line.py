@@ -4,7 +4,9 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as torch_dist
@@ -15,7 +17,6 @@ from .config_errors import suspicious_keys
 from .config_options import merge_options
 
 __all__ = [
-    'add_config_arguments',
     'config_from_arguments',
     'say',
     'leave_processes',
@@ -38,37 +39,12 @@ STARTERS = dict(
 )
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that MMAction2's tools have in common."""
-    parser.add_argument('config', type=Path, help='config file')
-    parser.add_argument(
-        '--work-dir', help='folder for logs, checkpoints and results (default: work_dirs/<config>)'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that replace those of the config, e.g. model.neck.topk=5 '
-        'train_cfg.max_epochs=1; a list is written key="[a,b]" or key=a,b',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=('none', 'pytorch', 'slurm', 'mpi'),
-        default='none',
-        help='how the processes of a distributed run were started (default: none)',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-
-
 def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Config:
-    """Read the config and merge what the command line says; a missing file ends with the usage.
+    """Read the config and merge what the command line says.
 
     On a machine without accelerator, processes started by torchrun or srun are joined over gloo
     here, because MMEngine's own launcher needs CUDA.
     """
-    if not args.config.is_file():
-        parser.error(f'config {args.config} does not exist')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     try:
         cfg = Config.fromfile(args.config)
@@ -76,7 +52,7 @@ def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namesp
         parser.error(f'config {args.config} cannot be read: {one_line(error)}')
     if args.cfg_options is not None:
         try:
-            cfg = merge_options(cfg, args.cfg_options)
+            cfg = merge_options(cfg, _typed(args.cfg_options))
         except ValueError as error:
             parser.error(f'--cfg-options: {error}')
     cfg.launcher = args.launcher
@@ -91,6 +67,13 @@ def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namesp
         if not torch.cuda.is_available():
             _join_cpu_processes(cfg)
     return cfg
+
+
+def _typed(options: Sequence[str]) -> dict[str, Any]:
+    """Read KEY=VALUE arguments as MMEngine does."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args(['--cfg-options', *options]).cfg_options
 
 
 def say(line: str) -> None:

@@ -1,5 +1,6 @@
-"""What surrounds the work of every command line: exit codes, errors in one line, signals."""
+"""What command lines share: arguments, exit codes, errors in one line, signals."""
 
+import argparse
 import io
 import os
 import signal
@@ -7,6 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,8 +18,11 @@ __all__ = [
     'TERMINATED',
     'Terminated',
     'WrongArgumentError',
+    'add_config_arguments',
     'expecting',
     'hold_termination',
+    'is_missing_weights',
+    'parse_config_arguments',
     'received_signal',
     'run',
 ]
@@ -116,6 +121,56 @@ def expecting(*kinds: type[Exception]) -> Callable[[BaseException], str | None]:
 
 
 _WRONG_INPUT = expecting(OSError, ValueError)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that MMAction2's tools have in common.
+
+    They are read without MMEngine, so ``--cfg-options`` gives a list of ``KEY=VALUE``.
+    """
+    parser.add_argument('config', type=Path, help='config file')
+    parser.add_argument(
+        '--work-dir', help='folder for logs, checkpoints and results (default: work_dirs/<config>)'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        type=_option,
+        action='extend',
+        metavar='KEY=VALUE',
+        help='settings that replace those of the config, e.g. model.neck.topk=5 '
+        'train_cfg.max_epochs=1; a list is written key="[a,b]" or key=a,b',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm', 'mpi'),
+        default='none',
+        help='how the processes of a distributed run were started (default: none)',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def parse_config_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the command line; a config that does not exist ends with the usage."""
+    args = parser.parse_args()
+    if not args.config.is_file():
+        parser.error(f'config {args.config} does not exist')
+    return args
+
+
+def is_missing_weights(name: str | Path) -> bool:
+    """Tell whether weights are a path that does not exist, and no address or name (ViT-B/32)."""
+    text = str(name)
+    if '://' in text or text.startswith('ViT-'):
+        return False
+    return not Path(text).expanduser().exists()
+
+
+def _option(text: str) -> str:
+    key, equals, _ = text.partition('=')
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f'{text!r} is no KEY=VALUE')
+    return text
 
 
 def run(

@@ -6,7 +6,6 @@ from typing import Any
 from mmaction.datasets.transforms import CLIPTokenize
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
-from open_clip.tokenizer import SimpleTokenizer
 
 from ..annotation import VideoAnnotation
 
@@ -34,6 +33,9 @@ class TokenizeCaptions(BaseTransform):
     def __init__(self, *, max_words: int = 32) -> None:
         if max_words < 3:
             raise ValueError(f'max_words={max_words} leaves no room between start and end token')
+        # here, because open_clip imports all its models beside the tokenizer
+        from open_clip.tokenizer import SimpleTokenizer
+
         self.max_words = max_words
         self.tokenizer = SimpleTokenizer(context_length=max_words)
 

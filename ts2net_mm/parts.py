@@ -1,0 +1,8 @@
+"""Imports all registered parts; the registries do so at their first look-up."""
+
+from . import checkpoints, datasets, engine, evaluation, models
+from .compat import extend_hooks
+
+extend_hooks()
+
+__all__ = ['checkpoints', 'datasets', 'engine', 'evaluation', 'models']

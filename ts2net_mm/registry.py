@@ -1,0 +1,19 @@
+"""Registries of the scope ``ts2net_mm``, one below each of MMAction2's.
+
+MMEngine builds what it has read from ``ts2net_mm::...`` in this scope. The parts themselves are
+registered in MMAction2's registries, where ``mmaction`` finds them too, and a look-up here climbs
+there.
+"""
+
+from mmaction import registry as parents
+from mmengine.registry import Registry
+
+__all__ = ['REGISTRIES']
+
+SCOPE = 'ts2net_mm'
+
+REGISTRIES: dict[str, Registry] = {
+    name: Registry(parent.name, parent=parent, scope=SCOPE, locations=parent._locations)
+    for name, parent in vars(parents).items()
+    if isinstance(parent, Registry) and parent.scope == 'mmaction'
+}
