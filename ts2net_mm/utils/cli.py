@@ -84,13 +84,15 @@ class _Signals:
 
     def _repeat_unraisable(self, args: Any) -> None:
         """Signal again where Python would print and forget it, as in callbacks and destructors."""
-        if self.received is not None and isinstance(args.exc_value, KeyboardInterrupt | Terminated):
+        if self.received is None:
+            self._unraisable(args)
+        elif isinstance(args.exc_value, KeyboardInterrupt | Terminated):
             # later, from a thread: here the exception would be lost again
             again = threading.Timer(0.02, os.kill, (os.getpid(), self.received))
             again.daemon = True
             again.start()
-        else:
-            self._unraisable(args)
+        # else the command is ending, and a destructor misses what is gone already, such as the
+        # workers of a data loader, which the same Ctrl-C has reached
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a forked helper ends without a word
