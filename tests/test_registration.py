@@ -15,19 +15,17 @@ from mmaction.registry import MODELS
 assert 'ts2net_mm.parts' not in sys.modules
 assert MODELS.get('TS2Net') is ts2net_mm.models.TS2Net
 """
-# for those who have built models before
+# for those who have built something before; not a model, which needs the shims of this package
 LATE = """
-from mmaction.registry import HOOKS, MODELS
+from mmaction.registry import DATASETS, HOOKS
 from mmengine.registry import WEIGHT_INITIALIZERS
-MODELS.get('Recognizer2D')
+DATASETS.get('VideoDataset')
 import ts2net_mm
-assert 'TS2Net' in MODELS.module_dict
+assert 'TextVideoDataset' in DATASETS.module_dict
 assert HOOKS.get('ModelConfigHook') and WEIGHT_INITIALIZERS.get('CLIPPretrained')
 """
 SCOPE = """
-import sys
 import mmaction.registry
-from mmengine.registry import DefaultScope
 from mmengine.utils import get_installed_path
 import ts2net_mm
 from mmengine.config.utils import MODULE2PACKAGE
@@ -37,7 +35,6 @@ with mmaction.registry.MODELS.switch_scope_and_registry('ts2net_mm') as registry
     assert registry.get('TS2Net') is registry.get('mmaction.TS2Net')
     assert registry.get('ts2net_mm.TS2Net') is registry.get('TS2Net')
 """
-# started by hand, with a torch that must not be imported
 HELP = """
 import runpy, sys
 sys.argv = [sys.argv[1], '--help']
