@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import io
+import contextlib
 import json
+import mimetypes
+import os
+import re
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -12,7 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ts2net_mm.apis import Gallery, SearchHit
+    from ts2net_mm.apis import Gallery, RetrievalInferencer, SearchHit
+
+# Known here, too, so that a mistake is found before the imports, which take seconds
+CLIP_NAMES = ('ViT-B/32', 'ViT-B/16', 'ViT-L/14', 'ViT-L/14@336px')
+CONFIG_SUFFIXES = ('.py', '.yaml', '.yml', '.json')
+MIME_TYPES = mimetypes.MimeTypes()
+MEDIA = ('video/', 'audio/', 'image/')  # '.3gp' is either of the first two
 
 EPILOG = """\
 The score is the model's similarity of sentence and video without the logit
@@ -26,9 +35,14 @@ and time of change. The cache may be deleted at any time.
 Videos that cannot be read are named with the reason and counted on stderr, and
 tried again in the next run. One that hangs is left after a minute.
 
---json prints one object: {"folder", "videos": their number, "skipped": {name:
-reason}, "queries": [{"query", "hits": [{"rank", "score", "name", "video": its
-path, "best_seconds": when its best frame is shown, or null}]}]}.
+--json prints one object and nothing else on stdout:
+  {"folder": what was searched, "videos": how many, "skipped": {name: reason},
+   "queries": [{"query": the sentence, "hits": [{"rank": from 1, "score": number,
+     "name": path inside the folder, "video": absolute path,
+     "best_seconds": when its best frame is shown, null where that is unknown}]}]}
+
+The page of --html shows the frames of each hit and plays it from the best one.
+It may be moved; the videos may not, it opens them at their absolute paths.
 
 exit codes: 0 found, 1 error, 2 wrong arguments, 130 interrupted with Ctrl-C
 (what was encoded is kept)
@@ -56,7 +70,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
     parser.add_argument('--html', metavar='FILE', help='also write a page with frames of each hit')
     parser.add_argument(
-        '--device', help="such as 'cpu' or 'cuda:1' (default: a GPU if there is one)"
+        '--device',
+        type=_device,
+        help="such as 'cpu' or 'cuda:1' (default: a GPU if there is one)",
     )
     parser.add_argument(
         '--batch-size', type=_positive, default=8, help='videos encoded at a time (default: 8)'
@@ -72,54 +88,79 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def missing_path(args: argparse.Namespace) -> str | None:
-    """Name a path that does not exist, before anything large is imported."""
-    from ts2net_mm.utils.cli import is_missing_weights
-
-    folder = Path(args.folder).expanduser()
-    if not Path(args.config).expanduser().is_file():
-        return f'config {args.config} does not exist'
-    if is_missing_weights(args.checkpoint):
-        return f'checkpoint {args.checkpoint} does not exist'
+def find_problem(args: argparse.Namespace) -> str | None:
+    """Name a path that does not serve, before anything large is imported."""
+    config, folder = Path(args.config).expanduser(), Path(args.folder).expanduser()
+    if not config.is_file():
+        found = 'is a folder, expected a file' if config.is_dir() else 'does not exist'
+        return f'config {args.config} {found}'
+    if config.suffix not in CONFIG_SUFFIXES:
+        return f'config {args.config} is no config, expected a file in {", ".join(CONFIG_SUFFIXES)}'
+    is_name = '://' in args.checkpoint or args.checkpoint in CLIP_NAMES
+    if not is_name and not Path(args.checkpoint).expanduser().exists():
+        names = ', '.join(CLIP_NAMES)
+        return f'checkpoint {args.checkpoint} does not exist; a name would be one of {names}'
     if not folder.exists():
         return f'video folder {args.folder} does not exist'
     if not folder.is_dir():
         return f'{args.folder} is a file, expected a folder of videos'
+    if not _may_hold_videos(folder):
+        return f'there is no video file in {args.folder}'
+    if args.html and (page := Path(args.html).expanduser()).is_dir():
+        return f'page {args.html} is a folder, expected a file name'
+    if args.html and (problem := _make_folder(page.parent)):
+        return f'folder of page {args.html} {problem}'
+    if args.cache_dir and (problem := _make_folder(Path(args.cache_dir).expanduser())):
+        return f'cache folder {args.cache_dir} {problem}'
     return None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Search, print, and return the exit code."""
     args = parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors='backslashreplace')
-    if problem := missing_path(args):
+    if problem := find_problem(args):
         print(f'error: {problem}', file=sys.stderr)
         return 1
     try:
-        search(args)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as error:
-        print(f'interrupted; {error}' if error.args else 'interrupted', file=sys.stderr)
+        with contextlib.redirect_stdout(sys.stderr):  # loggers keep the stream that they find
+            from ts2net_mm.utils.cli import run
+    except KeyboardInterrupt:  # the import takes seconds
+        print('interrupted', file=sys.stderr)
         return 130
-    return 0
+    return run(search, args)
 
 
 def search(args: argparse.Namespace) -> None:
-    """Encode what is new in the folder, rank its videos for each sentence, show the hits."""
-    from ts2net_mm.apis import Gallery, RetrievalInferencer, write_html_report
+    """Find the videos, print them, and write the page if there is to be one."""
+    # what libraries and loggers print must not come between the results
+    with contextlib.redirect_stdout(sys.stderr):
+        from ts2net_mm.apis import write_html_report
+
+        inferencer, gallery, results = find(args)
+    if args.json:
+        print_json(gallery, results)
+    else:
+        for text, hits in results.items():
+            print_hits(text, hits)
+    if args.html:
+        with contextlib.redirect_stdout(sys.stderr):
+            write_html_report(
+                args.html, results, inferencer, num_videos=len(gallery), num_workers=args.workers
+            )
+        print(f'page: {args.html}', file=sys.stderr if args.json else sys.stdout)
+
+
+def find(
+    args: argparse.Namespace,
+) -> tuple[RetrievalInferencer, Gallery, dict[str, list[SearchHit]]]:
+    """Encode what is new in the folder, and rank its videos for each sentence."""
+    from ts2net_mm.apis import Gallery, RetrievalInferencer
     from ts2net_mm.apis.gallery import find_readable
-    from ts2net_mm.apis.html_report import make_place
     from ts2net_mm.apis.loading import load_config
     from ts2net_mm.apis.pipeline import split_test_pipeline
 
     pipeline, _ = split_test_pipeline(load_config(args.config))
     find_readable(args.folder, pipeline)  # none should not wait for the model
-    if args.html:
-        make_place(args.html)
     inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device)
     gallery = Gallery.open(
         args.folder,
@@ -131,16 +172,7 @@ def search(args: argparse.Namespace) -> None:
     )
     report(gallery)
     results = {text: inferencer.search(text, gallery, topk=args.topk) for text in args.sentence}
-    if args.json:
-        print_json(gallery, results)
-    else:
-        for text, hits in results.items():
-            print_hits(text, hits)
-    if args.html:
-        write_html_report(
-            args.html, results, inferencer, num_videos=len(gallery), num_workers=args.workers
-        )
-        print(f'page: {args.html}', file=sys.stderr if args.json else sys.stdout)
+    return inferencer, gallery, results
 
 
 def report(gallery: Gallery) -> None:
@@ -182,25 +214,48 @@ def print_json(gallery: Gallery, results: Mapping[str, Sequence[SearchHit]]) -> 
 
 
 def print_hits(text: str, hits: Sequence[SearchHit]) -> None:
-    """Print the table of one sentence."""
+    """Print the table of one sentence: drawn on a terminal, plain lines elsewhere."""
+    from ts2net_mm.apis.text import printable
+
+    if not sys.stdout.isatty():
+        print(printable(text))
+        for hit in hits:
+            print(f'{hit.rank:4}  {hit.score:7.4f}  {printable(hit.name)}')
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from ts2net_mm.apis.text import printable
-
-    console = Console()
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None)
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column('rank', justify='right')
     table.add_column('score', justify='right')
     table.add_column('video', overflow='fold')
     for hit in hits:
         table.add_row(str(hit.rank), f'{hit.score:.4f}', Text(printable(hit.name)))
-    if not console.is_terminal:
-        console.width = 10_000  # a pipe has no width to fold file names at
+    console = Console()
     console.print(Text(printable(text), style='bold'))
     console.print(table)
+
+
+def _may_hold_videos(folder: Path) -> bool:
+    """Tell whether any file may be a video or a picture; only the config knows for sure."""
+    for parent, subfolders, names in os.walk(folder):
+        kinds = (MIME_TYPES.guess_type(f'x{Path(name).suffix.lower()}')[0] for name in names)
+        if any(kind is None or kind.startswith(MEDIA) for kind in kinds):
+            return True
+        if any(Path(parent, subfolder).is_symlink() for subfolder in subfolders):
+            return True
+    return False
+
+
+def _make_folder(folder: Path) -> str | None:
+    """Make a folder to write to; return what is wrong with it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f'cannot be made: {error.strerror}'
+    return None if os.access(folder, os.W_OK) else 'cannot be written'
 
 
 def _positive(text: str) -> int:
@@ -208,6 +263,14 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
     return value
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r'[a-z]+(:\d+)?', text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no device, expected such as 'cpu' or 'cuda:1'"
+        )
+    return text
 
 
 def _sentence(text: str) -> str:

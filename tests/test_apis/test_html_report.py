@@ -5,6 +5,8 @@ from html.parser import HTMLParser
 import pytest
 
 from ts2net_mm.apis import Gallery, SearchHit, write_html_report
+from ts2net_mm.apis.html_report import _columns
+from ts2net_mm.apis.reading import Frame
 
 SENTENCE = 'a <b>red</b> "circle" & more'
 
@@ -42,6 +44,7 @@ def test_the_page_shows_hits_with_their_frames(inferencer, results, tmp_path):
     assert page.tags.count('h1') == 2
     assert page.tags.count('li') == 12
     assert page.tags.count('img') == 2 * (5 * 4 + 2)
+    assert page.tags.count('video') == 12
     assert SENTENCE in page.texts
     for hits in results.values():
         for hit in hits:
@@ -56,21 +59,52 @@ def test_hits_can_be_opened_at_their_best_frame(inferencer, results, video_folde
     page = Page(path)
     hits = [hit for found in results.values() for hit in found]
     assert all(hit.best_seconds is not None for hit in hits)
-    addresses = [f'{hit.path.as_uri()}#t={hit.best_seconds:.2f}' for hit in hits]
-    assert [
-        value for tag, name, value in page.attributes if (tag, name) == ('a', 'href')
-    ] == addresses
+    links = [value for tag, name, value in page.attributes if (tag, name) == ('a', 'href')]
+    assert len(links) == 12 + page.tags.count('img')  # each name and each frame
+    posters = [value for tag, name, value in page.attributes if (tag, name) == ('video', 'poster')]
+    assert len(posters) == len(hits)
     players = [value for tag, name, value in page.attributes if (tag, name) == ('video', 'src')]
-    assert players == addresses
+    assert len(players) == len(hits)
+    for player, hit in zip(players, hits, strict=True):
+        address, seconds = player.split('#t=')
+        assert address == hit.path.as_uri()
+        assert 0 <= float(seconds) - hit.best_seconds < 0.0011  # earlier is the frame before
+        assert links.count(player) >= 2  # the name and the best frame
     assert {str(hit.path) for hit in hits} <= set(page.texts)
-    about = page.texts[page.texts.index(SENTENCE) - 2]
-    assert re.fullmatch(
-        rf'model tiny\.py with tiny\.pth; folder {video_folder}; \d{{4}}-\d\d-\d\d \d\d:\d\d', about
-    )
+    texts = [text for text in page.texts if text]
+    assert texts[texts.index('Model') + 1] == 'tiny.py with tiny.pth'
+    assert texts[texts.index('Folder') + 1] == str(video_folder)
+    assert re.fullmatch(r'\d{4}-\d\d-\d\d \d\d:\d\d', texts[texts.index('Date') + 1])
+    assert 'the page may' in path.read_text(encoding='utf-8')
     pictures = [value for tag, name, value in page.attributes if (tag, name) == ('img', 'alt')]
     assert all(re.match(r'.+\.mp4, frame at \d+:\d\d\.\d', text) for text in pictures)
     # the best frame of each hit is marked
     assert sum(text.endswith(', the best') for text in pictures) == len(hits)
+
+
+def test_a_folder_of_pictures_has_no_player(inferencer, tmp_path):
+    hit = SearchHit(rank=1, score=0.5, name='frames', path=tmp_path, best_seconds=1.0)
+    path = tmp_path / 'page.html'
+    write_html_report(path, {'a': [hit]}, inferencer)
+    page = Page(path)
+    assert 'video' not in page.tags
+    assert ('a', 'href', tmp_path.as_uri()) in page.attributes
+
+
+@pytest.mark.parametrize(
+    ('number', 'width', 'height', 'beside_player', 'columns'),
+    [
+        (1, 320, 180, True, 1),
+        (4, 320, 180, True, 2),
+        (12, 320, 180, True, 4),
+        (12, 320, 180, False, 7),
+        (5, 180, 320, True, 4),
+        (2, 180, 320, False, 2),
+    ],
+)
+def test_frames_fill_the_card(number, width, height, beside_player, columns):
+    strip = [Frame(b'', None, width, height)] * number
+    assert _columns(strip, beside_player=beside_player) == columns
 
 
 def test_the_page_asks_for_nothing(inferencer, results, tmp_path):

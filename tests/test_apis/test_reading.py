@@ -100,3 +100,21 @@ def test_many_and_large_frames_are_thinned_and_made_smaller(video_folder):
     assert [decode(frame.jpeg).shape for frame in frames] == [(16, 20, 3)] * 3
     seconds = [frame.seconds for frame in frames]
     assert seconds == sorted(set(seconds))
+
+
+def test_the_best_frame_is_kept_and_larger(video_folder):
+    path = str(video_folder / '0.mp4')
+    pipeline = [
+        dict(type='DecordInit'),
+        dict(type='UniformSample', clip_len=12, test_mode=True),
+        dict(type='DecordDecode'),
+    ]
+    every = FrameReader(pipeline=pipeline)(path)
+    best = every[4].seconds
+    frames = FrameReader(
+        pipeline=pipeline, max_frames=3, max_height=8, large={path: [best], 'other': [0.0]}
+    )(path)
+    assert [frame.height for frame in frames if frame.seconds == best] == [16]
+    assert [frame.height for frame in frames if frame.seconds != best] == [8, 8, 8]
+    assert [frame.seconds for frame in frames] == sorted(frame.seconds for frame in frames)
+    assert all(decode(one.jpeg).shape == (one.height, one.width, 3) for one in frames)

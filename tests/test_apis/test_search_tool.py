@@ -10,10 +10,15 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 from decord import VideoReader
 
+from ts2net_mm.apis import VIDEO_EXTENSIONS
+from ts2net_mm.checkpoints.downloading import CLIP_NAMES
 from ts2net_mm.video import guarded_reader
 
+RUNTIME = Path(__file__).parents[2] / 'configs' / '_base_' / 'default_runtime.py'
+OPTIONS = dict(html='--html', cache_dir='--cache-dir')
 TOOL = Path(__file__).parents[2] / 'tools' / 'search.py'
 
 
@@ -90,6 +95,18 @@ def test_a_page_is_written(search, tmp_path):
     assert os.listdir(tmp_path / 'out') == ['page.html']
 
 
+def test_results_come_before_a_page_that_fails(search, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError('disk full')
+
+    monkeypatch.setattr('ts2net_mm.apis.html_report.os.replace', fail)
+    search('a red circle')
+    code, out, err = search('a red circle', '--html', str(tmp_path / 'page.html'))
+    assert code == 1
+    assert len(rows(out)) == 5
+    assert err.endswith('error: disk full\n')
+
+
 def test_files_that_are_gone_are_counted(search, video_folder, tmp_path):
     folder = shutil.copytree(video_folder, tmp_path / 'videos')
     search('a', folder=folder)
@@ -103,6 +120,7 @@ def test_json(search, video_folder):
     code, out, _ = search('a red circle', 'blue', '--topk', '2', '--json')
     assert code == 0
     found = json.loads(out)
+    assert found.keys() == {'folder', 'videos', 'skipped', 'queries'}
     assert (found['folder'], found['videos'], found['skipped']) == (str(video_folder), 6, {})
     assert [query['query'] for query in found['queries']] == ['a red circle', 'blue']
     for hit in found['queries'][0]['hits']:
@@ -119,6 +137,29 @@ def test_json(search, video_folder):
 def test_a_pipe_gets_plain_text(search):
     out = search('a red circle')[1]
     assert out.isascii()
+
+
+def test_what_libraries_print_is_not_among_the_results(search, monkeypatch):
+    from ts2net_mm.apis import RetrievalInferencer
+
+    rank = RetrievalInferencer.search
+
+    def chatty(*args, **kwargs):
+        print('11/26 20:21:02 - mmengine - INFO')
+        return rank(*args, **kwargs)
+
+    monkeypatch.setattr(RetrievalInferencer, 'search', chatty)
+    _, out, err = search('a red circle', '--json')
+    assert json.loads(out)
+    assert 'mmengine' in err
+
+
+def test_a_terminal_gets_a_table(search, monkeypatch):
+    plain = search('a red circle')[1]
+    monkeypatch.setattr('sys.stdout.isatty', lambda: True)
+    drawn = search('a red circle')[1]
+    assert '\u2500' in drawn
+    assert rows(drawn) == rows(plain)
 
 
 def test_a_long_sentence_is_read_in_part(search, caplog):
@@ -152,8 +193,52 @@ def test_a_video_that_hangs_is_left(search, tmp_path, monkeypatch):
         (dict(folder=__file__), 'is a file, expected a folder of videos'),
         (dict(folder=Path(__file__).parent), 'there is no video file in'),
         (dict(config='no.py'), 'config no.py does not exist'),
+        (dict(config=Path(__file__).parent), 'is a folder, expected a file'),
+        (dict(config='README.md'), 'README.md is no config, expected a file in .py, .yaml'),
         (dict(weights='no.pth'), 'checkpoint no.pth does not exist'),
+        (dict(weights='ViT-B/33'), 'a name would be one of ViT-B/32, ViT-B/16'),
+        (dict(html=Path(__file__).parent), 'is a folder, expected a file name'),
+        (dict(html=Path(__file__) / 'page.html'), 'cannot be made: '),
+        (dict(cache_dir=__file__), 'cannot be made: File exists'),
+    ],
+)
+def test_wrong_paths_are_found_before_the_imports(
+    tool, config_file, checkpoint, video_folder, capsys, monkeypatch, change, message
+):
+    monkeypatch.chdir(TOOL.parents[1])
+    monkeypatch.setitem(sys.modules, 'ts2net_mm.utils.cli', None)  # importing it raises
+    paths = dict(config=config_file, weights=checkpoint, folder=video_folder) | change
+    args = [paths.pop(name) for name in ('config', 'weights', 'folder')]
+    options = [text for name, path in paths.items() for text in (OPTIONS[name], path)]
+    assert tool.main([*map(str, args), 'a', *map(str, options)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith('error: ')
+    assert message in err
+    assert err.count('\n') == 1
+
+
+def test_the_imports_come_where_a_folder_may_hold_videos(tool, tmp_path):
+    for name in VIDEO_EXTENSIONS | {'.jpg', '.png', '.bmp', '.webp', '.JPEG', ''}:
+        folder = tmp_path / f'of{name}'
+        (folder / 'sub').mkdir(parents=True)
+        (folder / 'notes.txt').touch()
+        assert not tool._may_hold_videos(folder)
+        (folder / 'sub' / f'x{name}').touch()
+        assert tool._may_hold_videos(folder)
+    (tmp_path / 'link').mkdir()
+    (tmp_path / 'link' / 'to').symlink_to(tmp_path)
+    assert tool._may_hold_videos(tmp_path / 'link')
+
+
+def test_the_tool_knows_the_names_of_weights(tool):
+    assert tool.CLIP_NAMES == CLIP_NAMES
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
         (dict(weights=__file__), 'is no checkpoint that can be read'),
+        (dict(config=RUNTIME), 'describes no model'),
     ],
 )
 def test_errors_are_one_line(search, change, message):
@@ -162,13 +247,6 @@ def test_errors_are_one_line(search, change, message):
     assert err.startswith('error: ')
     assert message in err
     assert err.count('\n') == 1
-
-
-def test_a_page_that_cannot_be_written_fails_before_the_work(search, tmp_path, monkeypatch):
-    monkeypatch.setattr('ts2net_mm.apis.RetrievalInferencer', None)
-    code, _, err = search('a', '--html', str(tmp_path))
-    assert code == 1
-    assert 'is a folder, expected a file name' in err
 
 
 @pytest.mark.parametrize(
@@ -181,6 +259,7 @@ def test_a_page_that_cannot_be_written_fails_before_the_work(search, tmp_path, m
         (['a', '--topk', 'x'], "'x' is no whole number of at least 1"),
         (['a', '--batch-size', '-1'], "'-1' is no whole number of at least 1"),
         (['a', '--workers', '0'], "'0' is no whole number of at least 1"),
+        (['a', '--device', '0'], "'0' is no device, expected such as 'cpu' or 'cuda:1'"),
     ],
 )
 def test_wrong_arguments(tool, capsys, args, message):
@@ -207,15 +286,53 @@ def test_help_says_which_score(tool, capsys):
 
 
 @pytest.mark.slow
+def test_a_search_that_is_terminated_keeps_what_it_has(
+    config_file, checkpoint, tmp_path, make_video
+):
+    for index in range(9):
+        make_video(tmp_path / 'videos' / f'{index}.mp4')
+    program = (
+        'import os, runpy, signal, sys\n'
+        'from ts2net_mm.apis.gallery import _Store\n'
+        'add = _Store.add\n'
+        'def stop(self, batch):\n'
+        '    add(self, batch)\n'
+        '    os.kill(os.getpid(), signal.SIGTERM)\n'
+        '_Store.add = stop\n'
+        "runpy.run_path(sys.argv[1], run_name='__main__')\n"
+    )
+    args = [config_file, checkpoint, tmp_path / 'videos', 'a', '--cache-dir', tmp_path / 'cache']
+    code = f'import sys; sys.argv[1:] = {[str(arg) for arg in args]!r}; '
+    environment = dict(os.environ, PYTHONPATH=str(TOOL.parents[1]))
+    start = program.replace('sys.argv[1]', repr(str(TOOL)))
+    run = subprocess.run(
+        [sys.executable, '-c', code + '\n' + start], capture_output=True, text=True, env=environment
+    )
+    assert run.returncode == 143, run.stderr
+    assert run.stderr == 'terminated\n'
+    assert len(list((tmp_path / 'cache').glob('*.safetensors'))) == 1
+
+
+@pytest.mark.slow
 def test_as_a_process(config_file, checkpoint, video_folder, tmp_path):
-    args = [config_file, checkpoint, video_folder, 'a cat', '--cache-dir', tmp_path]
+    config = tmp_path / 'logs.py'
+    config.write_text(
+        f'_base_ = {str(config_file)!r}\n'
+        'model = dict(head=dict(temporal=dict(num_positions=6)))\n'  # 12 needed: logged
+    )
+    weights = torch.load(checkpoint)
+    positions = weights['state_dict']['head.temporal.pos_embed']
+    weights['state_dict']['head.temporal.pos_embed'] = positions[:6].clone()
+    torch.save(weights, tmp_path / 'logs.pth')
+    args = [config, tmp_path / 'logs.pth', video_folder, 'a cat', '--cache-dir', tmp_path]
     environment = dict(os.environ, PYTHONPATH=str(TOOL.parents[1]), PYTHONIOENCODING='utf-8')
     run = subprocess.run(
-        [sys.executable, TOOL, *args], capture_output=True, text=True, env=environment
+        [sys.executable, TOOL, *args, '--json'], capture_output=True, text=True, env=environment
     )
     assert run.returncode == 0, run.stderr
-    assert run.stderr == '6 videos, 6 of them encoded now\n'
-    assert len(rows(run.stdout)) == 5
+    assert '6 videos, 6 of them encoded now\n' in run.stderr
+    assert 'mmengine - INFO' in run.stderr
+    assert len(json.loads(run.stdout)['queries'][0]['hits']) == 5
 
 
 def test_a_search_over_folders_of_frames(search, config_file, video_folder, tmp_path):

@@ -5,6 +5,7 @@ from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.runner import Runner
 from torch.utils.data import Subset
 
+from ts2net_mm.datasets.samplers.substitutes import ItemNumber
 from ts2net_mm.datasets.wrappers import group_values, inner_datasets
 
 
@@ -35,6 +36,26 @@ def test_balanced_items(three, monkeypatch):
     balanced = ClassBalancedDataset(three, oversample_thr=0.9)
     found = group_values(balanced, 'video_id')
     assert found == [NAMES[index] for index in balanced.repeat_indices]
+
+
+@pytest.mark.parametrize(
+    ('wrap', 'expected'),
+    [
+        (lambda one: RepeatDataset(one, 3), [1, 0]),
+        (lambda one: ConcatDataset([one, one]), [1]),  # item 0 is out of reach from there
+    ],
+    ids=['repeated', 'concatenated'],
+)
+def test_substitutes_pass_through(three, monkeypatch, wrap, expected):
+    found = []
+
+    def prepare(self, index):
+        found.extend(self._substitutes(index))
+        return index
+
+    monkeypatch.setattr(type(three), 'prepare_data', prepare)
+    wrap(three)[ItemNumber(8, (7, 0))]
+    assert found == expected
 
 
 def test_so_many_batches_an_epoch(three):

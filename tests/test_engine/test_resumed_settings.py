@@ -66,6 +66,66 @@ def test_another_batch_size_is_named(toy, monkeypatch):
     assert any(one.startswith('a batch had 2 items and now has 5') for one in warnings)
 
 
+@pytest.mark.parametrize('by_epoch', [True, False])
+@pytest.mark.parametrize('batch_size', [5, 1])
+def test_another_batch_size_ends_with_the_schedule(scheduled, tmp_path, by_epoch, batch_size):
+    """After one epoch of five batches; interrupted a second time inside one of the new epochs."""
+    settings = dict(by_epoch=by_epoch, interval=1)
+    scheduled(max_epochs=1, **settings).train()
+    batches = 10 // batch_size
+    straight = rates(scheduled(work_dir=tmp_path / 'straight', size=2 * batches, max_epochs=3))
+
+    def resumed():
+        runner = scheduled(max_epochs=3, resume=True, **settings)
+        runner._train_dataloader['batch_size'] = batch_size
+        return runner
+
+    runner = resumed()
+    seen = runner.model.losses
+
+    def spoil(loss):
+        if len(seen) == batches + 1:
+            raise KeyboardInterrupt
+        return loss
+
+    runner.model.spoil = spoil
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    done = batches if by_epoch else batches + 1
+    last = resumed()
+    assert rates(last) == straight[batches + done :]
+    assert last.iter == last.max_iters == 5 + 2 * batches
+    assert (tmp_path / ('epoch_3.pth' if by_epoch else f'iter_{last.iter}.pth')).exists()
+
+
+def test_another_optimiser_is_an_error(toy):
+    toy(max_epochs=1).train()
+    runner = toy(resume=True)
+    runner.optim_wrapper['optimizer'] = dict(type='AdamW', lr=1e-3)
+    with pytest.raises(ValueError, match='the optimiser was SGD and is now AdamW; .*load_from'):
+        runner.train()
+
+
+def test_weights_alone_are_named(toy, tmp_path, monkeypatch):
+    toy(max_epochs=1, scores=[1.0], save_best='toy/score', rule='greater').train()
+    runner = toy(resume=True, load_from=str(tmp_path / 'best_toy_score_epoch_1.pth'))
+    warnings = warnings_of(runner, monkeypatch)
+    runner.train()
+    assert any('best_toy_score_epoch_1.pth holds weights without' in one for one in warnings)
+
+
+def test_best_score_of_another_rule_is_forgotten(toy, tmp_path):
+    toy(max_epochs=1, scores=[70.0], save_best='toy/score', rule='greater').train()
+    settings = dict(save_best='toy/score', rule='less', max_epochs=3)
+    runner = toy(scores=[90.0, 80.0], resume=True, **settings)
+    runner.train()
+    assert runner.message_hub.get_info('best_score') == 80.0
+    assert {path.name for path in tmp_path.glob('best_*')} == {
+        'best_toy_score_epoch_1.pth',
+        'best_toy_score_epoch_3.pth',
+    }
+
+
 def test_other_trained_parameters_are_an_error(toy, tmp_path):
     toy(max_epochs=1).train()
 
@@ -107,6 +167,16 @@ def test_early_stopping_counts_on(toy, tmp_path):
     assert resumed.epoch == 3
     (hook,) = (one for one in resumed.hooks if isinstance(one, EarlyStoppingHook))
     assert (hook.best_score, hook.wait_count) == (3.0, 2)
+
+
+def test_early_stopping_counts_on_after_a_better_score(toy, tmp_path):
+    """Such a checkpoint is written after the validation, and must hold its count."""
+    stopping = dict(type='EarlyStoppingHook', monitor='toy/score', rule='greater', patience=2)
+    settings = dict(hooks=(stopping,), save_best='toy/score', rule='greater')
+    toy(scores=[1.0, 3.0], max_epochs=2, **settings).train()
+    resumed = toy(scores=[2.0, 2.5, 2.6, 2.7], max_epochs=6, resume=True, **settings)
+    resumed.train()
+    assert resumed.epoch == 4
 
 
 @pytest.mark.parametrize('stop', [3, 7])

@@ -74,6 +74,13 @@ def test_folder_that_was_moved(work_dir, tmp_path):
     assert newest_complete(moved) == (moved / 'iter_8.pth', [])
 
 
+def test_folder_that_was_copied(work_dir, tmp_path):
+    copy = tmp_path / 'copy'
+    shutil.copytree(work_dir, copy)
+    (copy / 'iter_12.pth').unlink()
+    assert newest_complete(copy) == (copy / 'iter_8.pth', [])
+
+
 def test_damaged_checkpoints_are_passed_over(work_dir):
     for name in ('iter_12', 'iter_8'):
         cut(work_dir / f'{name}.pth')

@@ -91,7 +91,7 @@ class Page:
             f'<div class="video{" own" if is_own else ""}">\n<div class="hit">{badge}'
             f'<span class="name">{_clean(name)}</span><span class="score">{score}</span></div>\n'
             f'<p class="captions">{" · ".join(map(_clean, captions))}</p>\n'
-            f'{_strip(self.strips[name])}\n</div>'
+            f'{_strip(name, self.strips[name])}\n</div>'
         )
 
 
@@ -117,11 +117,12 @@ def _list(items: str, otherwise: str) -> str:
     return f'<ol>\n{items}\n</ol>' if items else f'<p class="none">{otherwise}</p>'
 
 
-def _strip(strip: list[Frame] | Failure) -> str:
+def _strip(name: str, strip: list[Frame] | Failure) -> str:
     if isinstance(strip, Failure):
         return f'<p class="none">Its frames cannot be shown: {_clean(strip.reason)}</p>'
     figures = []
-    for frame in strip:
+    for number, frame in enumerate(strip, start=1):
         data = base64.b64encode(frame.jpeg).decode('ascii')
-        figures.append(f'<figure><img alt="" src="data:image/jpeg;base64,{data}"></figure>')
+        alt = f'{_clean(name)}, frame {number}'
+        figures.append(f'<figure><img alt="{alt}" src="data:image/jpeg;base64,{data}"></figure>')
     return f'<div class="strip">{"".join(figures)}</div>'

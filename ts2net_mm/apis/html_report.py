@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -66,24 +67,40 @@ li:first-child .rank { background: var(--mark); color: var(--card); }
 .name { flex: 1; font-weight: 550; overflow-wrap: anywhere; }
 .score { flex: none; color: var(--soft); font-variant-numeric: tabular-nums; }
 a { color: inherit; text-decoration-color: var(--mark); text-underline-offset: 3px; }
-.path { margin: -6px 0 10px; color: var(--soft); font-size: .8125rem; overflow-wrap: anywhere; }
+.path { margin: -6px 0 12px; color: var(--soft); font: .8125rem/1.4 ui-monospace, monospace;
+  overflow-wrap: anywhere; user-select: all; }
+.look { display: grid; grid-template-columns: 1fr 1fr; gap: 14px; align-items: start; }
+.look.frames { grid-template-columns: 1fr; }
+.play p { margin: 6px 0 0; color: var(--soft); font-size: .8125rem; }
+video { display: block; width: 100%; max-height: 420px; border-radius: 6px; background: #000; }
 .strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: 8px; }
+.strip a { display: block; text-decoration: none; }
 figure { margin: 0; }
-img { display: block; width: 100%; border-radius: 4px; background: var(--line); }
+img { display: block; width: 100%; height: auto; border-radius: 4px; background: var(--line); }
 figure.best img { outline: 3px solid var(--mark); }
-details { margin-top: 10px; font-size: .875rem; }
-summary { width: fit-content; cursor: pointer; color: var(--soft); }
-video { display: block; width: 100%; max-height: 70vh; margin-top: 8px; border-radius: 4px;
-  background: #000; }
-figcaption { color: var(--soft); font-size: .6875rem; text-align: center;
-  font-variant-numeric: tabular-nums; }
+figure.best figcaption { color: var(--mark); font-weight: 650; }
+figcaption { margin-top: 3px; color: var(--soft); font-size: .6875rem; line-height: 1.2;
+  text-align: center; font-variant-numeric: tabular-nums; }
+.facts { display: grid; grid-template-columns: auto 1fr; gap: 2px 14px; margin: 0 0 28px;
+  font-size: .875rem; overflow-wrap: anywhere; }
+dt { color: var(--soft); }
+dd { margin: 0; }
+footer { margin-top: 28px; padding-top: 14px; border-top: 1px solid var(--line);
+  color: var(--soft); font-size: .8125rem; }
 .none { margin: 0; color: var(--soft); }
 @media (max-width: 640px) {
   main { padding: 16px 10px 32px; }
   h1 { font-size: 1.25rem; }
   li { padding: 10px; }
-  .strip { grid-template-columns: repeat(3, 1fr); }
+  .look { grid-template-columns: 1fr; }
+  .strip { gap: 6px; }
 }"""
+
+FOOTER = """\
+<footer>Links and players open the videos where they were when this page was written: the page may
+be moved, the videos may not. They open from a page on this computer, not from one that a server
+delivers. A browser plays the formats that it knows, such as MP4 with H.264 and WebM; open others
+from their path, which a click selects.</footer>"""
 
 
 def write_html_report(
@@ -96,10 +113,11 @@ def write_html_report(
 ) -> None:
     """Write one self-contained page with a strip of frames for each hit.
 
-    The frames are those that the model looked at, at most 12 of them, evenly spaced; they are shown
-    whole, before the crop. Each hit is a link to its file and has a player that starts at the best
-    frame; both need the files where they were, and a browser that plays their format. A page that
-    a server delivers may not open files.
+    The frames are those that the model looked at, the best one and at most 12 evenly spaced; they
+    are shown whole, before the crop, and stand in the page itself. Names and frames are links to
+    the video file, and a player starts at the best frame. Links and players hold absolute
+    ``file:`` addresses: the page may be moved, the videos may not. A browser opens them from a page
+    on disk, not from one that a server delivers, and plays the formats that it knows.
 
     Args:
         path: The page; missing folders are made. It is there whole or not at all.
@@ -112,12 +130,15 @@ def write_html_report(
         OSError: If the page cannot be written.
     """
     path = make_place(path)
-    videos = dict.fromkeys(str(hit.path) for hits in results.values() for hit in hits)
-    strips = inferencer.read_frames(list(videos), num_workers=num_workers)
-    body = _about(inferencer, results) + '\n'.join(
-        _section(text, hits, strips, num_videos) for text, hits in results.items()
-    )
-    title = escape(' · '.join(printable(text) for text in results))
+    best: dict[str, set[float]] = {}
+    for hit in (hit for hits in results.values() for hit in hits):
+        best.setdefault(str(hit.path), set()).update(
+            [] if hit.best_seconds is None else [hit.best_seconds]
+        )
+    strips = inferencer.read_frames(list(best), large=best, num_workers=num_workers)
+    sections = (_section(text, hits, strips) for text, hits in results.items())
+    body = '\n'.join([_facts(inferencer, results, num_videos), *sections, FOOTER])
+    title = _clean(' · '.join(results))
     page = PAGE.format(title=title, style=STYLE, body=body)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
@@ -145,12 +166,18 @@ def make_place(path: str | Path) -> Path:
     return path
 
 
-def _about(inferencer: RetrievalInferencer, results: Mapping[str, Sequence[SearchHit]]) -> str:
+def _facts(
+    inferencer: RetrievalInferencer,
+    results: Mapping[str, Sequence[SearchHit]],
+    num_videos: int | None,
+) -> str:
     """Name model, folder and date."""
-    folders = {str(_folder(hit)) for hits in results.values() for hit in hits}
-    facts = [f'model {inferencer.name}', *(f'folder {one}' for one in sorted(folders))]
-    facts.append(time.strftime('%Y-%m-%d %H:%M'))
-    return f'<p class="about">{escape(printable("; ".join(facts)))}</p>\n'
+    folders = sorted({str(_folder(hit)) for hits in results.values() for hit in hits})
+    count = f' ({num_videos} videos)' if num_videos else ''
+    facts = [('Model', inferencer.name), *(('Folder', folder + count) for folder in folders)]
+    facts.append(('Date', time.strftime('%Y-%m-%d %H:%M')))
+    rows = ''.join(f'<dt>{name}</dt><dd>{_clean(fact)}</dd>\n' for name, fact in facts)
+    return f'<dl class="facts">\n{rows}</dl>'
 
 
 def _folder(hit: SearchHit) -> Path:
@@ -160,57 +187,94 @@ def _folder(hit: SearchHit) -> Path:
 
 
 def _section(
-    text: str,
-    hits: Sequence[SearchHit],
-    strips: Mapping[str, list[Frame] | Failure],
-    num_videos: int | None,
+    text: str, hits: Sequence[SearchHit], strips: Mapping[str, list[Frame] | Failure]
 ) -> str:
-    among = f' of {num_videos}' if num_videos else ''
     items = '\n'.join(_item(hit, strips[str(hit.path)]) for hit in hits)
+    what = f'The best {len(hits)} videos' if len(hits) > 1 else 'The best video'
     return (
-        f'<h1>{escape(printable(text))}</h1>\n'
-        f'<p class="about">The best {len(hits)}{among} videos, with their similarity to the '
-        f'sentence: 1 at most.</p>\n'
+        f'<h1>{_clean(text)}</h1>\n'
+        f'<p class="about">{what}. The number is the similarity to the sentence, 1 at most.</p>\n'
         f'<ol>\n{items}\n</ol>'
     )
 
 
 def _item(hit: SearchHit, strip: list[Frame] | Failure) -> str:
+    is_file = not hit.path.is_dir()  # a folder of pictures has no player
+    poster = ''
     if isinstance(strip, Failure):
-        frames = (
-            f'<p class="none">Its frames cannot be shown: {escape(printable(strip.reason))}</p>'
-        )
+        frames = f'<p class="none">Its frames cannot be shown: {_clean(strip.reason)}</p>'
     else:
-        figures = (_figure(frame, hit, index) for index, frame in enumerate(strip, start=1))
-        frames = f'<div class="strip">{"".join(figures)}</div>'
-    address = escape(hit.path.absolute().as_uri())
-    start = '' if hit.best_seconds is None else f'#t={hit.best_seconds:.2f}'
+        columns = _columns(strip, beside_player=is_file)
+        figures = '\n'.join(
+            _figure(frame, hit, number, is_file) for number, frame in enumerate(strip, start=1)
+        )
+        frames = (
+            f'<div class="strip" style="grid-template-columns: repeat({columns}, 1fr)">\n'
+            f'{figures}\n</div>'
+        )
+        poster = ''.join(f' poster="{_data(one)}"' for one in strip if _is_best(one, hit))
+    seconds = hit.best_seconds if is_file else None
+    address = _address(hit, seconds)
+    player = (
+        f'<div class="play"><video controls preload="none"{poster} src="{address}" '
+        f'aria-label="{_clean(hit.name)}"></video>\n<p>{_starts(seconds)}</p></div>\n'
+    )
     return (
         f'<li>\n<div class="hit"><span class="rank">{hit.rank}</span>'
-        f'<span class="name"><a href="{address}{start}">{escape(printable(hit.name))}</a></span>'
+        f'<span class="name"><a href="{address}">{_clean(hit.name)}</a></span>'
         f'<span class="score">{hit.score:.4f}</span></div>\n'
-        f'<p class="path">{escape(printable(str(hit.path.absolute())))}</p>\n{frames}\n'
-        f'<details><summary>Play{_from(hit.best_seconds)}</summary>'
-        f'<video controls preload="none" src="{address}{start}"></video></details>\n</li>'
+        f'<p class="path">{_clean(str(hit.path.absolute()))}</p>\n'
+        f'<div class="look{"" if is_file else " frames"}">\n{player if is_file else ""}{frames}\n'
+        '</div>\n</li>'
     )
 
 
-def _from(seconds: float | None) -> str:
-    return '' if seconds is None else f' from {_clock(seconds)}, the best frame'
+def _columns(strip: Sequence[Frame], *, beside_player: bool) -> int:
+    """Columns with which the frames cover about the height of the player, or half of that."""
+    frame = strip[0].width / strip[0].height
+    area = max(frame, 5 / 4) if beside_player else 4 * max(frame, 5 / 4)  # width by height
+    return min(len(strip), math.ceil(math.sqrt(len(strip) * area / frame)))
 
 
-def _figure(frame: Frame, hit: SearchHit, number: int) -> str:
-    data = base64.b64encode(frame.jpeg).decode('ascii')
+def _figure(frame: Frame, hit: SearchHit, number: int, is_file: bool) -> str:
+    is_best = _is_best(frame, hit)
     seconds = frame.seconds
-    is_best = seconds is not None and seconds == hit.best_seconds
     when = f'frame {number}' if seconds is None else f'frame at {_clock(seconds)}'
-    alt = escape(f'{printable(hit.name)}, {when}{", the best" if is_best else ""}')
+    alt = f'{_clean(hit.name)}, {when}{", the best" if is_best else ""}'
+    image = f'<img alt="{alt}" width="{frame.width}" height="{frame.height}" src="{_data(frame)}">'
+    if is_file and seconds is not None:
+        image = f'<a href="{_address(hit, seconds)}">{image}</a>'
     caption = '' if seconds is None else f'<figcaption>{_clock(seconds)}</figcaption>'
-    best = ' class="best"' if is_best else ''
-    image = f'<img alt="{alt}" src="data:image/jpeg;base64,{data}">'
-    return f'<figure{best}>{image}{caption}</figure>'
+    return f'<figure{" class=best" if is_best else ""}>{image}{caption}</figure>'
+
+
+def _is_best(frame: Frame, hit: SearchHit) -> bool:
+    return frame.seconds is not None and frame.seconds == hit.best_seconds
+
+
+def _address(hit: SearchHit, seconds: float | None) -> str:
+    """Address of a file, at a time: https://www.w3.org/TR/media-frags."""
+    # upwards, because a moment earlier the frame before is shown
+    start = '' if seconds is None else f'#t={math.ceil(1000 * seconds) / 1000:.3f}'
+    return escape(hit.path.absolute().as_uri() + start)
+
+
+def _data(frame: Frame) -> str:
+    return f'data:image/jpeg;base64,{base64.b64encode(frame.jpeg).decode("ascii")}'
+
+
+def _starts(seconds: float | None) -> str:
+    return (
+        'starts at the beginning'
+        if seconds is None
+        else f'starts at {_clock(seconds)}, the best frame'
+    )
+
+
+def _clean(text: str) -> str:
+    return escape(printable(text))
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
+    minutes, rest = divmod(round(seconds, 1), 60)
     return f'{int(minutes)}:{rest:04.1f}'

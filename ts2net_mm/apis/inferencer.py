@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -161,10 +161,20 @@ class RetrievalInferencer:
             yield self._encode_batch(batch)
 
     def read_frames(
-        self, paths: Sequence[str | Path], *, num_workers: int | None = None
+        self,
+        paths: Sequence[str | Path],
+        *,
+        large: Mapping[str, Collection[float]] | None = None,
+        num_workers: int | None = None,
     ) -> dict[str, list[Frame] | Failure]:
-        """Decode the frames that the model looks at: path -> frames, or why there are none."""
-        reader = FrameReader(pipeline=self.video_pipeline)
+        """Decode frames that the model looks at: path -> frames, or why there are none.
+
+        Args:
+            paths: The videos; of each, at most 12 evenly spaced frames are returned.
+            large: By path, the seconds of frames that are returned in any case, and larger.
+            num_workers: Processes that decode.
+        """
+        reader = FrameReader(pipeline=self.video_pipeline, large=large)
         return dict(map_in_workers(reader, [str(path) for path in paths], num_workers=num_workers))
 
     @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,14 @@ class Frame:
     Args:
         jpeg: The encoded picture.
         seconds: When it is shown, or None if the pipeline does not tell.
+        width: Of the picture, pixels.
+        height: Of the picture, pixels.
     """
 
     jpeg: bytes
     seconds: float | None
+    width: int
+    height: int
 
 
 class PipelineReader:
@@ -64,14 +68,21 @@ class FrameReader:
         pipeline: Configs of the transforms; it is run until there are frames.
         max_frames: Most frames; of more, evenly spaced ones are taken.
         max_height: Height in pixels above which pictures are made smaller.
+        large: By path, the seconds of frames that are kept in any case, and twice as high.
     """
 
     def __init__(
-        self, *, pipeline: Sequence[dict], max_frames: int = 12, max_height: int = 180
+        self,
+        *,
+        pipeline: Sequence[dict],
+        max_frames: int = 12,
+        max_height: int = 180,
+        large: Mapping[str, Collection[float]] | None = None,
     ) -> None:
         self.transforms = [TRANSFORMS.build(dict(transform)) for transform in pipeline]
         self.max_frames = max_frames
         self.max_height = max_height
+        self.large = large or {}
 
     def __call__(self, path: str) -> list[Frame] | Failure:
         """Return the frames in their order."""
@@ -81,30 +92,30 @@ class FrameReader:
                 results = transform(results)
                 if results.get('imgs') is not None:
                     break
-            return self._pick(results)
+            return self._pick(results, self.large.get(path, ()))
         except Exception as error:
             return Failure(explain(error, path))
 
-    def _pick(self, results: dict) -> list[Frame]:
+    def _pick(self, results: dict, large: Collection[float]) -> list[Frame]:
         mask = np.asarray(results.get('frame_mask', np.ones(len(results['imgs']), dtype=bool)))
         valid = np.flatnonzero(mask)
         places = np.linspace(0, len(valid) - 1, min(len(valid), self.max_frames))
-        seconds = frame_seconds(results)
+        seconds = [None if np.isnan(one) else float(one) for one in frame_seconds(results)]
+        chosen = set(valid[places.round().astype(int)])
+        chosen.update(index for index in valid if seconds[index] in large)
         return [
-            Frame(
-                self._shrink(results['imgs'][index]),
-                None if np.isnan(seconds[index]) else float(seconds[index]),
-            )
-            for index in valid[places.round().astype(int)]
+            self._encode(results['imgs'][index], seconds[index], 1 + (seconds[index] in large))
+            for index in sorted(chosen)
         ]
 
-    def _shrink(self, image: np.ndarray) -> bytes:
+    def _encode(self, image: np.ndarray, seconds: float | None, scale: int) -> Frame:
         height, width = image.shape[:2]
-        if height > self.max_height:
-            size = (max(1, round(width * self.max_height / height)), self.max_height)
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        if height > (limit := scale * self.max_height):
+            width, height = max(1, round(width * limit / height)), limit
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        return cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+        jpeg = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+        return Frame(jpeg, seconds, width, height)
 
 
 def frame_seconds(results: dict) -> np.ndarray:

@@ -226,7 +226,8 @@ class TextVideoDataset(BaseActionDataset):
     def _substitutes(self, idx: int) -> list[int]:
         """Items to try instead, a function of the item's number, or what the sampler allows."""
         if isinstance(idx, ItemNumber):
-            return list(idx.substitutes)
+            # those of other data sets in a ConcatDataset cannot be reached from here
+            return [number for number in idx.substitutes if 0 <= number < len(self)]
         rng = np.random.default_rng((len(self), idx % len(self)))
         return rng.permutation(len(self)).tolist()
 

@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.runner import Runner
 from torch import nn
 
-__all__ = ['check_parameters', 'describe_kept_settings', 'trained_parameters']
+__all__ = ['check_optimizer', 'describe_kept_settings', 'optimizer_state']
 
 LISTED = 5
 # of a parameter group or a schedule: what changes during a run, and what is no setting
@@ -26,29 +26,52 @@ _STATE = frozenset(
 _NAMES = {'initial_lr': 'lr'}
 
 
-def trained_parameters(runner: Runner) -> list[list[str]]:
+def optimizer_state(runner: Runner) -> dict[str, Any]:
+    """What `check_optimizer` compares: the optimiser's type, and the parameters of its groups."""
+    return dict(optimizer=_type_of_optimizer(runner), parameters=_trained_parameters(runner))
+
+
+def check_optimizer(
+    runner: Runner, checkpoint: Mapping[str, Any], saved: Mapping[str, Any]
+) -> None:
+    """Compare the optimiser and its parameters with those of a checkpoint.
+
+    Args:
+        runner: The run that resumes.
+        checkpoint: What it resumes from. One without an optimiser gives rise to a warning.
+        saved: `optimizer_state` of the run that wrote it, empty if it did not note them.
+
+    Raises:
+        ValueError: If they are others; the first parameters are named.
+    """
+    if 'optimizer' not in checkpoint:
+        runner.logger.warning(
+            f'--resume: {runner._load_from} holds weights without the state of optimiser and '
+            'schedule, which start anew; epoch_N.pth and iter_N.pth hold it'
+        )
+        return
+    before, now = saved.get('optimizer'), _type_of_optimizer(runner)
+    if before not in (None, now):
+        raise ValueError(f'--resume: the optimiser was {before} and is now {now}; {_ADVICE}')
+    _check_parameters(runner, checkpoint, saved.get('parameters'))
+
+
+def _type_of_optimizer(runner: Runner) -> str | None:
+    optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
+    return None if optimizer is None else type(optimizer).__name__
+
+
+def _trained_parameters(runner: Runner) -> list[list[str]]:
     """Names of the parameters in each group of the optimiser."""
     names = {id(parameter): name for name, parameter in _module(runner).named_parameters()}
     groups = runner.optim_wrapper.param_groups
     return [[names.get(id(one), '?') for one in group['params']] for group in groups]
 
 
-def check_parameters(
+def _check_parameters(
     runner: Runner, checkpoint: Mapping[str, Any], names: Sequence[Sequence[str]] | None
 ) -> None:
-    """Compare the parameters of the optimiser with those of a checkpoint's.
-
-    Args:
-        runner: The run that resumes.
-        checkpoint: What it resumes from.
-        names: `trained_parameters` of the run that wrote it, None if it did not note them.
-
-    Raises:
-        ValueError: If they are others; the first are named.
-    """
-    if 'optimizer' not in checkpoint:
-        return
-    now = trained_parameters(runner)
+    now = _trained_parameters(runner)
     sizes = [len(group['params']) for group in checkpoint['optimizer']['param_groups']]
     if names is None:
         if sizes != [len(group) for group in now]:

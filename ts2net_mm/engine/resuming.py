@@ -26,7 +26,8 @@ def checkpoints_to_resume(work_dir: str | Path) -> list[Path]:
     """List the checkpoints of a run, best first.
 
     First come those that are newer than what ``last_checkpoint`` names, which an interruption may
-    leave behind, then that one, then the older ones. A work folder that was moved is understood.
+    leave behind, then that one, then the older ones. A work folder that was moved or copied is
+    understood: its own file comes before the one of that name in the original.
     """
     folder = Path(work_dir)
     steps = {
@@ -39,7 +40,8 @@ def checkpoints_to_resume(work_dir: str | Path) -> list[Path]:
     noted = Path(record.read_text().strip()) if record.is_file() else None
     if noted is None or not noted.name:
         return sorted(ordered, key=lambda path: path.stat().st_mtime, reverse=True)
-    last = noted if noted.exists() else folder / noted.name
+    own = folder / noted.name
+    last = noted if noted.exists() and not own.exists() else own
     match = STEP.fullmatch(last.name)
     step = int(match.group(1)) if match else -1
     # of an earlier run in the same folder there may be higher steps, but not later files

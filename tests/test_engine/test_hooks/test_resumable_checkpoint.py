@@ -65,7 +65,10 @@ def test_checkpoint_holds_plain_states(toy, tmp_path):
     toy(scores=[1.0, 2.0], save_best='toy/score', rule='greater').train()
     state = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)['resume_state']
     assert len(state['random_states']) == 1
-    assert state['position'] == dict(sampler_seed=1, batches_per_epoch=5, batch_size=2)
+    assert state['position'] == dict(
+        sampler_seed=1, batches_per_epoch=5, batch_size=2, extra_iterations=0
+    )
+    assert state['best_of'] == [['toy/score', 'greater']]
     assert state['parameters'] == [['layer.weight', 'layer.bias']]
     assert 'resume_state' not in torch.load(tmp_path / 'best_toy_score_epoch_2.pth')
 
@@ -157,6 +160,12 @@ def test_a_run_removes_its_own_files_only(toy, tmp_path, copied):
 def test_validation_alone(toy):
     runner = toy(scores=[1.0], **BEST)
     assert runner.val() == {'toy/score': 1.0}
+
+
+def test_note_of_a_checkpoint_that_is_gone(toy, tmp_path):
+    toy(max_epochs=1).train()
+    (tmp_path / 'epoch_1.pth').unlink()
+    assert len(toy(resume=True).train().losses) == 10
 
 
 def test_load_from_alone_does_not_resume(toy, tmp_path):

@@ -19,6 +19,15 @@ class ItemNumber(int):
         item.substitutes = substitutes
         return item
 
+    # by these MMEngine's ConcatDataset and RepeatDataset find the item in what they wrap
+    def __sub__(self, offset: int) -> 'ItemNumber':
+        """Count from the first item of one of several data sets, the substitutes too."""
+        return ItemNumber(int(self) - offset, tuple(one - offset for one in self.substitutes))
+
+    def __mod__(self, size: int) -> 'ItemNumber':
+        """Number an item of a repeated data set, the substitutes too."""
+        return ItemNumber(int(self) % size, tuple(one % size for one in self.substitutes))
+
 
 def draw_substitutes(
     groups: np.ndarray, batch: np.ndarray, rng: np.random.Generator

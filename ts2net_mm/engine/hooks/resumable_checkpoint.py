@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from ..atomic_files import ATOMIC_BACKEND, PART, replacing
 from ..loops import ResumableTrainLoop
 from ..random_states import random_states, restore_random_states
-from ..resumed_settings import check_parameters, describe_kept_settings, trained_parameters
+from ..resumed_settings import check_optimizer, describe_kept_settings, optimizer_state
 from ..resuming import NoCheckpointError, newest_complete
 
 __all__ = ['ResumableCheckpointHook']
@@ -41,6 +41,7 @@ class ResumableCheckpointHook(CheckpointHook):
     _loaded: Mapping[str, Any] | None = None
     _collected: dict[str, Any] | None = None
     _before_validation: dict[str, Any] | None = None
+    _metrics: dict[str, float] | None = None
     _all_before_validation: list[dict[str, Any]] | None = None
 
     def before_run(self, runner: Runner) -> None:
@@ -59,6 +60,7 @@ class ResumableCheckpointHook(CheckpointHook):
             runner.logger.warning(
                 f'--resume: {runner.work_dir} has no checkpoint; the run starts from the beginning'
             )
+            runner._resume = False  # MMEngine would look for what last_checkpoint names
         if error:
             raise NoCheckpointError(error)
         for path in damaged:
@@ -70,7 +72,7 @@ class ResumableCheckpointHook(CheckpointHook):
         """Keep what belongs to this hook until training starts, and compare the settings."""
         self._loaded = checkpoint.get(STATE) or {}
         if runner._resume:
-            check_parameters(runner, checkpoint, self._loaded.get('parameters'))
+            check_optimizer(runner, checkpoint, self._loaded)
             for setting in describe_kept_settings(runner, checkpoint):
                 runner.logger.warning(f'--resume keeps the setting of the checkpoint: {setting}')
 
@@ -83,6 +85,7 @@ class ResumableCheckpointHook(CheckpointHook):
         self._check_settings(runner)
         self._trains = True
         self._forget_other_folders(runner)
+        self._forget_other_criteria(runner)
         super().before_train(runner)
         if is_main_process() and isinstance(self.file_backend, LocalBackend):
             for leftover in Path(self.out_dir).glob(f'.*.pth{PART}'):
@@ -98,12 +101,19 @@ class ResumableCheckpointHook(CheckpointHook):
         self._all_before_validation = all_gather_object(self._before_validation)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Save the best checkpoint."""
+        """Go back to the random states of training."""
         self._all_before_validation = None
         if self._before_validation is not None:
             restore_random_states(self._before_validation)
+        self._metrics = metrics
+
+    def after_val(self, runner: Runner) -> None:
+        """Save the best checkpoint, when the other hooks have seen the metrics.
+
+        EarlyStoppingHook, for one, counts after this hook, and a checkpoint holds its count.
+        """
         if self._trains:
-            super().after_val_epoch(runner, metrics or {})
+            super().after_val_epoch(runner, self._metrics or {})
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Add position and random states to what can be resumed from."""
@@ -140,6 +150,27 @@ class ResumableCheckpointHook(CheckpointHook):
         if source.absolute().parent.resolve() != folder.resolve():
             runner.message_hub.pop_info('keep_ckpt_ids', None)
 
+    def _criteria(self) -> list[list[str]]:
+        """The metrics whose best checkpoints are kept, each with its rule."""
+        return [list(pair) for pair in zip(self.key_indicators, self.rules, strict=True)]
+
+    def _forget_other_criteria(self, runner: Runner) -> None:
+        """Drop a best score of another metric or rule; its file stays."""
+        saved = (self._loaded or {}).get('best_of')
+        if not self.save_best or saved is None or 'auto' in self.key_indicators:
+            return
+        for key, rule in self._criteria():
+            if [key, rule] in saved and len(saved) == len(self.key_indicators):
+                continue
+            suffix = '' if len(self.key_indicators) == 1 else f'_{key}'
+            runner.message_hub.pop_info(f'best_ckpt{suffix}', None)
+            runner.message_hub.pop_info(f'best_score{suffix}', None)
+            before = ', '.join(' '.join(pair) for pair in saved)
+            runner.logger.warning(
+                f'the best checkpoint was that of {before} and is now that of {key} {rule}: the '
+                'best score is counted anew'
+            )
+
     def _go_on(self, runner: Runner, state: Mapping[str, Any]) -> None:
         stopping = [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
         for hook, values in zip(stopping, state.get('early_stopping') or (), strict=False):
@@ -168,8 +199,9 @@ class ResumableCheckpointHook(CheckpointHook):
         runner.message_hub.update_info('last_ckpt', path)
         # a validation that is ended may leave this process alone
         states = self._all_before_validation or all_gather_object(random_states())
-        self._collected = dict(random_states=states)
-        self._collected['parameters'] = trained_parameters(runner)
+        self._collected = dict(random_states=states, **optimizer_state(runner))
+        if self.save_best:
+            self._collected['best_of'] = self._criteria()
         self._collected['early_stopping'] = [
             (float(hook.best_score), hook.wait_count)
             for hook in runner.hooks

@@ -6,6 +6,7 @@ from mmaction.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from ..schedulers import WarmupCosineLR
 from .repeatable_loader import RepeatableBatches, repeatable_loader
 
 __all__ = ['ResumableTrainLoop']
@@ -42,6 +43,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             )
         super().__init__(runner, repeatable_loader(loader), max_epochs, **kwargs)
         self._start = 0
+        self._extra = 0  # iterations, where earlier epochs had other numbers of batches
 
     @property
     def batches(self) -> RepeatableBatches:
@@ -54,6 +56,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             sampler_seed=self.batches.sampler.seed,
             batches_per_epoch=len(self.dataloader),
             batch_size=self.batches.batch_size,
+            extra_iterations=self._extra,
         )
 
     def go_on_from(self, position: dict[str, int] | None) -> None:
@@ -73,9 +76,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 f'{self.batches.batch_size}: the run continues, but not as it would have'
             )
         before = position['batches_per_epoch']
-        start = self._iter - self._epoch * before
+        self._extra = position['extra_iterations']
+        start = self._iter - self._extra - self._epoch * before
         if before != len(self.dataloader):
-            if start:
+            if start not in (0, before):
                 raise ValueError(
                     f'the checkpoint lies after {start} of {before} batches of an epoch, which now '
                     f'has {len(self.dataloader)}: resume with the same data, batch size and number '
@@ -85,8 +89,29 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 f'an epoch had {before} batches and now has {len(self.dataloader)}: the run '
                 'continues, but not as it would have'
             )
+            # a checkpoint of the last iteration lies before the end of its epoch is counted
+            start = len(self.dataloader) if start else 0
+            self._count_anew(epochs=self._epoch + bool(start))
+        if self._extra:
+            self._max_iters = self._extra + self._max_epochs * len(self.dataloader)
+            self.runner.optim_wrapper.initialize_count_status(
+                self.runner.model, self._iter, self._max_iters
+            )
         if 0 <= start <= len(self.dataloader):
             self._start = start
+
+    def _count_anew(self, epochs: int) -> None:
+        """Let the schedule end with the last epoch although the first had other batches.
+
+        Args:
+            epochs: How many are done.
+        """
+        batches = len(self.dataloader)
+        self._extra = self._iter - epochs * batches
+        for scheduler in self.runner.param_schedulers or ():
+            if isinstance(scheduler, WarmupCosineLR):
+                # its end is that of a run whose epochs are all like those to come
+                scheduler.load_state_dict(dict(_global_step=epochs * batches))
 
     def run(self) -> Any:
         """Train."""
