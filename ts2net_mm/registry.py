@@ -5,6 +5,8 @@ registered in MMAction2's registries, where ``mmaction`` finds them too, and a l
 there.
 """
 
+from typing import Any
+
 from mmaction import registry as parents
 from mmengine.registry import Registry
 
@@ -12,8 +14,18 @@ __all__ = ['REGISTRIES']
 
 SCOPE = 'ts2net_mm'
 
+
+class ScopedRegistry(Registry):
+    """Finds ``ts2net_mm.TS2Net`` as it finds ``TS2Net``: above, where MMEngine looks only here."""
+
+    def get(self, key: str) -> Any:
+        """Return what is registered under a name, or None."""
+        scope, _, name = key.partition('.')
+        return super().get(name if scope == SCOPE and '.' not in name else key)
+
+
 REGISTRIES: dict[str, Registry] = {
-    name: Registry(parent.name, parent=parent, scope=SCOPE, locations=parent._locations)
+    name: ScopedRegistry(parent.name, parent=parent, scope=SCOPE, locations=parent._locations)
     for name, parent in vars(parents).items()
     if isinstance(parent, Registry) and parent.scope == 'mmaction'
 }

@@ -72,4 +72,5 @@ def test_settings_and_sentences_are_those_of_the_measured_commit(entry, tool):
 def test_a_training_begins_as_at_the_measured_commit(entry, tool, tmp_path):
     losses = tool.first_losses(tmp_path)
     assert len(losses) == 4
-    assert losses == pytest.approx(entry['Metadata']['First Losses'], rel=2e-3)
+    measured = [float(loss) for loss in entry['Metadata']['First Losses'].split(', ')]
+    assert losses == pytest.approx(measured, rel=2e-3)

@@ -115,7 +115,7 @@ def update_index(metrics: Sequence[dict[str, float]], commit: str, losses: list[
         (r"      Commit: '\w*'", f"      Commit: '{commit}'"),
         (r"      Settings: '\w*'", f"      Settings: '{settings_digest()}'"),
         (r"      Annotations: '\w*'", f"      Annotations: '{annotations_digest()}'"),
-        (r'      First Losses: .*', f'      First Losses: {losses}'),
+        (r"      First Losses: '.*?'", f"      First Losses: '{', '.join(map(str, losses))}'"),
         (r'      - Dataset: moving shapes.*?(?=    Results Source)', results),
     )
 
