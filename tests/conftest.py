@@ -5,6 +5,7 @@ import json
 import logging
 import multiprocessing
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,10 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from ts2net_mm.datasets import TextVideoDataset
+
+# A shell starts background commands with SIGINT ignored, and so would be what the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

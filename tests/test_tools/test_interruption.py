@@ -385,4 +385,4 @@ def test_one_run_at_a_time_in_a_work_folder(long_project, tmp_path):
     (again,) = train(long_project, tmp_path, 1)
     assert again.wait(LIMIT) == 0
     output = (tmp_path / 'output.txt').read_text()
-    assert re.search('warning: .* holds checkpoints of an earlier run: .*iter_\d+\.pth', output)
+    assert re.search(r'warning: .* holds checkpoints of an earlier run: .*iter_\d+\.pth', output)

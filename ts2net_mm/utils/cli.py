@@ -55,10 +55,12 @@ class _Signals:
         self._process: int | None = None
         self._before: dict[int, Any] = {}
         self._unraisable: Callable[[Any], Any] = sys.unraisablehook
+        self._again: threading.Timer | None = None
 
     def install(self) -> None:
         """Take the signals over, but for one that this process was started to ignore."""
         self.received, self.holds_termination, self._process = None, False, os.getpid()
+        self._again = None
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread gets signals
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -73,6 +75,9 @@ class _Signals:
         """Ignore what comes while the command ends: a launcher passes on what a group has got."""
         for number in self._before:
             signal.signal(number, signal.SIG_IGN)
+        if self._again is not None:  # it must not come after `restore`
+            self._again.cancel()
+            self._again.join()
 
     def restore(self) -> None:
         """Give the signals back."""
@@ -88,9 +93,9 @@ class _Signals:
             self._unraisable(args)
         elif isinstance(args.exc_value, KeyboardInterrupt | Terminated):
             # later, from a thread: here the exception would be lost again
-            again = threading.Timer(0.02, os.kill, (os.getpid(), self.received))
-            again.daemon = True
-            again.start()
+            self._again = threading.Timer(0.02, os.kill, (os.getpid(), self.received))
+            self._again.daemon = True
+            self._again.start()
         # else the command is ending, and a destructor misses what is gone already, such as the
         # workers of a data loader, which the same Ctrl-C has reached
 

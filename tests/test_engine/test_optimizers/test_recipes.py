@@ -99,6 +99,7 @@ def merge_arguments(cfg: Config, **given: object) -> None:
     spec = importlib.util.spec_from_file_location('train', ROOT / 'tools' / 'train.py')
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
+    tool.has_accelerator = lambda: True
     arguments = vars(tool.build_parser().parse_args([str(ADAMW)]))
     tool.merge_arguments(cfg, Namespace(**arguments | given))
 
