@@ -80,6 +80,27 @@ def test_a_signal_inside_a_destructor(capsys):
     assert sys.unraisablehook is hook
 
 
+def test_workers_that_the_signal_ends_too(capsys):
+    """As torch does, whose handler raises for each worker of a data loader."""
+
+    def work():
+        signal.signal(signal.SIGCHLD, lambda number, frame: 1 / 0)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def when_stopped():
+        if os.fork() == 0:
+            os._exit(0)
+        os.wait()
+        return ''
+
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        assert run(work, when_stopped=when_stopped) == 130
+        assert capsys.readouterr().err == 'interrupted\n'
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_held_termination():
     def work():
         hold_termination()

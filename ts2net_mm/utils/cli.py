@@ -75,6 +75,9 @@ class _Signals:
         """Ignore what comes while the command ends: a launcher passes on what a group has got."""
         for number in self._before:
             signal.signal(number, signal.SIG_IGN)
+        if self.received is not None and self._before:
+            # torch raises in its handler when a worker of a data loader ends, wherever that is
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if self._again is not None:  # it must not come after `restore`
             self._again.cancel()
             self._again.join()
