@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,4 +149,7 @@ def main() -> int:
 if __name__ == '__main__':
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback out of an import
-    sys.exit(main())
+    code = main()
+    from ts2net_mm.engine.command_line import end_process  # which main needed as well
+
+    end_process(code)

@@ -1,17 +1,16 @@
 import argparse
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 
-from ts2net_mm.engine.command_line import (
-    LAUNCHERS,
-    add_config_arguments,
-    config_from_arguments,
-)
+from ts2net_mm.engine.command_line import LAUNCHERS, config_from_arguments
+from ts2net_mm.utils.cli import add_config_arguments, parse_config_arguments
 
 
 @pytest.fixture
@@ -23,16 +22,15 @@ def config(tmp_path) -> Path:
 
 @pytest.fixture
 def load(monkeypatch):
-    """Function that reads a command line."""
+    """Function that reads a command line as tools/train.py does."""
     monkeypatch.setenv('LOCAL_RANK', 'removed below')
     monkeypatch.delenv('LOCAL_RANK')
 
     def load(*arguments):
         parser = argparse.ArgumentParser(prog='train.py')
         add_config_arguments(parser)
-        return config_from_arguments(
-            parser, parser.parse_args([str(argument) for argument in arguments])
-        )
+        monkeypatch.setattr('sys.argv', ['train.py', *map(str, arguments)])
+        return config_from_arguments(parser, parse_config_arguments(parser))
 
     yield load
     os.environ.pop('LOCAL_RANK', None)
@@ -192,3 +190,36 @@ def test_slurm_without_scontrol(load, config, monkeypatch, tmp_path, capsys):
     message = capsys.readouterr().err
     assert 'scontrol show hostnames' in message
     assert 'set MASTER_ADDR' in message
+
+
+LEAVING = """
+import atexit, sys, threading, time
+from ts2net_mm.engine.command_line import end_process
+
+class Kept:
+    def __del__(self):
+        print('taken down')
+
+kept = Kept()
+atexit.register(print, 'at exit')
+threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()
+print('work', end=' ')
+end_process(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ('variables', 'output'),
+    [({}, 'work thread\nat exit\ntaken down\n'), ({'WORLD_SIZE': '2'}, 'work thread\nat exit\n')],
+)
+def test_a_process_of_several_ends_before_its_parts_are_taken_down(variables, output):
+    """Threads of a process group could abort it there, as one run in some hundreds did."""
+    environment = {key: value for key, value in os.environ.items() if key != 'WORLD_SIZE'}
+    done = subprocess.run(
+        [sys.executable, '-c', LEAVING],
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (3, output), done.stderr

@@ -1,12 +1,14 @@
 """What the command lines of training and testing share, after MMAction2's."""
 
 import argparse
+import atexit
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as torch_dist
@@ -18,9 +20,10 @@ from .config_options import merge_options
 
 __all__ = [
     'config_from_arguments',
-    'say',
+    'end_process',
     'leave_processes',
     'own_rank',
+    'say',
 ]
 
 # what each launcher tells a process, under torch's names
@@ -92,6 +95,23 @@ def leave_processes() -> None:
     if torch_dist.is_initialized():
         torch_dist.barrier()
         torch_dist.destroy_process_group()
+
+
+def end_process(code: int) -> NoReturn:
+    """Exit; as one of the processes of a run, before Python takes its own parts down.
+
+    A group's threads live on while anything refers to it, its destruction notwithstanding, and
+    over gloo one that frees a tensor while the interpreter ends aborts the process
+    (pytorch/pytorch#190489).
+    """
+    if 'WORLD_SIZE' not in os.environ:
+        sys.exit(code)
+    # what Python does first, and then nothing more, as multiprocessing ends its children
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def _take_launcher_settings(parser: argparse.ArgumentParser, launcher: str) -> None:
