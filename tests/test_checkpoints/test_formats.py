@@ -140,6 +140,29 @@ def test_hugging_face_folders_of_other_kinds(hugging_face_model, batch, tmp_path
             read_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ('name', 'content'),
+    [
+        ('preprocessor_config.json', lambda told: dict(image_mean=told[0], image_std=told[1])),
+        (
+            'open_clip_config.json',
+            lambda told: dict(preprocess_cfg=dict(mean=told[0], std=told[1])),
+        ),
+    ],
+)
+def test_another_normalisation_is_named(log_records, tmp_path, name, content):
+    """ImageNet's mean; the weights cannot tell it."""
+    weights = 'open_clip_pytorch_model.bin' if 'open_clip' in name else 'pytorch_model.bin'
+    torch.save(dict(key=torch.ones(2)), tmp_path / weights)
+    clip = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+    for told in (clip, ([0.485, 0.456, 0.406], clip[1]), (None, [0.5, 0.5])):
+        (tmp_path / name).write_text(json.dumps(content(told)))
+        read_checkpoint(tmp_path)
+    (record,) = log_records
+    assert name in record.getMessage()
+    assert 'model.data_preprocessor.mean=[123.675, 116.28, 103.53]' in record.getMessage()
+
+
 def test_another_layer_norm_is_refused(hugging_face_model, tmp_path):
     hugging_face_model(layer_norm_eps=1e-6).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r'vision_config\.layer_norm_eps is 1e-06, known is 1e-05'):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .downloading import fetch, is_url
 from .names import without_wrapper
+from .normalisation import warn_of_normalisation
 from .settings import add_settings, settings_beside, settings_inside
 from .torchscript import is_torchscript, read_torchscript
 
@@ -140,6 +141,7 @@ def load_content(path: Path, map_location: Any = 'cpu') -> Any:
     else:
         content = _load_file(path, map_location)
     settings = settings_beside(path)
+    warn_of_normalisation(path)
     return add_settings(content, settings) if settings else content
 
 

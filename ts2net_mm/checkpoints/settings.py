@@ -16,6 +16,7 @@ __all__ = [
     'as_meta',
     'foreign_types',
     'merged',
+    'read_json',
     'settings_beside',
     'settings_inside',
 ]
@@ -131,12 +132,12 @@ def settings_beside(path: Path) -> dict:
     """
     if path.name.startswith('open_clip_'):
         beside = path.with_name('open_clip_config.json')
-        content = _read_json(beside)
+        content = read_json(beside)
         if content.get('model_cfg') is None:
             return {}
         return _open_clip_settings(_section(content, 'model_cfg', beside), beside)
     beside = path.with_name('config.json')
-    config = _read_json(beside)
+    config = read_json(beside)
     return _hugging_face_settings(config, beside) if config.get('model_type') == 'clip' else {}
 
 
@@ -249,7 +250,12 @@ def _both_encoders(activation: str, path: Path) -> dict[str, dict]:
     }
 
 
-def _read_json(path: Path) -> dict:
+def read_json(path: Path) -> dict:
+    """Read a JSON object; nothing where there is no file, or another kind of content.
+
+    Raises:
+        ValueError: If the file cannot be read.
+    """
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
