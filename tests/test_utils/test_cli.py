@@ -81,22 +81,26 @@ def test_a_signal_inside_a_destructor(capsys):
 
 
 def test_workers_that_the_signal_ends_too(capsys):
-    """As torch does, whose handler raises for each worker of a data loader."""
+    """At any moment after it; torch's handler raises for each worker of a data loader."""
 
-    def work():
-        signal.signal(signal.SIGCHLD, lambda number, frame: 1 / 0)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    def when_stopped():
+    def end_a_child():
         if os.fork() == 0:
             os._exit(0)
         os.wait()
         return ''
 
+    def work():
+        signal.signal(signal.SIGCHLD, lambda number, frame: 1 / 0)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        end_a_child()
+        raise KeyboardInterrupt
+
     before = signal.getsignal(signal.SIGCHLD)
     try:
-        assert run(work, when_stopped=when_stopped) == 130
+        assert run(work, when_stopped=end_a_child) == 130
         assert capsys.readouterr().err == 'interrupted\n'
+        end_a_child()
     finally:
         signal.signal(signal.SIGCHLD, before)
 

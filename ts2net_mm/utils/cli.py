@@ -75,9 +75,8 @@ class _Signals:
         """Ignore what comes while the command ends: a launcher passes on what a group has got."""
         for number in self._before:
             signal.signal(number, signal.SIG_IGN)
-        if self.received is not None and self._before:
-            # torch raises in its handler when a worker of a data loader ends, wherever that is
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if self.received is not None:
+            self._let_children_end()
         if self._again is not None:  # it must not come after `restore`
             self._again.cancel()
             self._again.join()
@@ -106,10 +105,18 @@ class _Signals:
         if os.getpid() != self._process:  # a forked helper ends without a word
             os._exit(128 + number)
         self.received = number
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        if not self.holds_termination:
-            raise Terminated
+        if number == signal.SIGTERM and self.holds_termination:
+            return
+        self._let_children_end()
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    def _let_children_end(self) -> None:
+        """Take no offence at it: the signal ends the workers of a data loader as well.
+
+        torch's handler raises then, wherever the main thread is, in exit functions too.
+        """
+        if self._before and callable(signal.getsignal(signal.SIGCHLD)):
+            signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
 
 _signals = _Signals()
