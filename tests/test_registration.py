@@ -35,13 +35,14 @@ with mmaction.registry.MODELS.switch_scope_and_registry('ts2net_mm') as registry
     assert registry.get('TS2Net') is registry.get('mmaction.TS2Net')
     assert registry.get('ts2net_mm.TS2Net') is registry.get('TS2Net')
 """
-HELP = """
+ANSWER = """
 import runpy, sys
-sys.argv = [sys.argv[1], '--help']
+code = int(sys.argv.pop(1))
+del sys.argv[0]
 try:
     runpy.run_path(sys.argv[0], run_name='__main__')
 except SystemExit as end:
-    assert end.code == 0
+    assert end.code == code
 assert 'torch' not in sys.modules
 """
 TOOLS = (
@@ -56,6 +57,19 @@ TOOLS = (
     'data/compress_videos.py',
     'data/store_frames.py',
     'data/moving_shapes/render.py',
+    'data/msrvtt/prepare.py',
+    'data/pairs/prepare.py',
+)
+WRONG_PATHS = (
+    ('train.py', 'no.py'),
+    ('test.py', 'configs/ts2net_msrvtt.py', 'no.pth'),
+    ('search.py', 'configs/ts2net_msrvtt.py', 'no.pth', 'tests', 'a sentence'),
+    ('convert_weights.py', 'no.pth', 'x.pth', '--to', 'openai'),
+    ('publish_model.py', 'no.pth', 'x.pth'),
+    ('analysis/eval_matrix.py', 'no.npz'),
+    ('analysis/hard_examples.py', 'no.npz', 'x.html'),
+    ('data/store_frames.py', 'no.py', '--out', 'x'),
+    ('data/msrvtt/prepare.py', '--annotations', 'no', '--videos', 'tests', '--out', 'x'),
 )
 
 
@@ -74,4 +88,10 @@ def test_parts_are_found(code):
 
 @pytest.mark.parametrize('tool', TOOLS)
 def test_help_needs_no_torch(tool):
-    assert 'usage: ' in run(HELP, REPOSITORY / 'tools' / tool)
+    assert 'usage: ' in run(ANSWER, 0, REPOSITORY / 'tools' / tool, '--help')
+
+
+@pytest.mark.parametrize('command', WRONG_PATHS, ids=lambda command: command[0])
+def test_wrong_paths_need_no_torch(command):
+    usage = command[0] in ('train.py', 'test.py', 'data/store_frames.py')
+    run(ANSWER, 2 if usage else 1, REPOSITORY / 'tools' / command[0], *command[1:])

@@ -31,10 +31,19 @@ def main() -> int:
     if args.dst.suffix != '.pth':
         parser.error(f'{args.dst} must end in .pth')
     # here, so that --help and wrong arguments need no torch
-    from ts2net_mm.checkpoints import publish
     from ts2net_mm.utils.cli import run
 
-    return run(lambda: print(publish(args.src, args.dst)))
+    return run(strip, args)
+
+
+def strip(args: argparse.Namespace) -> None:
+    """Write what others need of a checkpoint, and say where."""
+    from ts2net_mm.utils.cli import require_path
+
+    require_path('checkpoint', args.src)
+    from ts2net_mm.checkpoints import publish
+
+    print(publish(args.src, args.dst))
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ from pathlib import Path
 import decord
 import pytest
 
-from ts2net_mm.datasets.preparation.compression import find_ffmpeg
+from ts2net_mm.preparation.compression import find_ffmpeg
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from ts2net_mm.datasets.preparation.compression import find_ffmpeg
+from ts2net_mm.preparation.compression import find_ffmpeg
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / 'tools/data'

@@ -148,7 +148,7 @@ def test_ctrl_c(run, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('ts2net_mm.datasets.preparation.command.prepare', interrupt)
+    monkeypatch.setattr('ts2net_mm.preparation.command.prepare', interrupt)
     assert run('msvd') == (130, '', 'interrupted\n')
 
 

@@ -93,7 +93,7 @@ def test_publish(released, tmp_path):
 @pytest.mark.parametrize(
     ('src', 'dst', 'code', 'message'),
     [
-        ('no.pth', 'x.pth', 1, r'error: no\.pth does not exist, expected a checkpoint file'),
+        ('no.pth', 'x.pth', 1, r'error: checkpoint no\.pth does not exist'),
         (ROOT / 'setup.cfg', 'x.pth', 1, r'setup\.cfg is no checkpoint that can be read'),
         (ROOT, 'x.pth', 1, 'is a folder, expected a checkpoint file'),
         ('no.pth', 'x.bin', 2, r'x\.bin must end in \.pth'),

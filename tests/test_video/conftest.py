@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ts2net_mm.datasets.preparation.compression import find_ffmpeg
+from ts2net_mm.preparation.compression import find_ffmpeg
 
 WIDTH, HEIGHT = 176, 96
 FPS = 25

@@ -74,6 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Read the files, print the table and write the numbers."""
+    from ts2net_mm.utils.cli import require_path
+
+    for path in filter(None, (args.matrix, args.bank)):
+        require_path('similarity file', path)
     from ts2net_mm.evaluation import format_table, load_similarity, measure_similarity
     from ts2net_mm.evaluation.similarity_file import load_bank_similarity
 

@@ -63,6 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def show(args: argparse.Namespace) -> None:
     """Find the pairs, read their frames and write the page."""
+    from ts2net_mm.utils.cli import require_path
+
+    require_path('similarity file', args.matrix)
+    if args.videos is not None:
+        require_path('video folder', args.videos)
     from page import Page, write_page
 
     from ts2net_mm.apis.html_report import make_place

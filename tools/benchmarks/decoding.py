@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from measuring import Side, describe_machine, measure, positive
 
-from ts2net_mm.datasets.preparation.compression import find_ffmpeg
 from ts2net_mm.datasets.transforms.sample_frames import frames_by_rate
+from ts2net_mm.preparation.compression import find_ffmpeg
 from ts2net_mm.video import GuardedVideoReader
 
 SECONDS = 15

@@ -37,8 +37,8 @@ from report import Report
 from resize_fidelity import natural_frame
 
 from ts2net_mm.checkpoints import load_weights, read_checkpoint
-from ts2net_mm.datasets.preparation.compression import find_ffmpeg
 from ts2net_mm.datasets.stored_steps import decoding_pipeline
+from ts2net_mm.preparation.compression import find_ffmpeg
 
 ROOT = Path(__file__).resolve().parents[2]
 QUALITIES = (75, 85, 90, 95, 98, 100)

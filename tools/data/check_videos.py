@@ -70,8 +70,8 @@ def check(args: argparse.Namespace) -> dict[str, str]:
     from ts2net_mm.apis.workers import Failure
     from ts2net_mm.datasets.annotation import load_annotations
     from ts2net_mm.datasets.moving_shapes.processes import available_cpus
-    from ts2net_mm.datasets.preparation.checking import Checker, describe_facts, videos_to_check
-    from ts2net_mm.datasets.preparation.processes import work_on_each
+    from ts2net_mm.preparation.checking import Checker, describe_facts, videos_to_check
+    from ts2net_mm.preparation.processes import work_on_each
 
     listed = [
         video

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ts2net_mm.datasets.preparation.compression import CompressionPlan
+    from ts2net_mm.preparation.compression import CompressionPlan
 
 EPILOG = """\
 Each video becomes an .mp4 (H.264) in the same sub-folder of OUT; where videos
@@ -68,12 +68,12 @@ def compress(args: argparse.Namespace) -> dict[str, str]:
     from ts2net_mm.apis.progress import VideoProgress
     from ts2net_mm.apis.workers import Failure
     from ts2net_mm.datasets.moving_shapes.processes import available_cpus
-    from ts2net_mm.datasets.preparation.compression import (
+    from ts2net_mm.preparation.compression import (
         Compressor,
         find_ffmpeg,
         plan_compression,
     )
-    from ts2net_mm.datasets.preparation.processes import work_on_each
+    from ts2net_mm.preparation.processes import work_on_each
 
     plan = plan_compression(args.source, args.target)
     failed: dict[str, str] = {}
@@ -95,7 +95,7 @@ def compress(args: argparse.Namespace) -> dict[str, str]:
 def report(target: Path, plan: CompressionPlan, failed: dict[str, str]) -> None:
     """Say what was done, and name what was not."""
     from ts2net_mm.apis.text import printable
-    from ts2net_mm.datasets.preparation.writing import write_files
+    from ts2net_mm.preparation.writing import write_files
 
     lines = [f'{printable(name)}: {printable(reason)}' for name, reason in sorted(failed.items())]
     write_files(target, {FAILED_FILE: ''.join(f'{line}\n' for line in lines) or None}, [])

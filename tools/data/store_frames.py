@@ -98,9 +98,9 @@ def store(args: argparse.Namespace) -> dict[str, str]:
     from ts2net_mm.apis.workers import Failure
     from ts2net_mm.datasets.frame_store import StoredVideo
     from ts2net_mm.datasets.moving_shapes.processes import available_cpus
-    from ts2net_mm.datasets.preparation.frame_store_writer import FrameStoreWriter
-    from ts2net_mm.datasets.preparation.processes import work_on_each
-    from ts2net_mm.datasets.preparation.storing import (
+    from ts2net_mm.preparation.frame_store_writer import FrameStoreWriter
+    from ts2net_mm.preparation.processes import work_on_each
+    from ts2net_mm.preparation.storing import (
         PictureFormat,
         VideoStorer,
         videos_to_store,

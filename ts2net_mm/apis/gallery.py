@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..video.video_files import VideoFile, find_frame_folders, find_videos
 from .gallery_file import EncodedVideo, gallery_path, read_gallery_file, write_gallery_file
 from .pipeline import frame_template
 from .progress import VideoProgress
 from .text import printable
-from .video_files import VideoFile, find_frame_folders, find_videos
 
 if TYPE_CHECKING:
     from .inferencer import RetrievalInferencer, VideoFeatures

@@ -24,6 +24,7 @@ __all__ = [
     'is_missing_weights',
     'parse_config_arguments',
     'received_signal',
+    'require_path',
     'run',
 ]
 
@@ -181,6 +182,16 @@ def is_missing_weights(name: str | Path) -> bool:
     if '://' in text or text.startswith('ViT-'):
         return False
     return not Path(text).expanduser().exists()
+
+
+def require_path(kind: str, path: str | Path) -> None:
+    """Say at once, before the long imports, that a path of the command line leads nowhere.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+    """
+    if not Path(path).expanduser().exists():
+        raise FileNotFoundError(f'{kind} {path} does not exist')
 
 
 def _option(text: str) -> str:

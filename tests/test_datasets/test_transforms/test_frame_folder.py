@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ts2net_mm.datasets import FrameFolderInit, UnreadableVideoError
-from ts2net_mm.datasets.transforms.frame_folder import frame_numbers
+from ts2net_mm.video.video_files import frame_numbers
 
 PIPELINE = (
     dict(type='FrameFolderInit', fps=2),

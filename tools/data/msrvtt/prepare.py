@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what only MSR-VTT has."""
-    from ts2net_mm.datasets.preparation.msrvtt import SPLITS
+    from ts2net_mm.preparation.msrvtt import SPLITS
 
     parser.add_argument(
         '--splits',
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prepare and return the exit code."""
-    from ts2net_mm.datasets.preparation import read_msrvtt, run_preparation
+    from ts2net_mm.preparation import read_msrvtt, run_preparation
 
     return run_preparation(
         read_msrvtt, argv, description=__doc__, out='data/msrvtt', add_arguments=add_arguments

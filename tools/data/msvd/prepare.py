@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prepare and return the exit code."""
-    from ts2net_mm.datasets.preparation import read_msvd, run_preparation
+    from ts2net_mm.preparation import read_msvd, run_preparation
 
     return run_preparation(read_msvd, argv, description=__doc__, out='data/msvd')
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what only lists of pairs have."""
-    from ts2net_mm.datasets.preparation.pairs import CAPTION_KEYS, VIDEO_KEYS
+    from ts2net_mm.preparation.pairs import CAPTION_KEYS, VIDEO_KEYS
 
     parser.add_argument(
         '--video-key',
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prepare and return the exit code."""
-    from ts2net_mm.datasets.preparation import read_pairs, run_preparation
+    from ts2net_mm.preparation import read_pairs, run_preparation
 
     return run_preparation(
         read_pairs,

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prepare and return the exit code."""
-    from ts2net_mm.datasets.preparation import read_vatex, run_preparation
+    from ts2net_mm.preparation import read_vatex, run_preparation
 
     return run_preparation(
         read_vatex, argv, description=__doc__, out='data/vatex', add_arguments=add_arguments

@@ -1,33 +1,14 @@
 """Videos as folders of pictures, such as ffmpeg extracts them."""
 
 import os
-from collections.abc import Iterable
 
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ...video.errors import UnreadableVideoError
+from ...video.video_files import FILENAME_TEMPLATE, frame_numbers
 
-__all__ = ['FrameFolderInit', 'frame_numbers']
-
-FILENAME_TEMPLATE = 'img_{:05}.jpg'
-
-
-def frame_numbers(names: Iterable[str], filename_tmpl: str = FILENAME_TEMPLATE) -> list[int]:
-    """Number the pictures among file names, ascending; other names are left out.
-
-    Example:
-        >>> frame_numbers(['img_00002.jpg', 'img_00001.jpg', 'notes.txt'])
-        [1, 2]
-    """
-    start = filename_tmpl.partition('{')[0]
-    end = filename_tmpl.rpartition('}')[2]
-    numbers = []
-    for name in names:
-        middle = name[len(start) : len(name) - len(end)]
-        if middle.isascii() and middle.isdigit() and filename_tmpl.format(int(middle)) == name:
-            numbers.append(int(middle))
-    return sorted(numbers)
+__all__ = ['FrameFolderInit']
 
 
 @TRANSFORMS.register_module()

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from ts2net_mm.apis import find_videos
-from ts2net_mm.apis.video_files import find_frame_folders
+from ts2net_mm.video.video_files import find_frame_folders
 
 
 def test_finds_videos_in_sub_folders_by_extension(tmp_path):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ts2net_mm.datasets.preparation import prepare, read_vatex
+from ts2net_mm.preparation import prepare, read_vatex
 
 IDS = [f'Ptf_2VRj-V{n}_00012{n}_00013{n}' for n in range(10)]
 

@@ -3,7 +3,7 @@ import zipfile
 
 import pytest
 
-from ts2net_mm.datasets.preparation import read_msrvtt
+from ts2net_mm.preparation import read_msrvtt
 
 DATA = 'MSRVTT_data.json'
 TRAIN = ['TrainValVideo/video0.mp4', 'TrainValVideo/video1.avi', 'TrainValVideo/video2.webm']

@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 
-from ts2net_mm.datasets.preparation import read_msvd
+from ts2net_mm.preparation import read_msvd
 
 
 @pytest.fixture(scope='module')

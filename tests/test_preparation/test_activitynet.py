@@ -1,6 +1,6 @@
 import pytest
 
-from ts2net_mm.datasets.preparation import read_activitynet
+from ts2net_mm.preparation import read_activitynet
 
 IDS = [f'QOlSCBRmfW{n}' for n in range(9)]
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ts2net_mm.datasets import TextVideoDataset
-from ts2net_mm.datasets.preparation import prepare, read_pairs
+from ts2net_mm.preparation import prepare, read_pairs
 
 ROWS = [
     dict(video='a.mp4', caption='one', start=None),

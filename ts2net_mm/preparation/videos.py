@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ...apis.video_files import VIDEO_EXTENSIONS, find_videos
+from ..video.video_files import VIDEO_EXTENSIONS, find_videos
 
 __all__ = ['KNOWN_ENDINGS', 'VideoIndex', 'last_ending', 'without_extension']
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from ts2net_mm.datasets.preparation.videos import VideoIndex, without_extension
+from ts2net_mm.preparation.videos import VideoIndex, without_extension
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ts2net_mm.datasets.preparation import prepare
+from ts2net_mm.preparation import prepare
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from typing import Any
 
 import lmdb
 
-from ...engine.atomic_files import PART, replacing
-from ..frame_store import (
+from ..datasets.frame_store import (
     DATA,
     DESCRIPTION,
     VERSION,
@@ -25,6 +24,7 @@ from ..frame_store import (
     read_description,
     video_key,
 )
+from ..engine.atomic_files import PART, replacing
 
 __all__ = ['FrameStoreWriter']
 

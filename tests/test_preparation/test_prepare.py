@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ts2net_mm.datasets import TextVideoDataset
-from ts2net_mm.datasets.preparation import Annotations, Clip, Split, prepare
+from ts2net_mm.preparation import Annotations, Clip, Split, prepare
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
-from ts2net_mm.datasets.preparation.captions import CaptionTable
 from ts2net_mm.datasets.transforms import TokenizeCaptions
+from ts2net_mm.preparation.captions import CaptionTable
 
 
 def test_captions_keep_their_order_and_repetitions():

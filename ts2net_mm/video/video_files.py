@@ -2,15 +2,15 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..datasets.transforms.frame_folder import frame_numbers
-
-__all__ = ['VIDEO_EXTENSIONS', 'VideoFile', 'find_frame_folders', 'find_videos']
+__all__ = ['VIDEO_EXTENSIONS', 'VideoFile', 'find_frame_folders', 'find_videos', 'frame_numbers']
 
 logger = logging.getLogger(__name__)
+
+FILENAME_TEMPLATE = 'img_{:05}.jpg'  # as MMAction2 names extracted frames
 
 # No '.gif' (decord finds no length in it) and no '.ts' (more often TypeScript than video).
 VIDEO_EXTENSIONS = frozenset(
@@ -143,3 +143,20 @@ def _look_at(path: Path, root: Path) -> VideoFile:
     except OSError:
         return VideoFile(path, name, size=-1, mtime_ns=0)
     return VideoFile(path, name, status.st_size, status.st_mtime_ns)
+
+
+def frame_numbers(names: Iterable[str], filename_tmpl: str = FILENAME_TEMPLATE) -> list[int]:
+    """Number the pictures among file names, ascending; other names are left out.
+
+    Example:
+        >>> frame_numbers(['img_00002.jpg', 'img_00001.jpg', 'notes.txt'])
+        [1, 2]
+    """
+    start = filename_tmpl.partition('{')[0]
+    end = filename_tmpl.rpartition('}')[2]
+    numbers = []
+    for name in names:
+        middle = name[len(start) : len(name) - len(end)]
+        if middle.isascii() and middle.isdigit() and filename_tmpl.format(int(middle)) == name:
+            numbers.append(int(middle))
+    return sorted(numbers)

@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
-from ts2net_mm.datasets.preparation.pickles import load_plain_pickle
+from ts2net_mm.preparation.pickles import load_plain_pickle
 
 # {'a_1': [['caf\xc3\xa9', 'x']]} of Python 2, where text is bytes: protocols 0 and 2
 PYTHON_2 = [

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...utils.cli import run
+from ..utils.cli import run
 from .prepare import MISSING_FILE, REPEATED_FILE, UNANNOTATED_FILE, Preparation, prepare
 from .splits import Annotations
 

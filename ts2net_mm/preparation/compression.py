@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...apis.video_files import find_videos
-from ...apis.workers import Failure
-from ...video.errors import DECODING_ERRORS, unreadable_reason
+from ..apis.workers import Failure
+from ..video.errors import DECODING_ERRORS, unreadable_reason
+from ..video.video_files import find_videos
 from .processes import die_with_parent
 from .videos import KNOWN_ENDINGS, last_ending
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from ts2net_mm.datasets.preparation.reading import (
+from ts2net_mm.preparation.reading import (
     check_folder,
     read_columns,
     read_id_list,

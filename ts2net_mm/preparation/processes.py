@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
-from ...apis.workers import Failure
+from ..apis.workers import Failure
 
 __all__ = ['die_with_parent', 'work_on_each']
 

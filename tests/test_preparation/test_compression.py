@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ts2net_mm.apis.workers import Failure
-from ts2net_mm.datasets.preparation.compression import (
+from ts2net_mm.preparation.compression import (
     Compression,
     Compressor,
     find_ffmpeg,

@@ -1,7 +1,7 @@
 import pytest
 
 from ts2net_mm.datasets import TextVideoDataset
-from ts2net_mm.datasets.preparation import read_lsmdc
+from ts2net_mm.preparation import read_lsmdc
 
 TEST = 'LSMDC16_challenge_1000_publictect.csv'
 CLIPS = [f'0001_Film_One/0001_Film_One_00.0{n}.51.926-00.0{n}.54.129' for n in range(4)]

@@ -5,7 +5,7 @@ import pytest
 from mmengine.registry import init_default_scope
 
 from ts2net_mm.datasets import TextVideoDataset
-from ts2net_mm.datasets.preparation import read_didemo
+from ts2net_mm.preparation import read_didemo
 
 NAMES = [f'1009039{n}@N00_408{n}_274c77d26a.{"mov" if n % 2 else "avi"}' for n in range(9)]
 NAMES[3] = NAMES[3].replace('.mov', '.')

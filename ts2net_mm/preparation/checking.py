@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...apis.workers import Failure
-from ...video.errors import unreadable_reason
-from ..annotation import VideoAnnotation
-from ..transforms.sample_frames import frames_by_rate
+from ..apis.workers import Failure
+from ..datasets.annotation import VideoAnnotation
+from ..datasets.transforms.sample_frames import frames_by_rate
+from ..video.errors import unreadable_reason
 
 __all__ = ['Checker', 'VideoFacts', 'describe_facts', 'videos_to_check']
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from ts2net_mm.datasets.preparation import Annotations, Clip, Split
-from ts2net_mm.datasets.preparation.captions import CaptionTable
-from ts2net_mm.datasets.preparation.splits import make_split
+from ts2net_mm.preparation import Annotations, Clip, Split
+from ts2net_mm.preparation.captions import CaptionTable
+from ts2net_mm.preparation.splits import make_split
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from ts2net_mm.apis.workers import Failure
 from ts2net_mm.datasets.annotation import VideoAnnotation
 from ts2net_mm.datasets.moving_shapes.mp4 import encode_mp4
-from ts2net_mm.datasets.preparation.checking import (
+from ts2net_mm.preparation.checking import (
     Checker,
     VideoFacts,
     VideoToCheck,

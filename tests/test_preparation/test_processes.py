@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ts2net_mm.apis.workers import Failure
-from ts2net_mm.datasets.preparation.processes import work_on_each
+from ts2net_mm.preparation.processes import work_on_each
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='the functions here are forked')
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ts2net_mm.datasets.preparation.writing import annotation_text, link_videos, write_files
+from ts2net_mm.preparation.writing import annotation_text, link_videos, write_files
 
 
 def test_annotation_has_one_video_a_line():
