@@ -1,7 +1,9 @@
+import subprocess
 import sys
 from types import ModuleType
 
 import av
+import cv2
 import decord
 import numpy as np
 import pytest
@@ -99,6 +101,37 @@ def test_sound_is_left_out_even_if_it_is_longer(compress, tmp_path):
     result = compress(write_video(tmp_path / 'a.mp4', seconds=3, sound=9))
     with av.open(str(result)) as container:
         assert [stream.type for stream in container.streams] == ['video']
+
+
+def boxes(content):
+    """The boxes that a part of an MP4 consists of."""
+    found = []
+    while content:
+        size = int.from_bytes(content[:4], 'big')
+        found.append(content[:size])
+        content = content[size:]
+    return found
+
+
+@needs_ffmpeg
+def test_a_cover_picture_before_the_video(compress, tmp_path):
+    """As in files that state their tags, and the cover with them, before their tracks."""
+    video, cover = write_video(tmp_path / 'a.mp4', seconds=6), tmp_path / 'cover.png'
+    cv2.imwrite(str(cover), np.full((64, 64, 3), 255, dtype=np.uint8))
+    path = tmp_path / 'b.mp4'
+    streams = ['-map', '0', '-map', '1', '-c', 'copy', '-disposition:v:0', 'attached_pic']
+    command = [find_ffmpeg(), '-loglevel', 'error', '-i', cover, '-i', video, *streams, path]
+    subprocess.run(command, check=True)
+    *data, movie = boxes(path.read_bytes())
+    header, *tracks, tags = boxes(movie[8:])
+    assert (movie[4:8], tags[4:8]) == (b'moov', b'udta')
+    path.write_bytes(b''.join([*data, movie[:8], header, tags, *tracks]))
+    with av.open(str(path)) as container:
+        assert [one.codec_context.name for one in container.streams] == ['png', 'mpeg4']
+
+    reader = decord.VideoReader(str(compress(path, fps=2)))
+    levels = reader.get_batch(range(12)).asnumpy().mean(axis=(1, 2, 3))
+    assert np.abs(levels - (20 + 5 * np.arange(12))).max() <= 4
 
 
 @needs_ffmpeg

@@ -159,8 +159,8 @@ class Compressor:
         width, height = side.format('iw'), side.format('ih')
         scale = f"scale='if(gt(iw,ih),-2,{width})':'if(gt(iw,ih),{height},-2)'"
         options = ['-nostdin', '-hide_banner', '-nostats', '-loglevel', 'level+info', '-y']
-        # file: lest a name with a colon is taken for a protocol
-        options += ['-threads', '1', '-i', f'file:{source}', '-map', '0:v:0', '-an', '-sn', '-dn']
+        # file: lest a name with a colon is taken for a protocol; V is a video, v a cover as well
+        options += ['-threads', '1', '-i', f'file:{source}', '-map', '0:V:0', '-an', '-sn', '-dn']
         # pass: else nothing is left of a video that is shorter than half a frame of the new rate
         options += [
             '-vf',
