@@ -80,6 +80,7 @@ def test_a_signal_inside_a_destructor(capsys):
     assert sys.unraisablehook is hook
 
 
+@pytest.mark.skipif(sys.platform == 'win32', reason='no fork')
 def test_workers_that_the_signal_ends_too(capsys):
     """At any moment after it; torch's handler raises for each worker of a data loader."""
 

@@ -116,7 +116,9 @@ class _Signals:
 
         torch's handler raises then, wherever the main thread is, in exit functions too.
         """
-        if self._before and callable(signal.getsignal(signal.SIGCHLD)):
+        if sys.platform == 'win32' or not self._before:
+            return
+        if callable(signal.getsignal(signal.SIGCHLD)):
             signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
 
