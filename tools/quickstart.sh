@@ -15,7 +15,7 @@ From nothing to a trained TS2-Net that finds videos by a sentence:
   4. tests it: the retrieval table, and how often it tells a video from the same one played backwards
   5. finds test videos by two sentences                  -> work_dirs/quickstart/search.html
 
-Steps 2 to 5 are meant to take less than 10 minutes on two idle CPU cores. Run again, it reuses what is
+Steps 2 to 5 take about 8 minutes on two idle CPU cores. Run again, it reuses what is
 complete; stopped with Ctrl-C, the same command continues where it stopped.
 
   --seed N           seed of the training (default: 0)
