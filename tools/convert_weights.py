@@ -50,10 +50,10 @@ def main() -> int:
 
 def convert(args: argparse.Namespace) -> None:
     """Read, convert, write, and say what was written."""
-    from ts2net_mm.utils.cli import is_missing_weights, require_path
+    from ts2net_mm.utils.cli import is_missing_weights
 
     if is_missing_weights(args.src):
-        require_path('checkpoint', args.src)
+        raise FileNotFoundError(f'checkpoint {args.src} does not exist')
     from ts2net_mm.checkpoints import convert_checkpoint, read_checkpoint, save_weights
 
     checkpoint = read_checkpoint(args.src)

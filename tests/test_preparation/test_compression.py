@@ -17,16 +17,6 @@ from ts2net_mm.preparation.compression import (
 )
 
 
-def has_ffmpeg():
-    try:
-        return bool(find_ffmpeg())
-    except FileNotFoundError:
-        return False
-
-
-needs_ffmpeg = pytest.mark.skipif(not has_ffmpeg(), reason='no ffmpeg in PATH or imageio-ffmpeg')
-
-
 def write_video(path, seconds=3.0, size=(64, 48), sound=None, codec='mpeg4'):
     """Write a video of 10 frames a second, each brighter than the one before."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +56,6 @@ def compress(tmp_path):
     return run
 
 
-@needs_ffmpeg
 @pytest.mark.parametrize(
     ('size', 'expected'),
     [
@@ -88,7 +77,6 @@ def test_size_and_rate(compress, tmp_path, size, expected):
     assert len(reader) == pytest.approx(9, abs=1)
 
 
-@needs_ffmpeg
 def test_frames_are_those_of_their_time(compress, tmp_path):
     result = compress(write_video(tmp_path / 'a.mp4', seconds=6), fps=2)
     reader = decord.VideoReader(str(result))
@@ -96,7 +84,6 @@ def test_frames_are_those_of_their_time(compress, tmp_path):
     assert np.abs(levels - (20 + 5 * np.arange(12))).max() <= 4
 
 
-@needs_ffmpeg
 def test_sound_is_left_out_even_if_it_is_longer(compress, tmp_path):
     result = compress(write_video(tmp_path / 'a.mp4', seconds=3, sound=9))
     with av.open(str(result)) as container:
@@ -113,7 +100,6 @@ def boxes(content):
     return found
 
 
-@needs_ffmpeg
 def test_a_cover_picture_before_the_video(compress, tmp_path):
     """As in files that state their tags, and the cover with them, before their tracks."""
     video, cover = write_video(tmp_path / 'a.mp4', seconds=6), tmp_path / 'cover.png'
@@ -134,14 +120,12 @@ def test_a_cover_picture_before_the_video(compress, tmp_path):
     assert np.abs(levels - (20 + 5 * np.arange(12))).max() <= 4
 
 
-@needs_ffmpeg
 @pytest.mark.parametrize('frames', [1, 2, 4])
 def test_very_short_videos(compress, tmp_path, frames):
     result = compress(write_video(tmp_path / 'a.mp4', seconds=frames / 10))
     assert len(decord.VideoReader(str(result))) >= 1
 
 
-@needs_ffmpeg
 def test_reasons(compress, tmp_path):
     path = tmp_path / 'a.mp4'
     path.write_text('no video')
@@ -152,7 +136,6 @@ def test_reasons(compress, tmp_path):
     assert 'No such file' in compress(tmp_path / 'absent.mp4').reason
 
 
-@needs_ffmpeg
 def test_a_cut_video_is_no_success(compress, tmp_path):
     path = tmp_path / 'whole.mkv'
     write_video(path, seconds=20, size=(320, 240))

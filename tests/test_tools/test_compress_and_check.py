@@ -11,19 +11,9 @@ from pathlib import Path
 import decord
 import pytest
 
-from ts2net_mm.preparation.compression import find_ffmpeg
-
 ROOT = Path(__file__).parents[2]
 
 
-def has_ffmpeg():
-    try:
-        return bool(find_ffmpeg())
-    except FileNotFoundError:
-        return False
-
-
-needs_ffmpeg = pytest.mark.skipif(not has_ffmpeg(), reason='no ffmpeg in PATH or imageio-ffmpeg')
 needs_linux = pytest.mark.skipif(sys.platform != 'linux', reason='looks at /proc')
 
 
@@ -54,7 +44,6 @@ def check(load_tool, capsys):
     return run
 
 
-@needs_ffmpeg
 def test_compress_and_go_on(compress, source, tmp_path):
     out = tmp_path / 'out'
     assert compress(source)[:2] == (0, f'{out}: 3 videos; 3 were to do, 0 failed\n')
@@ -71,7 +60,6 @@ def test_compress_and_go_on(compress, source, tmp_path):
     assert (out / 'b.mp4').stat().st_mtime_ns == old
 
 
-@needs_ffmpeg
 def test_failures_are_named_and_tried_again(compress, source, tmp_path, miniatures):
     (source / 'bad.mp4').write_text('no video')
     (source / 'list.txt').touch()

@@ -30,13 +30,12 @@ def warn_of_normalisation(path: Path) -> None:
         values = told.get(key)
         if not isinstance(values, list) or not all(isinstance(one, int | float) for one in values):
             continue
-        if np.shape(values) != np.shape(known) or np.allclose(
-            values, np.divide(known, 255), 0, 1e-3
-        ):
+        clip = [one / 255 for one in known]
+        if len(values) != len(clip) or np.allclose(values, clip, rtol=0, atol=1e-3):
             continue
         setting = [round(255 * value, 3) for value in values]
         print_log(
-            f"{beside}: {key} is {values}, not CLIP's {[round(own / 255, 4) for own in known]}; "
+            f"{beside}: {key} is {values}, not CLIP's {[round(one, 4) for one in clip]}; "
             f'set model.data_preprocessor.{key.removeprefix("image_")}={setting} in the config',
             logger='current',
             level=logging.WARNING,
