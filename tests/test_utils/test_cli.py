@@ -1,9 +1,12 @@
 """Exit codes, lines and signals of a command line."""
 
+import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
+from multiprocessing import resource_sharer
 
 import pytest
 
@@ -127,3 +130,29 @@ def test_a_forked_helper_ends_silently(capsys):
 
     assert run(work) == 130
     assert capsys.readouterr().err == ''
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='no fork')
+@pytest.mark.parametrize('greeting', [b'', b'\x00\x00\x00'])
+def test_a_forked_helper_whose_tensors_are_not_taken(greeting, capfd):
+    """Ctrl-C may come while the process opens the connection over which a helper sends them."""
+
+    def offer(addresses):
+        descriptor = resource_sharer.DupFd(os.open(os.devnull, os.O_RDONLY))
+        addresses.send(descriptor._id[0])
+        addresses.recv()
+
+    def work():
+        context = multiprocessing.get_context('fork')
+        ours, theirs = context.Pipe()
+        helper = context.Process(target=offer, args=(theirs,))
+        helper.start()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(ours.recv())
+            connection.sendall(greeting)
+        time.sleep(0.5)  # its thread meets the end
+        ours.send(None)
+        helper.join()
+
+    assert run(work) == 0
+    assert capfd.readouterr().err == ''

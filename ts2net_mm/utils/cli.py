@@ -56,6 +56,7 @@ class _Signals:
         self._process: int | None = None
         self._before: dict[int, Any] = {}
         self._unraisable: Callable[[Any], Any] = sys.unraisablehook
+        self._excepthook: Callable[..., Any] = sys.excepthook
         self._again: threading.Timer | None = None
 
     def install(self) -> None:
@@ -71,6 +72,8 @@ class _Signals:
                 signal.signal(number, self._take)
         self._unraisable = sys.unraisablehook
         sys.unraisablehook = self._repeat_unraisable
+        self._excepthook = sys.excepthook
+        sys.excepthook = self._leave_out_lost_peers
 
     def ignore(self) -> None:
         """Ignore what comes while the command ends: a launcher passes on what a group has got."""
@@ -88,6 +91,7 @@ class _Signals:
             signal.signal(number, handler)
         if self._before:
             sys.unraisablehook = self._unraisable
+            sys.excepthook = self._excepthook
         self._before = {}
 
     def _repeat_unraisable(self, args: Any) -> None:
@@ -101,6 +105,14 @@ class _Signals:
             self._again.start()
         # else the command is ending, and a destructor misses what is gone already, such as the
         # workers of a data loader, which the same Ctrl-C has reached
+
+    def _leave_out_lost_peers(self, kind: type[BaseException], *error: Any) -> None:
+        """Let a forked helper not report that this process no longer takes what it sends.
+
+        The thread that hands over a loader worker's tensors does, where Ctrl-C comes in between.
+        """
+        if os.getpid() == self._process or not issubclass(kind, ConnectionError | EOFError):
+            self._excepthook(kind, *error)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a forked helper ends without a word
