@@ -50,7 +50,7 @@ model = dict(
 )
 
 decode_and_pack = [
-    dict(type='DecordDecode'),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, img_size), interpolation='area'),
     dict(type='CenterCrop', crop_size=img_size),
     dict(type='FormatShape', input_format='NCHW'),
@@ -62,12 +62,12 @@ decode_and_pack = [
     ),
 ]
 train_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoInit'),
     dict(type='UniformSample', clip_len=num_frames),
     *decode_and_pack,
 ]
 test_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoInit'),
     dict(type='UniformSample', clip_len=num_frames, test_mode=True),
     *decode_and_pack,
 ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CLIP_NAMES = ('ViT-B/32', 'ViT-B/16', 'ViT-L/14', 'ViT-L/14@336px')
 CONFIG_SUFFIXES = ('.py', '.yaml', '.yml', '.json')
 MIME_TYPES = mimetypes.MimeTypes()
-MEDIA = ('video/', 'audio/', 'image/')  # '.3gp' is either of the first two
+NO_MEDIA = ('text/', 'application/json', 'application/x-python')
 
 EPILOG = """\
 The score is the model's similarity of sentence and video without the logit
@@ -32,11 +32,13 @@ The folder's videos are encoded once and kept in the cache folder, one file for
 each folder and model. Later runs encode what is new or changed, by path, size
 and time of change. The cache may be deleted at any time.
 
-Videos that cannot be read are named with the reason and counted on stderr, and
-tried again in the next run. One that hangs is left after a minute.
+Every file is tried, whatever its ending. Videos that cannot be read are named
+with the reason on stderr, and tried again in the next run; one that hangs is left
+after a minute. Files of other endings that are no videos are counted.
 
 --json prints one object and nothing else on stdout:
   {"folder": what was searched, "videos": how many, "skipped": {name: reason},
+   "left": {ending: how many files that are no videos},
    "queries": [{"query": the sentence, "hits": [{"rank": from 1, "score": number,
      "name": path inside the folder, "video": absolute path,
      "best_seconds": when its best frame is shown, null where that is unknown}]}]}
@@ -176,8 +178,9 @@ def find(
 
 
 def report(gallery: Gallery) -> None:
-    """Say on stderr what was encoded, and which videos could not be read."""
+    """Say on stderr what was encoded, and which files are not searched."""
     from ts2net_mm.apis.text import printable
+    from ts2net_mm.video.video_files import describe_endings
 
     counts = [f'{len(gallery)} videos', f'{gallery.num_encoded} of them encoded now']
     if gallery.num_dropped:
@@ -187,6 +190,9 @@ def report(gallery: Gallery) -> None:
         print(f'skipped {len(gallery.skipped)} that cannot be read:', file=sys.stderr)
     for name, reason in gallery.skipped.items():
         print(f'  {printable(name)}: {printable(reason)}', file=sys.stderr)
+    if gallery.left:
+        number, endings = sum(gallery.left.values()), describe_endings(gallery.left)
+        print(f'left {number:,} files that are no videos: {printable(endings)}', file=sys.stderr)
 
 
 def print_json(gallery: Gallery, results: Mapping[str, Sequence[SearchHit]]) -> None:
@@ -208,7 +214,11 @@ def print_json(gallery: Gallery, results: Mapping[str, Sequence[SearchHit]]) -> 
         for text, hits in results.items()
     ]
     found = dict(
-        folder=str(gallery.folder), videos=len(gallery), skipped=gallery.skipped, queries=queries
+        folder=str(gallery.folder),
+        videos=len(gallery),
+        skipped=gallery.skipped,
+        left=gallery.left,
+        queries=queries,
     )
     print(json.dumps(found, indent=1))
 
@@ -239,10 +249,10 @@ def print_hits(text: str, hits: Sequence[SearchHit]) -> None:
 
 
 def _may_hold_videos(folder: Path) -> bool:
-    """Tell whether any file may be a video or a picture; only the config knows for sure."""
+    """Tell whether any file may be a video or a picture; only trying them tells for sure."""
     for parent, subfolders, names in os.walk(folder):
         kinds = (MIME_TYPES.guess_type(f'x{Path(name).suffix.lower()}')[0] for name in names)
-        if any(kind is None or kind.startswith(MEDIA) for kind in kinds):
+        if any(kind is None or not kind.startswith(NO_MEDIA) for kind in kinds):
             return True
         if any(Path(parent, subfolder).is_symlink() for subfolder in subfolders):
             return True

@@ -132,7 +132,9 @@ def test_long_encodings_are_written_now_and_then(open_gallery, monkeypatch, inte
     monkeypatch.setattr(gallery_module, 'SAVE_INTERVAL', interval)
     monkeypatch.setattr(gallery_module, 'SAVE_COST_FACTOR', 0.0)
     monkeypatch.setattr(
-        gallery_module, 'write_gallery_file', lambda path, _, videos: sizes.append(len(videos))
+        gallery_module,
+        'write_gallery_file',
+        lambda path, _, content: sizes.append(len(content.videos)),
     )
     open_gallery(batch_size=2)
     assert sizes == [2, 4, 6][-num_writes:]

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from ts2net_mm.apis import gallery_file
 from ts2net_mm.apis.gallery_file import (
     EncodedVideo,
+    GalleryContent,
     default_cache_dir,
     gallery_path,
     read_gallery_file,
@@ -27,6 +28,8 @@ VIDEOS = {
     for index, name in enumerate(['a.mp4', 'ü\n日本.mp4', 'bad\udcff.mp4'])
 }
 
+CONTENT = GalleryContent(VIDEOS, {'notes\udcff.txt': (7, 1_700_000_000_000_000_009)})
+
 
 @pytest.fixture
 def path(tmp_path) -> Path:
@@ -34,8 +37,10 @@ def path(tmp_path) -> Path:
 
 
 def test_what_is_written_is_read(path):
-    write_gallery_file(path, 'model', VIDEOS)
-    videos = read_gallery_file(path, 'model')
+    write_gallery_file(path, 'model', CONTENT)
+    content = read_gallery_file(path, 'model')
+    videos = content.videos
+    assert content.others == CONTENT.others
     assert list(videos) == list(VIDEOS)
     for name, video in videos.items():
         assert (video.size, video.mtime_ns) == (VIDEOS[name].size, VIDEOS[name].mtime_ns)
@@ -46,26 +51,26 @@ def test_what_is_written_is_read(path):
 
 
 def test_no_file_no_videos(path, caplog):
-    assert read_gallery_file(path, 'model') == {}
+    assert read_gallery_file(path, 'model') == GalleryContent()
     assert caplog.text == ''
 
 
 def test_no_videos_no_file(path):
-    write_gallery_file(path, 'model', VIDEOS)
-    write_gallery_file(path, 'model', {})
+    write_gallery_file(path, 'model', CONTENT)
+    write_gallery_file(path, 'model', GalleryContent())
     assert not path.exists()
 
 
 @pytest.mark.parametrize('content', [b'', b'text', bytes(100)])
 def test_a_damaged_file_counts_as_empty(path, caplog, content):
     path.write_bytes(content)
-    assert read_gallery_file(path, 'model') == {}
+    assert read_gallery_file(path, 'model') == GalleryContent()
     assert 'cannot be used and are made anew' in caplog.text
 
 
 def test_a_file_of_another_model_counts_as_empty(path, caplog):
-    write_gallery_file(path, 'model', VIDEOS)
-    assert read_gallery_file(path, 'other') == {}
+    write_gallery_file(path, 'model', CONTENT)
+    assert read_gallery_file(path, 'other') == GalleryContent()
     assert 'another format or model' in caplog.text
 
 
@@ -94,22 +99,22 @@ def rewrite(path, **changes):
     ],
 )
 def test_tensors_that_were_not_written_so(path, caplog, changes, reason):
-    write_gallery_file(path, 'model', VIDEOS)
+    write_gallery_file(path, 'model', CONTENT)
     rewrite(path, **changes)
-    assert read_gallery_file(path, 'model') == {}
+    assert read_gallery_file(path, 'model') == GalleryContent()
     assert reason in caplog.text
 
 
 def test_features_that_are_not_finite_are_made_anew(path, caplog):
     bad = dataclasses.replace(VIDEOS['a.mp4'], features=torch.full((3, 4), float('nan')))
-    write_gallery_file(path, 'model', VIDEOS | {'a.mp4': bad})
-    assert read_gallery_file(path, 'model') == {}
+    write_gallery_file(path, 'model', GalleryContent(VIDEOS | {'a.mp4': bad}))
+    assert read_gallery_file(path, 'model') == GalleryContent()
     assert 'it holds features that are not finite' in caplog.text
 
 
 @pytest.mark.parametrize('error', [OSError('disk full'), SafetensorError('disk full')])
 def test_a_write_that_fails_leaves_the_old_file_alone(path, monkeypatch, error):
-    write_gallery_file(path, 'model', VIDEOS)
+    write_gallery_file(path, 'model', CONTENT)
     before = path.read_bytes()
 
     def fail(tensors, target, metadata):
@@ -118,7 +123,7 @@ def test_a_write_that_fails_leaves_the_old_file_alone(path, monkeypatch, error):
 
     monkeypatch.setattr(gallery_file, 'save_file', fail)
     with pytest.raises(OSError, match='disk full'):
-        write_gallery_file(path, 'model', dict(list(VIDEOS.items())[:1]))
+        write_gallery_file(path, 'model', GalleryContent(dict(list(VIDEOS.items())[:1])))
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
 

@@ -120,8 +120,8 @@ def test_json(search, video_folder):
     code, out, _ = search('a red circle', 'blue', '--topk', '2', '--json')
     assert code == 0
     found = json.loads(out)
-    assert found.keys() == {'folder', 'videos', 'skipped', 'queries'}
-    assert (found['folder'], found['videos'], found['skipped']) == (str(video_folder), 6, {})
+    assert list(found) == ['folder', 'videos', 'skipped', 'left', 'queries']
+    assert list(found.values())[:4] == [str(video_folder), 6, {}, {}]
     assert [query['query'] for query in found['queries']] == ['a red circle', 'blue']
     for hit in found['queries'][0]['hits']:
         assert hit.keys() == {'rank', 'score', 'name', 'video', 'best_seconds'}

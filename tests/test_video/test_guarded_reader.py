@@ -118,7 +118,7 @@ def test_relative_paths_are_those_of_the_worker(write_video, tmp_path, monkeypat
 def test_errors_of_decord_stay_its_own(write_video, videos):
     (videos / 'text.mp4').write_text('no video')
     with pytest.raises(RuntimeError, match='Error reading'):
-        GuardedVideoReader(str(videos / 'text.mp4'))
+        GuardedVideoReader(str(videos / 'text.mp4'), decoder='decord')
     with pytest.raises(FileNotFoundError, match=r'none\.mp4'):
         GuardedVideoReader(str(videos / 'none.mp4'))
     reader = GuardedVideoReader(str(write_video('a.mp4')))

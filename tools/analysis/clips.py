@@ -57,9 +57,9 @@ class ClipReader:
         reader = FrameReader(
             pipeline=[
                 dict(type=TakePart, start=clip.start, end=clip.end),
-                dict(type='DecordInit', num_threads=1),
+                dict(type='VideoInit', square_pixels=True),
                 dict(type='SampleFramesByRate', **sampling),
-                dict(type='DecordDecode'),
+                dict(type='VideoDecode'),
             ],
             max_frames=self.num_frames,
             max_height=STRIP_HEIGHT,

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 EPILOG = """\
-decord reads the first and the last frame of each video, in processes of their
-own: one that crashes or hangs is named like any other bad video.
+Each video is read as a training reads it: the same frames, by the same steps,
+guarded alike. So what is good here is read there, and what crashes or hangs is
+named like any other bad video.
 
 exit codes: 0 all are good, 1 some are bad or an error, 2 wrong arguments, 130
 broken off with Ctrl-C
@@ -41,13 +42,19 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         '--num-frames',
         type=_positive,
         default=12,
-        help='frames of an item, to count the videos that have fewer (default: 12)',
+        help='frames of an item (default: 12)',
+    )
+    parser.add_argument(
+        '--decoder',
+        choices=('pyav', 'decord'),
+        default='pyav',
+        help='as in VideoInit of the config (default: pyav)',
     )
     parser.add_argument(
         '--timeout',
-        type=_seconds,
+        type=_positive_seconds,
         default=60.0,
-        help='seconds for one video, 0 for any time (default: 60)',
+        help='seconds for opening a video, and again for its frames (default: 60)',
     )
     parser.add_argument('--jobs', type=_positive, help='processes (default: one a CPU core)')
     return parser.parse_args(argv)
@@ -69,9 +76,9 @@ def check(args: argparse.Namespace) -> dict[str, str]:
     from ts2net_mm.apis.text import printable
     from ts2net_mm.apis.workers import Failure
     from ts2net_mm.datasets.annotation import load_annotations
-    from ts2net_mm.datasets.moving_shapes.processes import available_cpus
     from ts2net_mm.preparation.checking import Checker, describe_facts, videos_to_check
     from ts2net_mm.preparation.processes import work_on_each
+    from ts2net_mm.utils.workers import available_cpus
 
     listed = [
         video
@@ -83,8 +90,8 @@ def check(args: argparse.Namespace) -> dict[str, str]:
     facts = []
     with VideoProgress(len(videos), title='checking videos') as bar:
         jobs = args.jobs or available_cpus()
-        checker = Checker(args.min_seconds)
-        for video, result in work_on_each(checker, videos, jobs=jobs, timeout=args.timeout):
+        checker = Checker(args.min_seconds, args.num_frames, args.decoder, args.timeout)
+        for video, result in work_on_each(checker, videos, jobs=jobs):
             if isinstance(result, Failure):
                 bad[str(video.path)] = result.reason
             else:
@@ -116,6 +123,12 @@ def _seconds(text: str) -> float:
         value = -1.0
     if not 0 <= value < float('inf'):
         raise argparse.ArgumentTypeError(f'{text!r} is no number of seconds')
+    return value
+
+
+def _positive_seconds(text: str) -> float:
+    if not (value := _seconds(text)):
+        raise argparse.ArgumentTypeError('expected more than 0 seconds')
     return value
 
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 EPILOG = """\
 Each video becomes an .mp4 (H.264) in the same sub-folder of OUT; where videos
 differ in the extension only, x.mov becomes x.mov.mp4. A file appears there only
-when it is complete: ffmpeg has ended well, decord reads its first and last
-frame, and it is as long as the original. Videos that are there already are left
+when it is complete: ffmpeg has ended well, its first and last frame can be
+read, and it is as long as the original. Pixels are made square, and a video that
+begins after its sound stands still until then. Videos that are there already are left
 alone, so the same command goes on where it was stopped. Only one run at a time
 may write to a folder.
 
@@ -67,13 +68,13 @@ def compress(args: argparse.Namespace) -> dict[str, str]:
     """Compress what is not there yet; return the reason for each video that failed."""
     from ts2net_mm.apis.progress import VideoProgress
     from ts2net_mm.apis.workers import Failure
-    from ts2net_mm.datasets.moving_shapes.processes import available_cpus
     from ts2net_mm.preparation.compression import (
         Compressor,
         find_ffmpeg,
         plan_compression,
     )
     from ts2net_mm.preparation.processes import work_on_each
+    from ts2net_mm.utils.workers import available_cpus
 
     plan = plan_compression(args.source, args.target)
     failed: dict[str, str] = {}
@@ -96,14 +97,15 @@ def report(target: Path, plan: CompressionPlan, failed: dict[str, str]) -> None:
     """Say what was done, and name what was not."""
     from ts2net_mm.apis.text import printable
     from ts2net_mm.preparation.writing import write_files
+    from ts2net_mm.video.video_files import describe_endings
 
     lines = [f'{printable(name)}: {printable(reason)}' for name, reason in sorted(failed.items())]
     write_files(target, {FAILED_FILE: ''.join(f'{line}\n' for line in lines) or None}, [])
     total = sum(1 for _ in target.rglob('*.mp4'))
     print(f'{target}: {total} videos; {len(plan.videos)} were to do, {len(failed)} failed')
     if plan.ignored:
-        endings = ', '.join(f'{ending or "no ending"} ({n})' for ending, n in plan.ignored.items())
-        print(f'{sum(plan.ignored.values())} files are no videos by their ending: {endings}')
+        number, endings = sum(plan.ignored.values()), describe_endings(plan.ignored)
+        print(f'{number} files are no videos by their ending: {endings}')
     if lines:
         print('\n'.join(['failed:', *(f'  {line}' for line in lines)]), file=sys.stderr)
 

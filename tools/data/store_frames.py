@@ -97,7 +97,6 @@ def store(args: argparse.Namespace) -> dict[str, str]:
     from ts2net_mm.apis.progress import VideoProgress
     from ts2net_mm.apis.workers import Failure
     from ts2net_mm.datasets.frame_store import StoredVideo
-    from ts2net_mm.datasets.moving_shapes.processes import available_cpus
     from ts2net_mm.preparation.frame_store_writer import FrameStoreWriter
     from ts2net_mm.preparation.processes import work_on_each
     from ts2net_mm.preparation.storing import (
@@ -105,6 +104,7 @@ def store(args: argparse.Namespace) -> dict[str, str]:
         VideoStorer,
         videos_to_store,
     )
+    from ts2net_mm.utils.workers import available_cpus
 
     videos, steps = videos_to_store(read_config(args), args.splits)
     pictures = PictureFormat(args.format, args.quality)

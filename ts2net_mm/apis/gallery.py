@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,21 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..video.video_files import VideoFile, find_frame_folders, find_videos
-from .gallery_file import EncodedVideo, gallery_path, read_gallery_file, write_gallery_file
+from ..video.video_files import (
+    VIDEO_EXTENSIONS,
+    VideoFile,
+    describe_endings,
+    find_frame_folders,
+    find_videos,
+    last_ending,
+)
+from .gallery_file import (
+    EncodedVideo,
+    GalleryContent,
+    gallery_path,
+    read_gallery_file,
+    write_gallery_file,
+)
 from .pipeline import frame_template
 from .progress import VideoProgress
 from .text import printable
@@ -45,6 +59,7 @@ class Gallery:
         frame_mask: (N, T), True for the frames of the video.
         frame_seconds: (N, T), when each frame is shown; NaN where that is unknown.
         skipped: Reason by name for the videos that could not be read.
+        left: Number of the files that are no videos, by their ending.
         num_encoded: Videos that were encoded just now; the others were on disk.
         num_dropped: Videos on disk that are gone from the folder.
     """
@@ -56,6 +71,7 @@ class Gallery:
     frame_mask: Tensor
     frame_seconds: Tensor
     skipped: dict[str, str] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
     num_encoded: int = 0
     num_dropped: int = 0
 
@@ -78,9 +94,10 @@ class Gallery:
 
         A video on disk counts as long as its path inside the folder, its size, its time of change,
         the model's weights and settings and the test pipeline are the same. What is encoded is
-        written every half minute and at the end, also when the encoding is broken off. A video that
-        cannot be read is not remembered but tried again each time: it may have been a copy under
-        way.
+        written every half minute and at the end, also when the encoding is broken off. Every file
+        is tried. One that has the ending of a video and cannot be read is tried again each time: it
+        may have been a copy under way. Others that cannot be read count as no videos until they
+        change.
 
         Args:
             folder: Folder with videos, also in sub-folders.
@@ -100,22 +117,23 @@ class Gallery:
         path = gallery_path(folder, inferencer.fingerprint, cache_dir)
         on_disk = read_gallery_file(path, inferencer.fingerprint)
         store = _Store(path, inferencer.fingerprint, videos, on_disk)
-        num_known = len(store.encoded)
-        with VideoProgress(len(videos) - num_known, enabled=progress) as bar, store:
+        num_known, new = len(store.encoded), store.missing
+        with VideoProgress(len(new), enabled=progress) as bar, store:
             for batch in inferencer.encode_videos(
-                [video.path for video in videos if video.name not in store.encoded],
-                batch_size=batch_size,
-                num_workers=num_workers,
+                [video.path for video in new], batch_size=batch_size, num_workers=num_workers
             ):
                 store.add(batch)
                 bar.advance(len(batch.paths) + len(batch.skipped))
         readable = [video for video in videos if video.name in store.encoded]
+        left = dict(Counter(map(last_ending, store.others)).most_common())
         if not readable:
-            name, reason = next(iter(store.skipped.items()))
-            raise ValueError(
-                f'none of the {len(videos)} videos in {folder} can be read; the first is '
-                f'{printable(name)}: {reason}'
-            )
+            if store.skipped:
+                name, reason = next(iter(store.skipped.items()))
+                raise ValueError(
+                    f'none of the {len(store.skipped)} videos in {folder} can be read; the first '
+                    f'is {printable(name)}: {reason}'
+                )
+            raise ValueError(f'there is no video in {folder}, only files {describe_endings(left)}')
         entries = [store.encoded[video.name] for video in readable]
         return cls(
             folder=Path(folder),
@@ -125,20 +143,24 @@ class Gallery:
             frame_mask=torch.stack([entry.frame_mask for entry in entries]),
             frame_seconds=torch.stack([entry.frame_seconds for entry in entries]),
             skipped=store.skipped,
+            left=left,
             num_encoded=len(readable) - num_known,
-            num_dropped=len(on_disk.keys() - {video.name for video in videos}),
+            num_dropped=len(on_disk.videos.keys() - {video.name for video in videos}),
         )
 
 
 def find_readable(folder: str | Path, pipeline: Sequence[dict]) -> list[VideoFile]:
-    """List what a test pipeline reads in a folder: video files, or folders of pictures.
+    """List what a test pipeline may read in a folder: files of any kind, or folders of pictures.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
         ValueError: If it holds none.
     """
     template = frame_template(pipeline)
-    videos = find_frame_folders(folder, template) if template else find_videos(folder)
+    if template:
+        videos = find_frame_folders(folder, template)
+    else:
+        videos = find_videos(folder, extensions=None)
     if not videos:
         what = f'folder of pictures like {template.format(1)}' if template else 'video file'
         raise ValueError(f'there is no {what} in {folder}')
@@ -153,7 +175,7 @@ class _Store:
         path: Path,
         fingerprint: str,
         videos: list[VideoFile],
-        on_disk: dict[str, EncodedVideo],
+        on_disk: GalleryContent,
     ) -> None:
         self.path = path
         self.fingerprint = fingerprint
@@ -161,11 +183,16 @@ class _Store:
         self.encoded = {
             video.name: entry
             for video in videos
-            if (entry := on_disk.get(video.name))
+            if (entry := on_disk.videos.get(video.name))
             and (entry.size, entry.mtime_ns) == (video.size, video.mtime_ns)
         }
+        self.others = {
+            video.name: (video.size, video.mtime_ns)
+            for video in videos
+            if on_disk.others.get(video.name) == (video.size, video.mtime_ns)
+        }
         self.skipped: dict[str, str] = {}
-        self._is_saved = len(self.encoded) == len(on_disk)
+        self._is_saved = len(self.encoded) == len(on_disk.videos)
         self._next_save = time.monotonic() + SAVE_INTERVAL
 
     def __enter__(self) -> _Store:
@@ -178,6 +205,12 @@ class _Store:
             counts = f'{len(self.encoded)} of {len(self.files)} videos'
             raise KeyboardInterrupt(f'{counts} are encoded and kept in {self.path}') from None
 
+    @property
+    def missing(self) -> list[VideoFile]:
+        """Files that have to be tried."""
+        known = self.encoded.keys() | self.others.keys()
+        return [file for file in self.files.values() if file.name not in known]
+
     def add(self, batch: VideoFeatures) -> None:
         """Take over a batch of encoded videos."""
         for path, *parts in zip(
@@ -185,7 +218,13 @@ class _Store:
         ):
             file = self.files[path]
             self.encoded[file.name] = EncodedVideo(file.size, file.mtime_ns, *parts)
-        self.skipped.update({self.files[path].name: why for path, why in batch.skipped.items()})
+        for path, reason in batch.skipped.items():
+            file = self.files[path]
+            if file.path.is_dir() or last_ending(file.name) in VIDEO_EXTENSIONS:
+                self.skipped[file.name] = reason
+            else:
+                self.others[file.name] = (file.size, file.mtime_ns)
+                self._is_saved = False
         self._is_saved = self._is_saved and not batch.paths
         if time.monotonic() >= self._next_save:
             self._save()
@@ -193,7 +232,8 @@ class _Store:
     def _save(self) -> None:
         start = time.monotonic()
         try:
-            write_gallery_file(self.path, self.fingerprint, self.encoded)
+            content = GalleryContent(self.encoded, self.others)
+            write_gallery_file(self.path, self.fingerprint, content)
             self._is_saved = True
         except OSError as error:
             logger.warning('features cannot be kept in %s: %s', self.path, error)

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 __all__ = [
     'EncodedVideo',
+    'GalleryContent',
     'default_cache_dir',
     'gallery_path',
     'read_gallery_file',
@@ -25,7 +26,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 'ts2net_mm gallery 2'
+FORMAT = 'ts2net_mm gallery 3'
 TENSORS = ('frame_features', 'frame_mask', 'frame_seconds')
 
 
@@ -46,6 +47,19 @@ class EncodedVideo:
     features: Tensor
     frame_mask: Tensor
     frame_seconds: Tensor
+
+
+@dataclass
+class GalleryContent:
+    """What is kept of a folder.
+
+    Args:
+        videos: What could be encoded, by name.
+        others: Size and time of change of files that are no videos, by name.
+    """
+
+    videos: dict[str, EncodedVideo] = field(default_factory=dict)
+    others: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def default_cache_dir() -> Path:
@@ -70,10 +84,10 @@ def gallery_path(folder: str | Path, fingerprint: str, cache_dir: str | Path | N
     return cache / f'{hashlib.sha256(place + fingerprint.encode()).hexdigest()[:32]}.safetensors'
 
 
-def read_gallery_file(path: Path, fingerprint: str) -> dict[str, EncodedVideo]:
-    """Read videos by name; a file that is damaged counts as empty, with a warning."""
+def read_gallery_file(path: Path, fingerprint: str) -> GalleryContent:
+    """Read what is kept; a file that is damaged counts as empty, with a warning."""
     if not path.exists():
-        return {}
+        return GalleryContent()
     try:
         with safe_open(path, framework='pt') as file:
             index = json.loads(file.metadata()['index'])
@@ -81,15 +95,17 @@ def read_gallery_file(path: Path, fingerprint: str) -> dict[str, EncodedVideo]:
                 raise ValueError('it is of another format or model')
             features, mask, seconds = (file.get_tensor(name) for name in TENSORS)
         _check(index, features, mask, seconds)
-        return {
+        videos = {
             name: EncodedVideo(int(size), int(mtime_ns), *parts)
             for (name, size, mtime_ns), *parts in zip(
                 index['videos'], features, mask, seconds, strict=True
             )
         }
+        others = {name: (int(size), int(mtime_ns)) for name, size, mtime_ns in index['others']}
+        return GalleryContent(videos, others)
     except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
         logger.warning('features kept in %s cannot be used and are made anew: %s', path, error)
-        return {}
+        return GalleryContent()
 
 
 def _check(index: dict, features: Tensor, mask: Tensor, seconds: Tensor) -> None:
@@ -112,12 +128,13 @@ def _checksum(*tensors: Tensor) -> int:
     return value
 
 
-def write_gallery_file(path: Path, fingerprint: str, videos: dict[str, EncodedVideo]) -> None:
-    """Write videos by name, whole or not at all; no videos, no file.
+def write_gallery_file(path: Path, fingerprint: str, content: GalleryContent) -> None:
+    """Write what is kept, whole or not at all; no videos, no file.
 
     Raises:
         OSError: If the disk does not take it.
     """
+    videos = content.videos
     if not videos:
         path.unlink(missing_ok=True)
         return
@@ -129,6 +146,7 @@ def write_gallery_file(path: Path, fingerprint: str, videos: dict[str, EncodedVi
         format=FORMAT,
         fingerprint=fingerprint,
         videos=[(name, video.size, video.mtime_ns) for name, video in videos.items()],
+        others=[(name, *state) for name, state in content.others.items()],
         checksum=_checksum(*tensors.values()),
     )
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')

@@ -17,11 +17,12 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch import Tensor
 
+from ..utils.workers import available_cpus
 from .loading import build_model, fingerprint, load_config, load_weights, resolve_device
-from .pipeline import split_test_pipeline
+from .pipeline import split_test_pipeline, with_threads
 from .reading import Frame, FrameReader, PipelineReader
 from .text import has_words
-from .workers import Failure, map_in_workers
+from .workers import Failure, default_num_workers, map_in_workers
 
 if TYPE_CHECKING:
     from .gallery import Gallery
@@ -151,8 +152,11 @@ class RetrievalInferencer:
         """
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size}, expected at least 1')
+        num_workers = min(num_workers or default_num_workers(), max(1, len(paths)))
+        # all cores, also where videos are few
+        pipeline = with_threads(self.video_pipeline, max(1, available_cpus() // num_workers))
         results = map_in_workers(
-            PipelineReader(pipeline=self.video_pipeline),
+            PipelineReader(pipeline=pipeline),
             [str(path) for path in paths],
             num_workers=num_workers,
             max_ahead=2 * batch_size,

@@ -130,7 +130,7 @@ def frame_seconds(results: dict) -> np.ndarray:
 def explain(error: Exception, path: str) -> str:
     """Say in one line why a video could not be read."""
     if isinstance(error, UnreadableVideoError):
-        return str(error).replace(f'video {path} ', 'it ')
+        return error.reason
     return unreadable_reason(path, error)
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import cv2
 import torch
 
+from ..utils.workers import available_cpus
+
 __all__ = ['Failure', 'default_num_workers', 'map_in_workers']
 
 
@@ -36,8 +38,7 @@ _function: Callable[[Any], Any]
 
 def default_num_workers() -> int:
     """Number of CPU cores that this process may use, at most 8."""
-    allowed = getattr(os, 'sched_getaffinity', None)
-    return min(8, len(allowed(0)) if allowed else os.cpu_count() or 1)
+    return min(8, available_cpus())
 
 
 def map_in_workers(

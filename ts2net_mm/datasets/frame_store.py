@@ -53,6 +53,7 @@ class StoredVideo:
         frames: Numbers of the stored frames, ascending; None for all.
         frame_dir: What the keys of its frames begin with.
         reason: Why it could not be decoded; empty if it could.
+        times: When each frame is shown and when the last one ends, seconds, where its rate varies.
     """
 
     name: str
@@ -63,6 +64,7 @@ class StoredVideo:
     frames: Sequence[int] | None = ()
     frame_dir: str = ''
     reason: str = ''
+    times: Sequence[float] | None = None
 
     def is_of(self, status: os.stat_result) -> bool:
         """Tell whether its file is still the one that was decoded."""

@@ -8,11 +8,12 @@ import numpy as np
 from mmaction.datasets.transforms import DecordInit, Resize
 from mmaction.registry import TRANSFORMS
 
-from .frame_store import FrameStoreError, describe_difference
+from .frame_store import FrameStoreError, StoredVideo, describe_difference
 from .transforms.clip_resize import CLIPResize
 from .transforms.frame_folder import FrameFolderInit
 from .transforms.frame_store import FrameStoreDecode, FrameStoreInit
-from .transforms.sample_frames import SampleFramesByRate, frames_by_rate
+from .transforms.sample_frames import SampleFramesByRate, frames_by_rate, frames_by_time
+from .transforms.video_decoding import VideoInit
 
 __all__ = ['StoredSteps', 'check_frame_stores', 'decoding_pipeline', 'reads_folders']
 
@@ -81,7 +82,7 @@ class StoredSteps:
         if len(names) < 3 or not (names[0].endswith('Init') and names[2].endswith('Decode')):
             raise ValueError(
                 'a frame store needs a pipeline that begins with opening, sampling and decoding, '
-                f'such as DecordInit, SampleFramesByRate, DecordDecode; found {names[:4]}'
+                f'such as VideoInit, SampleFramesByRate, VideoDecode; found {names[:4]}'
             )
         opening, sampling, decoding = transforms[:3]
         return cls(opening, sampling, decoding, _repeatable_resizing(transforms[3:]))
@@ -92,6 +93,8 @@ class StoredSteps:
         opening = type(self.opening).__name__
         if isinstance(self.opening, DecordInit):
             opening = DecordInit.__name__  # guarded or not, in whatever time
+        elif isinstance(self.opening, VideoInit):
+            opening += f'({self.opening.decoder}, square_pixels={self.opening.square_pixels})'
         elif isinstance(self.opening, FrameFolderInit):
             opening = repr(self.opening)
         return dict(
@@ -100,13 +103,16 @@ class StoredSteps:
             resizing=repr(self.resizing),
         )
 
-    def needed_frames(self, total_frames: int, avg_fps: float | None) -> np.ndarray | None:
+    def needed_frames(self, video: StoredVideo) -> np.ndarray | None:
         """Number the frames that the sampling can ask for, ascending; None stands for all."""
+        total_frames, avg_fps = video.total_frames, video.avg_fps
         if isinstance(self.sampling, SampleFramesByRate):
+            rate = self.sampling.frame_rate
+            if video.times is not None:
+                return np.unique(frames_by_time(np.array(video.times), frame_rate=rate))
             if avg_fps is None:
                 opening = type(self.opening).__name__
                 raise ValueError(f'SampleFramesByRate needs avg_fps, which {opening} does not give')
-            rate = self.sampling.frame_rate
             return frames_by_rate(total_frames, avg_fps, frame_rate=rate)
         if not getattr(self.sampling, 'test_mode', False):
             return None

@@ -1,14 +1,16 @@
-"""Open every video of an annotation file, and say what is wrong and what they are like."""
+"""Read every video of an annotation file, and say what is wrong and what they are like."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..apis.workers import Failure
 from ..datasets.annotation import VideoAnnotation
-from ..datasets.transforms.sample_frames import frames_by_rate
-from ..video.errors import unreadable_reason
+from ..datasets.transforms import SampleFramesByRate, VideoDecode, VideoInit
+from ..video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
+from ..video.guarded_reader import Decoder
 
 __all__ = ['Checker', 'VideoFacts', 'describe_facts', 'videos_to_check']
 
@@ -38,22 +40,19 @@ class VideoFacts:
 
     Args:
         frames: Their number.
-        fps: Frames a second.
+        fps: Frames a second, their mean where it varies.
+        seconds: Length.
         width: Pixels.
         height: Pixels.
-        used_frames: Frames at one a second of the part that is used, before thinning.
+        used_frames: Frames of an item that are no padding.
     """
 
     frames: int
     fps: float
+    seconds: float
     width: int
     height: int
     used_frames: int
-
-    @property
-    def seconds(self) -> float:
-        """Length."""
-        return self.frames / self.fps
 
 
 def videos_to_check(annotations: Sequence[VideoAnnotation], folder: Path) -> list[VideoToCheck]:
@@ -69,39 +68,43 @@ def videos_to_check(annotations: Sequence[VideoAnnotation], folder: Path) -> lis
 
 @dataclass(frozen=True)
 class Checker:
-    """Checks one video after the other.
+    """Reads one video after the other by the steps of a training, which decide what is good.
 
     Args:
         min_seconds: A video that is shorter fails.
+        num_frames: Frames of an item.
+        decoder: Of `VideoInit`.
+        timeout: Seconds for opening a video, and again for decoding its frames.
     """
 
     min_seconds: float = 0.0
+    num_frames: int = 12
+    decoder: Decoder = 'pyav'
+    timeout: float = 60.0
 
     def __call__(self, video: VideoToCheck) -> VideoFacts | Failure:
-        """Decode the first and the last frame of a video."""
-        import decord
-
-        if not video.path.exists():
-            return Failure('the file does not exist')
+        """Read the frames that a training takes of a video."""
+        item: dict[str, Any] = dict(filename=str(video.path), start=video.start, end=video.end)
         try:
-            reader = decord.VideoReader(str(video.path), num_threads=1)
-            height, width = reader[0].shape[:2]
-            reader[len(reader) - 1]
-            fps = reader.get_avg_fps()
-        except Exception as error:
-            return Failure(unreadable_reason(str(video.path), error))
-        if not fps > 0:
-            return Failure(f'it states {fps:g} frames a second')
-        used = frames_by_rate(len(reader), fps, start=video.start, end=video.end)
-        facts = VideoFacts(len(reader), fps, width, height, len(used))
-        if not len(used):
-            return Failure(
-                f'too short: no frames between {video.start} and {video.end} seconds, it has '
-                f'{facts.seconds:.2f}'
-            )
-        if facts.seconds < self.min_seconds:
-            return Failure(f'too short: {facts.seconds:.2f} of {self.min_seconds:g} seconds')
-        return facts
+            item = VideoInit(decoder=self.decoder, timeout=self.timeout)(item)
+            seconds = item['video_reader'].seconds
+            item = SampleFramesByRate(num_frames=self.num_frames)(item)
+            item = VideoDecode()(item)
+        except UnreadableVideoError as error:
+            return Failure(error.reason)
+        except DECODING_ERRORS as error:
+            return Failure(unreadable_reason(item['filename'], error))
+        if seconds < self.min_seconds:
+            return Failure(f'too short: {seconds:.2f} of {self.min_seconds:g} seconds')
+        height, width = item['original_shape']
+        return VideoFacts(
+            frames=item['total_frames'],
+            fps=item['avg_fps'],
+            seconds=seconds,
+            width=width,
+            height=height,
+            used_frames=int(item['frame_mask'].sum()),
+        )
 
 
 def describe_facts(facts: Sequence[VideoFacts], num_frames: int) -> list[str]:

@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..apis.workers import Failure
-from ..video.errors import DECODING_ERRORS, unreadable_reason
-from ..video.video_files import find_videos
+from ..video import GuardedVideoReader
+from ..video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
+from ..video.video_files import find_videos, last_ending
 from .processes import die_with_parent
-from .videos import KNOWN_ENDINGS, last_ending
+from .videos import KNOWN_ENDINGS
 
 __all__ = ['Compression', 'CompressionPlan', 'Compressor', 'find_ffmpeg', 'plan_compression']
 
@@ -26,8 +27,6 @@ TOLERANCE_SECONDS = 1.0
 TOLERANCE_SHARE = 0.1
 ERROR_LINE = re.compile(r'\[(?:error|fatal|panic)\] (.*)')
 DURATION_LINE = re.compile(r'Duration: (\d+):(\d+):([\d.]+)')
-# what reading a damaged video to its end may raise; the last two where it has no frames
-READING_ERRORS = (*DECODING_ERRORS, IndexError, ZeroDivisionError)
 ADDRESS = re.compile(r'\[[^\]]* @ 0x[0-9a-f]+\] ')
 
 
@@ -154,17 +153,19 @@ class Compressor:
         shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
 
     def command(self, source: Path, target: Path) -> list[str]:
-        """What to run: one thread, video only, the shorter side scaled."""
+        """What to run: one thread, video only, square pixels, the shorter side scaled."""
         side = f'trunc(min({self.short_side},{{}})/2)*2'
         width, height = side.format('iw'), side.format('ih')
+        square = "scale='if(eq(sar,1),iw,round(iw*sar))':ih,setsar=1"
         scale = f"scale='if(gt(iw,ih),-2,{width})':'if(gt(iw,ih),{height},-2)'"
         options = ['-nostdin', '-hide_banner', '-nostats', '-loglevel', 'level+info', '-y']
         # file: lest a name with a colon is taken for a protocol; V is a video, v a cover as well
         options += ['-threads', '1', '-i', f'file:{source}', '-map', '0:V:0', '-an', '-sn', '-dn']
-        # pass: else nothing is left of a video that is shorter than half a frame of the new rate
+        # start_time: a video that begins after its sound stands still until then; pass: else
+        # nothing is left of a video that is shorter than half a frame of the new rate
         options += [
             '-vf',
-            f'fps={self.fps}:eof_action=pass,{scale}',
+            f'fps={self.fps}:start_time=0:eof_action=pass,{square},{scale}',
             '-c:v',
             'libx264',
             '-pix_fmt',
@@ -201,7 +202,9 @@ class Compressor:
         """Why the result cannot be what it should be."""
         try:
             seconds = video_seconds(result)
-        except READING_ERRORS as error:
+        except UnreadableVideoError as error:
+            return f'the result cannot be read: {error.reason}'
+        except DECODING_ERRORS as error:
             return f'the result cannot be read: {unreadable_reason(str(result), error)}'
         stated = [
             float(h) * 3600 + float(m) * 60 + float(s) for h, m, s in DURATION_LINE.findall(log)
@@ -212,19 +215,16 @@ class Compressor:
         try:  # without an error, it is the sound that is longer than the pictures
             if not errors and _is_close(seconds, video_seconds(source)):
                 return None
-        except READING_ERRORS:
+        except DECODING_ERRORS:
             pass
         return f'only {seconds:.1f} of {stated[0]:.1f} seconds could be read{errors}'
 
 
 def video_seconds(path: Path) -> float:
-    """Length of a video that decord reads to its end."""
-    import decord
-
-    reader = decord.VideoReader(str(path), num_threads=1)
-    reader[0]
-    reader[len(reader) - 1]
-    return len(reader) / reader.get_avg_fps()
+    """Length of a video that can be read to its end."""
+    reader = GuardedVideoReader(str(path))
+    reader.get_batch([0, len(reader) - 1])
+    return reader.seconds
 
 
 def _is_close(seconds: float, expected: float) -> bool:

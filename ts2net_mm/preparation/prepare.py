@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from ..video.video_files import last_ending
 from .splits import Annotations, Clip, Split
-from .videos import KNOWN_ENDINGS, VideoIndex, last_ending
+from .videos import KNOWN_ENDINGS, VideoIndex
 from .writing import annotation_text, check_link, link_videos, write_files
 
 __all__ = ['MISSING_FILE', 'Preparation', 'prepare']

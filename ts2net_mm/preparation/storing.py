@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import cv2
@@ -166,38 +166,38 @@ class VideoStorer:
         if known is None or known.reason or not known.is_of(os.stat(video.path)):
             return False
         video.kept = known.frames or ()
-        return known.holds(self._needed_frames(video, known.total_frames, known.avg_fps))
+        return known.holds(self._needed_frames(video, known))
 
     def __call__(self, video: VideoToStore) -> tuple[StoredVideo, dict[int, bytes]] | Failure:
         """Return what a store needs, or why the video cannot be decoded."""
         try:
             status = os.stat(video.path)
             opened = self._open(video)
-            if opened.get('frame_times') is not None:
-                return Failure('its frame rate varies, and a frame store keeps no times')
             total, rate = int(opened['total_frames']), opened.get('avg_fps')
-            fps = None if rate is None else float(rate)
-            needed = self._needed_frames(video, total, fps)
+            times = opened.get('frame_times')
+            stored = StoredVideo(
+                video.name,
+                status.st_size,
+                status.st_mtime_ns,
+                total,
+                None if rate is None else float(rate),
+                times=None if times is None else times.tolist(),
+            )
+            needed = self._needed_frames(video, stored)
             numbers = np.arange(total) if needed is None else needed
             if not len(numbers):
-                return Failure(f'it has no frames ({total} frames, {fps} a second)')
+                return Failure(f'it has no frames ({total} frames, {rate} a second)')
             frames = self._decode(video, numbers)
         except (*DECODING_ERRORS, UnreadableVideoError) as error:
             reason = getattr(error, 'reason', None) or unreadable_reason(video.path, error)
             return Failure(reason)
-        stored = None if needed is None else numbers.tolist()
-        return (
-            StoredVideo(video.name, status.st_size, status.st_mtime_ns, total, fps, stored),
-            frames,
-        )
+        return replace(stored, frames=None if needed is None else numbers.tolist()), frames
 
-    def _needed_frames(
-        self, video: VideoToStore, total: int, fps: float | None
-    ) -> np.ndarray | None:
+    def _needed_frames(self, video: VideoToStore, known: StoredVideo) -> np.ndarray | None:
         """Join what all pipelines need."""
         needed = [np.array(video.kept, dtype=int)]
         for index in video.steps:
-            frames = self.steps[index].needed_frames(total, fps)
+            frames = self.steps[index].needed_frames(known)
             if frames is None:
                 return None
             needed.append(frames)

@@ -4,23 +4,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..video.video_files import VIDEO_EXTENSIONS, find_videos
+from ..video.video_files import VIDEO_EXTENSIONS, find_videos, last_ending
 
-__all__ = ['KNOWN_ENDINGS', 'VideoIndex', 'last_ending', 'without_extension']
+__all__ = ['KNOWN_ENDINGS', 'VideoIndex', 'without_extension']
 
 # Besides the usual extensions, DiDeMo's videos have these: no extension after the dot, and "null".
 KNOWN_ENDINGS = VIDEO_EXTENSIONS | {'.', '.null'}
-
-
-def last_ending(name: str) -> str:
-    """Return the part of a name from its last dot on, '.' for a bare dot at the end, or ''.
-
-    Example:
-        >>> last_ending('a.b.MP4'), last_ending('a.'), last_ending('.hidden'), last_ending('a')
-        ('.mp4', '.', '', '')
-    """
-    stem, dot, ending = name.rpartition('.')
-    return f'.{ending}'.lower() if dot and stem else ''
 
 
 def without_extension(name: str) -> str:

@@ -60,7 +60,7 @@ class GuardedVideoReader:
         self,
         filename: str,
         *,
-        decoder: Decoder = 'decord',
+        decoder: Decoder = 'pyav',
         num_threads: int = 1,
         timeout: float = 60.0,
         square_pixels: bool = False,
@@ -79,6 +79,11 @@ class GuardedVideoReader:
     def get_avg_fps(self) -> float:
         """Frames a second."""
         return self._avg_fps
+
+    @property
+    def seconds(self) -> float:
+        """When the last frame ends."""
+        return len(self) / self._avg_fps if self.times is None else float(self.times[-1])
 
     def get_batch(self, indices: Sequence[int] | np.ndarray) -> '_Frames':
         """Decode the numbered frames: (N, H, W, 3)."""

@@ -1,7 +1,8 @@
 """Read the frame that a video shows at a given time, from every file that FFmpeg reads."""
 
+import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -18,7 +19,12 @@ USUAL_RATE = Fraction(25)  # frames a second, where a file states neither times 
 ROUNDING = 1e-4  # seconds, of stated times
 JITTER = 0.02  # of a frame's duration: rounding of times in coarse units
 SAME_RATE = 0.01  # how far the stated rate may be from the mean one
-PICTURES = ('image2', 'ico')  # formats of FFmpeg, beside those that end in _pipe
+# formats of FFmpeg that are no videos: pictures (beside those that end in _pipe), lists of other
+# files, and text as a terminal shows it
+PICTURES = ('image2', 'ico')
+STILL_BRANDS = ('avif', 'heic', 'heix', 'mif1')  # of files that MP4 shares with HEIF
+PLAYLISTS = ('hls', 'dash', 'concat', 'imf', 'sdp', 'rtsp')
+TEXTS = ('tty', 'bin', 'xbin', 'adf', 'idf')
 REORDERED = 4  # frames by which B-frames may delay the first one
 
 
@@ -69,6 +75,8 @@ class VideoReader:
             last_duration = self._list_packets()
             if self._by_order:
                 last_duration = self._number_by_decoding()
+            if len(self) == 1 and self._container.format.name == 'gif':
+                raise NoFramesError('it is a picture')
             self._set_times(last_duration)
         except BaseException:
             self.close()
@@ -135,24 +143,34 @@ class VideoReader:
         wanted = sorted({int(number) for number in numbers})
         if not wanted or not 0 <= wanted[0] <= wanted[-1] < len(self):
             raise IndexError(f'frames {wanted} of a video of {len(self)} frames')
-        decoded = self._decode_from_key_frames(wanted) if self._may_seek else None
-        if decoded is None:
-            self._may_seek = False
-            decoded = self._decode_in_order(wanted)
+        try:
+            decoded = self._decode_from_key_frames(wanted) if self._may_seek else None
+            if decoded is None:
+                self._may_seek = False
+                decoded = self._decode_in_order(wanted)
+        except (av.FFmpegError, MemoryError) as error:
+            raise NoFramesError('it is damaged: frames cannot be decoded') from error
         return np.stack([decoded[int(number)] for number in numbers])
 
     def _open(self) -> None:
         if not isinstance(self._file, str):
             self._file.seek(0)
         try:
-            self._container = av.open(self._file, mode='r', metadata_errors='replace')
+            # lest a list of other files leads into the network
+            self._container = av.open(
+                self._file,
+                mode='r',
+                metadata_errors='replace',
+                options=dict(protocol_whitelist='file') if isinstance(self._file, str) else None,
+            )
         except (FileNotFoundError, PermissionError, IsADirectoryError):
             raise
         except av.FFmpegError as error:
-            raise NoFramesError('it is damaged or no video') from error
+            is_empty = isinstance(self._file, str) and not os.path.getsize(self._file)
+            reason = 'the file is empty' if is_empty else 'it is damaged or no video'
+            raise NoFramesError(reason) from error
         try:
-            if self._container.format.name in PICTURES or '_pipe' in self._container.format.name:
-                raise NoFramesError('it is a picture')
+            _reject_other_media(self._container)
             self._stream = _choose_stream(self._container)
         except BaseException:
             self.close()
@@ -223,13 +241,18 @@ class VideoReader:
     def _decode_from_key_frames(self, wanted: Sequence[int]) -> dict[int, np.ndarray] | None:
         """Decode what lies between the key frames and the wanted ones; None if that goes wrong."""
         found = {}
+        shown = {self._pts[number] for number in wanted}
         frames: Iterator[av.VideoFrame] = iter(())
         position = -1
         for number in wanted:
             key = self._key_before(number)
             if key > position:
-                self._container.seek(self._pts[key], stream=self._stream)
-                frames, position, has_key = self._decode(), -1, False
+                try:
+                    self._container.seek(self._pts[key], stream=self._stream)
+                except av.FFmpegError:
+                    return None
+                # frames that no other frame builds on matter only where they are wanted
+                frames, position, has_key = self._decode(shown | {self._pts[key]}), -1, False
             while position < number:
                 frame = next(frames, None)
                 if frame is None or frame.pts is None:
@@ -284,9 +307,17 @@ class VideoReader:
             except (StopIteration, av.FFmpegError):
                 return
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        """Yield frames in the order in which they are shown; damaged packets are passed over."""
+    def _decode(self, needed: Container[int] | None = None) -> Iterator[av.VideoFrame]:
+        """Yield frames in the order in which they are shown; damaged packets are passed over.
+
+        Args:
+            needed: Times of the frames that have to come, if not all; the decoder leaves out others
+                where that changes nothing else.
+        """
         for packet in self._demux():
+            if needed is not None and packet.pts is not None:
+                is_needed = packet.pts in needed
+                self._stream.codec_context.skip_frame = 'DEFAULT' if is_needed else 'NONREF'
             try:
                 yield from packet.decode()  # type: ignore[misc]
             except av.FFmpegError:
@@ -297,6 +328,18 @@ class VideoReader:
             aspect = self._stream.sample_aspect_ratio if self.square_pixels else None
             self._picture = _Picture(frame, aspect)
         return self._picture.to_array(frame)
+
+
+def _reject_other_media(container: InputContainer) -> None:
+    """Refuse what FFmpeg takes for a video though nobody else does."""
+    name = container.format.name
+    is_still = container.metadata.get('major_brand') in STILL_BRANDS
+    if name in PICTURES or name.endswith('_pipe') or is_still:
+        raise NoFramesError('it is a picture')
+    if name in PLAYLISTS:
+        raise NoFramesError('it is a list of other files')
+    if name in TEXTS:
+        raise NoFramesError('it is damaged or no video')
 
 
 def _choose_stream(container: InputContainer) -> av.VideoStream:

@@ -2,17 +2,25 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ['VIDEO_EXTENSIONS', 'VideoFile', 'find_frame_folders', 'find_videos', 'frame_numbers']
+__all__ = [
+    'VIDEO_EXTENSIONS',
+    'VideoFile',
+    'describe_endings',
+    'find_frame_folders',
+    'find_videos',
+    'frame_numbers',
+    'last_ending',
+]
 
 logger = logging.getLogger(__name__)
 
 FILENAME_TEMPLATE = 'img_{:05}.jpg'  # as MMAction2 names extracted frames
 
-# No '.gif' (decord finds no length in it) and no '.ts' (more often TypeScript than video).
+# Of files that are videos and nothing else: no '.gif' (a picture, too) and no '.ts' (TypeScript).
 VIDEO_EXTENSIONS = frozenset(
     [
         '.3g2',
@@ -21,19 +29,25 @@ VIDEO_EXTENSIONS = frozenset(
         '.asf',
         '.avi',
         '.divx',
+        '.dv',
         '.f4v',
         '.flv',
+        '.m1v',
+        '.m2t',
         '.m2ts',
         '.m2v',
         '.m4v',
         '.mkv',
         '.mov',
         '.mp4',
+        '.mpe',
         '.mpeg',
         '.mpg',
         '.mts',
+        '.mxf',
         '.ogv',
         '.qt',
+        '.tod',
         '.vob',
         '.webm',
         '.wmv',
@@ -82,6 +96,27 @@ def find_videos(
         if extensions is None or path.suffix.lower() in extensions
     ]
     return sorted(videos, key=lambda video: video.name)
+
+
+def last_ending(name: str) -> str:
+    """Return the part of a name from its last dot on, '.' for a bare dot at the end, or ''.
+
+    Example:
+        >>> last_ending('a.b.MP4'), last_ending('a.'), last_ending('.hidden'), last_ending('a')
+        ('.mp4', '.', '', '')
+    """
+    stem, dot, ending = name.rpartition('.')
+    return f'.{ending}'.lower() if dot and stem else ''
+
+
+def describe_endings(counts: Mapping[str, int]) -> str:
+    """Say how many files there are of each ending.
+
+    Example:
+        >>> describe_endings({'.jpg': 1200, '': 1})
+        '.jpg (1,200), without ending (1)'
+    """
+    return ', '.join(f'{ending or "without ending"} ({n:,})' for ending, n in counts.items())
 
 
 def find_frame_folders(folder: str | Path, filename_tmpl: str) -> list[VideoFile]:

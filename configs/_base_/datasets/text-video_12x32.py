@@ -5,9 +5,9 @@ max_words = 32
 batch_size = 16
 
 video_pipeline = [
-    dict(type='GuardedDecordInit', timeout=60),  # seconds, then a video counts as unreadable
+    dict(type='VideoInit', timeout=60),  # seconds, then a video counts as unreadable
     dict(type='SampleFramesByRate', num_frames=num_frames),
-    dict(type='DecordDecode'),
+    dict(type='VideoDecode'),
     dict(type='CLIPResize', size=224),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='TokenizeCaptions', max_words=max_words),

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from ts2net_mm.datasets.moving_shapes.processes import available_cpus, work_through
+from ts2net_mm.datasets.moving_shapes.processes import work_through
 
 linux_only = pytest.mark.skipif(sys.platform != 'linux', reason='other systems use one process')
 
@@ -112,7 +112,3 @@ def test_the_signal_mask_of_the_caller_is_kept():
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     list(work_through(partial(_fail_at, -1), range(4), workers=2))
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
-
-
-def test_available_cpus():
-    assert 1 <= available_cpus() <= os.cpu_count()

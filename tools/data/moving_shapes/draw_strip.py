@@ -4,15 +4,16 @@ import argparse
 from pathlib import Path
 
 import cv2
-import decord
 import numpy as np
+
+from ts2net_mm.video import GuardedVideoReader
 
 GAP = 4
 
 
 def read_row(video: Path, num_frames: int) -> np.ndarray:
     """Read evenly spaced frames side by side: (H, W, 3) uint8, RGB."""
-    reader = decord.VideoReader(str(video))
+    reader = GuardedVideoReader(str(video))
     chosen = np.linspace(0, len(reader) - 1, num_frames).round().astype(int)
     frames = reader.get_batch(chosen).asnumpy()
     padded = np.pad(frames, ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)

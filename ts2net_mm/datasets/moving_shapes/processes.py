@@ -13,13 +13,6 @@ from typing import Any, TypeVar
 Item = TypeVar('Item')
 
 
-def available_cpus() -> int:
-    """Number of CPUs this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def work_through(
     function: Callable[[Item], None], items: Sequence[Item], *, workers: int
 ) -> Generator[None, None, None]:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import cv2
 
+from ...utils.workers import available_cpus
 from .folder import DatasetFolder, one_writer
 from .mp4 import is_complete_mp4, write_mp4
 from .plan import Video, plan_videos
-from .processes import available_cpus, work_through
+from .processes import work_through
 from .scene import FPS
 
 # To be raised whenever the same seed no longer gives the same videos or captions.

@@ -16,7 +16,7 @@ from ..frame_store import FRAME_NAME, FrameStore, FrameStoreError, StoredVideo, 
 __all__ = ['FrameStoreDecode', 'FrameStoreInit']
 
 NAMED_VIDEOS = 5
-DECODING = (dict(type='GuardedDecordInit'), dict(type='DecordDecode'))
+DECODING = (dict(type='VideoInit'), dict(type='VideoDecode'))
 
 
 @TRANSFORMS.register_module()
@@ -26,8 +26,8 @@ class FrameStoreInit(BaseTransform):
     A video whose file has changed since it was stored is an error. A file that does not exist is
     none: the frames suffice.
 
-    Required key: filename; optional: video_id. Added keys: total_frames, avg_fps, frame_store,
-    frame_dir, filename_tmpl, modality.
+    Required key: filename; optional: video_id. Added keys: total_frames, avg_fps, frame_times (of a
+    variable rate), frame_store, frame_dir, filename_tmpl, modality.
 
     Args:
         db_path: Folder of the frame store, which ``tools/data/store_frames.py`` makes.
@@ -57,14 +57,13 @@ class FrameStoreInit(BaseTransform):
     def check_videos(
         self,
         paths: Mapping[str, str],
-        needed_frames: Callable[[int, float | None], np.ndarray | None] | None = None,
+        needed_frames: Callable[[StoredVideo], np.ndarray | None] | None = None,
     ) -> set[str]:
         """Compare the files of videos with those that were stored, before the first is read.
 
         Args:
             paths: File of each video, by its name.
-            needed_frames: Returns the frames that must be stored (None: all), given their number
-                and rate.
+            needed_frames: Returns the frames of a video that must be stored (None: all).
 
         Returns:
             Names of the videos that are in the store.
@@ -82,9 +81,7 @@ class FrameStoreInit(BaseTransform):
                     wrong.setdefault('are not in', []).append(path)
             elif status is not None and not video.is_of(status):
                 wrong.setdefault('have changed since they were put into', []).append(path)
-            elif needed_frames and not (
-                video.reason or video.holds(needed_frames(video.total_frames, video.avg_fps))
-            ):
+            elif needed_frames and not (video.reason or video.holds(needed_frames(video))):
                 wrong.setdefault('lack frames of this sampling in', []).append(path)
             else:
                 self._videos[name] = video
@@ -109,6 +106,8 @@ class FrameStoreInit(BaseTransform):
         results['total_frames'] = video.total_frames
         if video.avg_fps is not None:
             results['avg_fps'] = video.avg_fps
+        if video.times is not None:
+            results['frame_times'] = np.array(video.times)
         results['frame_store'] = self.store
         results['frame_dir'] = video.frame_dir
         results['filename_tmpl'] = FRAME_NAME

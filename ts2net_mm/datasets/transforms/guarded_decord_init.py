@@ -35,7 +35,9 @@ class GuardedDecordInit(DecordInit):
         self.timeout = timeout
 
     def _get_video_reader(self, filename: str) -> GuardedVideoReader:
-        return GuardedVideoReader(filename, num_threads=self.num_threads, timeout=self.timeout)
+        return GuardedVideoReader(
+            filename, decoder='decord', num_threads=self.num_threads, timeout=self.timeout
+        )
 
     def __repr__(self) -> str:
         """Show the settings."""
