@@ -166,6 +166,32 @@ def test_unreadable_videos_are_named_and_tried_again(open_gallery, folder, bad_f
     assert again.num_encoded == 0
 
 
+def test_every_file_is_tried_whatever_its_ending(open_gallery, folder, make_video, monkeypatch):
+    for name in ('a.ts', 'b.dat', 'c', 'd.JPG'):
+        make_video(folder / name)
+    for name in ('e.jpg', 'f.JPG', 'g.ts', 'sub/h', 'i.txt'):
+        (folder / name).write_text('no video')
+    (folder / '.hidden').touch()
+    gallery, encoded = open_gallery()
+    assert len(encoded) == 6 + 9
+    assert set(names(gallery)) > {'a.ts', 'b.dat', 'c', 'd.JPG'}
+    assert gallery.skipped == {}
+    assert gallery.left == {'.jpg': 2, '.ts': 1, '.txt': 1, '': 1}
+    again, encoded = open_gallery()
+    assert (encoded, again.left) == ([], gallery.left)
+    os.utime(folder / 'g.ts', ns=(0, 123))
+    (folder / 'e.jpg').unlink()
+    again, encoded = open_gallery()
+    assert (encoded, sum(again.left.values())) == (['g.ts'], 4)
+    assert open_gallery()[1] == []
+
+
+def test_no_file_is_a_video(inferencer, tmp_path):
+    (tmp_path / 'a.txt').write_text('no video')
+    with pytest.raises(ValueError, match=r'there is no video in .*, only files \.txt \(1\)'):
+        Gallery.open(tmp_path, inferencer, cache_dir=tmp_path / '.cache')
+
+
 def test_names_of_all_kinds(open_gallery, folder, make_video):
     odd = ['it\'s "x" [red] <b>&.mp4', 'ü 日本.mp4', 'two\nlines.mp4', 'bad\udcff.mp4']
     for name in odd:

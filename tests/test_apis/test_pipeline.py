@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from ts2net_mm.apis.pipeline import split_test_pipeline
+from ts2net_mm.apis.pipeline import split_test_pipeline, with_threads
 from ts2net_mm.datasets import TokenizeCaptions
 
 TOKENIZE = dict(type='TokenizeCaptions', max_words=9)
@@ -33,6 +33,22 @@ def test_decoding_is_guarded_where_that_is_possible():
         video, _ = split_test_pipeline(Config(dict(test_pipeline=[step, TOKENIZE, PACK])))
         assert video[0]['type'] == expected
         assert video[0].get('num_threads') == step.get('num_threads', video[0].get('num_threads'))
+
+
+def test_pixels_are_square_unless_the_config_says_otherwise():
+    for settings, expected in (
+        ({}, dict(square_pixels=True)),
+        (dict(square_pixels=False), dict(square_pixels=False)),
+        (dict(decoder='decord'), dict(decoder='decord')),
+    ):
+        pipeline = [dict(type='VideoInit', **settings), TOKENIZE, PACK]
+        video, _ = split_test_pipeline(Config(dict(test_pipeline=pipeline)))
+        assert video[0] == dict(type='VideoInit', **expected)
+
+
+def test_threads_are_those_of_the_config_first():
+    steps = [dict(type='VideoInit'), dict(type='mmaction.VideoInit', num_threads=2), PACK]
+    assert [step.get('num_threads') for step in with_threads(steps, 4)] == [4, 2, None]
 
 
 def test_the_pipeline_of_the_test_data_comes_first():

@@ -88,6 +88,20 @@ def test_bad_files_are_skipped_named_and_counted(search, video_folder, bad_folde
     ]
 
 
+def test_files_that_are_no_videos_are_counted(search, video_folder, make_video, tmp_path):
+    folder = shutil.copytree(video_folder, tmp_path / 'mixed')
+    make_video(folder / 'tape.dat')
+    for name in ('a.txt', 'b.txt', 'c.srt'):
+        (folder / name).write_text('no video')
+    code, out, err = search('a', '--topk', '9', folder=folder)
+    assert code == 0
+    assert 'tape.dat' in {row[2] for row in rows(out)}
+    assert err.splitlines() == [
+        '7 videos, 7 of them encoded now',
+        'left 3 files that are no videos: .txt (2), .srt (1)',
+    ]
+
+
 def test_a_page_is_written(search, tmp_path):
     code, out, _ = search('a red circle', '--html', str(tmp_path / 'out' / 'page.html'))
     assert code == 0

@@ -23,7 +23,7 @@ def handles(pid: int) -> int:
 
 
 @pytest.mark.skipif(not os.path.isdir('/proc/self/fd'), reason='reads /proc')
-@pytest.mark.parametrize('init', ['GuardedDecordInit', 'DecordInit'])
+@pytest.mark.parametrize('init', ['VideoInit', 'GuardedDecordInit'])
 def test_three_thousand_videos(write_video, videos, make_dataset, record_property, init):
     """Every fiftieth is damaged, and another stands in for it."""
     for number in range(49):
@@ -32,15 +32,13 @@ def test_three_thousand_videos(write_video, videos, make_dataset, record_propert
     pipeline = (
         dict(type=init),
         dict(type='SampleFramesByRate', num_frames=4),
-        dict(type='DecordDecode'),
+        dict(type='VideoDecode'),
     )
     names = [*(f'{number}.mp4' for number in range(49)), 'bad.mp4']
     dataset = make_dataset({name: ['x'] for name in names}, pipeline)
 
     def measure() -> np.ndarray:
-        pids = [os.getpid()]
-        if init == 'GuardedDecordInit':
-            pids.append(guarded_reader._helper().process.pid)
+        pids = [os.getpid(), guarded_reader._helper().process.pid]
         return np.array([(resident(pid), handles(pid)) for pid in pids])
 
     for index in range(100):

@@ -16,9 +16,9 @@ from ts2net_mm.video import GuardedVideoReader
 av = pytest.importorskip('av')
 
 PIPELINE = (
-    dict(type='GuardedDecordInit', timeout=60),
+    dict(type='VideoInit', timeout=60),
     dict(type='SampleFramesByRate', num_frames=4),
-    dict(type='DecordDecode'),
+    dict(type='VideoDecode'),
     dict(type='CLIPResize', size=32),
     dict(type='FormatShape', input_format='NCHW'),
 )
@@ -67,10 +67,13 @@ READ = {
     'wide': ('a.mp4', dict(size=(640, 18))),
     'tall': ('a.mp4', dict(size=(66, 640))),
     '8K wide': ('a.mp4', dict(size=(7680, 1080), frames=2)),
+    **{f'{width} wide': ('a.mp4', dict(size=(width, 64))) for width in (8, 12, 16, 24, 48, 72)},
     '10 bit': ('a.mp4', dict(codec='libx264', pixels='yuv420p10le')),
     'H.265, 10 bit': ('a.mp4', dict(codec='libx265', pixels='yuv420p10le')),
     'AVI': ('a.avi', {}),
     'AVI, MJPEG': ('a.avi', dict(codec='mjpeg', pixels='yuvj420p')),
+    'GIF': ('a.gif', dict(codec='gif', pixels='rgb8')),
+    'AV1': ('a.mp4', dict(codec='libsvtav1')),
     'WebM, VP9': ('a.webm', dict(codec='libvpx-vp9')),
     'WebM, VP8': ('a.webm', dict(codec='libvpx')),
     'MKV': ('a.mkv', dict(codec='libx264')),
@@ -83,8 +86,16 @@ REFUSED = {
     'text': ('a.mp4', lambda path: path.write_text('no video\n' * 99), 'it is damaged or no video'),
     'audio only': ('a.mp4', write_audio, 'it has no video stream (audio only?)'),
     'cut MP4': ('a.mp4', write_cut, 'it is damaged or no video'),
-    'cut AVI': ('a.avi', write_cut, 'the decoder crashed on it'),
     'folder': ('a.mp4', lambda path: path.mkdir(), 'it is a folder'),
+    'a picture': (
+        'a.gif',
+        lambda path: write(path, codec='gif', pixels='rgb8', frames=1),
+        'it is a picture',
+    ),
+}
+# what decord says of videos that are read by default
+REFUSED_BY_DECORD = {
+    'cut AVI': ('a.avi', write_cut, 'the decoder crashed on it'),
     'GIF': (
         'a.gif',
         lambda path: write(path, codec='gif', pixels='rgb8'),
@@ -129,8 +140,6 @@ def test_videos_that_are_read(videos, make_dataset, kind):
 @pytest.mark.parametrize('kind', REFUSED)
 def test_videos_that_are_refused(videos, make_dataset, kind):
     name, make, reason = REFUSED[kind]
-    if kind == 'AV1':
-        needs('libsvtav1')
     make(videos / name)
     write(videos / 'good.mp4')
     annotation = {name: ['x'], 'good.mp4': ['y']}
@@ -143,7 +152,22 @@ def test_videos_that_are_refused(videos, make_dataset, kind):
     assert make_dataset(annotation, PIPELINE)[0]['video_id'] == 'good.mp4'
 
 
-@pytest.mark.parametrize(('name', 'codec'), [('a.mkv', 'libx264'), ('a.webm', 'libvpx')])
+@pytest.mark.parametrize('kind', REFUSED_BY_DECORD)
+def test_videos_that_decord_refuses(videos, make_dataset, kind):
+    name, make, reason = REFUSED_BY_DECORD[kind]
+    if kind == 'AV1':
+        needs('libsvtav1')
+    make(videos / name)
+    decord = (dict(type='GuardedDecordInit'), PIPELINE[1], dict(type='DecordDecode'))
+    with pytest.raises(UnreadableVideoError) as caught:
+        make_dataset({name: ['x']}, decord, test_mode=True)[0]
+    assert caught.value.reason == reason
+    assert make_dataset({name: ['x']}, PIPELINE, test_mode=True)[0]['imgs'].shape[0] == 4
+
+
+@pytest.mark.parametrize(
+    ('name', 'codec'), [('a.mkv', 'libx264'), ('a.webm', 'libvpx'), ('a.avi', 'mpeg4')]
+)
 def test_cut_streams_are_read_as_far_as_they_go(videos, make_dataset, name, codec):
     needs(codec)
     write(videos / name, frames=120, size=(320, 240), codec=codec)

@@ -15,6 +15,7 @@ from ts2net_mm.preparation.compression import (
     find_ffmpeg,
     plan_compression,
 )
+from ts2net_mm.video.reader import VideoReader
 
 
 def write_video(path, seconds=3.0, size=(64, 48), sound=None, codec='mpeg4'):
@@ -88,6 +89,36 @@ def test_sound_is_left_out_even_if_it_is_longer(compress, tmp_path):
     result = compress(write_video(tmp_path / 'a.mp4', seconds=3, sound=9))
     with av.open(str(result)) as container:
         assert [stream.type for stream in container.streams] == ['video']
+
+
+@pytest.mark.parametrize(
+    ('ratio', 'size', 'expected'),
+    [('4/3', (72, 60), (96, 60)), ('1/2', (120, 60), (60, 60)), ('16/11', (352, 288), (198, 112))],
+)
+def test_pixels_become_square(compress, tmp_path, ratio, size, expected):
+    video = write_video(tmp_path / 'a.mp4', size=size)
+    path = tmp_path / 'b.mkv'
+    filters = ['-vf', f'setsar={ratio}']
+    command = [find_ffmpeg(), '-loglevel', 'error', '-i', video, *filters, path]
+    subprocess.run(command, check=True)
+    with VideoReader(str(compress(path, short_side=112)), square_pixels=True) as reader:
+        height, width = reader.get_frames([0]).shape[1:3]
+        assert (width, height) == pytest.approx(expected, abs=2)
+
+
+def test_late_videos_start_late(compress, tmp_path):
+    """The first picture stands still until then, as a training sees it in the whole video."""
+    video = write_video(tmp_path / 'a.mp4', seconds=6)
+    path = tmp_path / 'late.mp4'
+    sound = ['-f', 'lavfi', '-i', 'sine=duration=8']
+    command = [find_ffmpeg(), '-loglevel', 'error', *sound, '-itsoffset', '2', '-i', video]
+    subprocess.run([*command, '-c:v', 'copy', '-map', '0', '-map', '1', path], check=True)
+    with VideoReader(str(compress(path, fps=2))) as reader:
+        levels = reader.get_frames(range(16)).mean(axis=(1, 2, 3))
+        assert np.abs(levels - (20 + 5 * np.maximum(np.arange(16) - 4, 0))).max() <= 4
+    with VideoReader(str(path)) as reader:
+        numbers = [reader.frame_at(second / 2) for second in range(16)]
+        assert np.abs(reader.get_frames(numbers).mean(axis=(1, 2, 3)) - levels).max() <= 4
 
 
 def boxes(content):

@@ -165,7 +165,7 @@ class Compressor:
         # nothing is left of a video that is shorter than half a frame of the new rate
         options += [
             '-vf',
-            f'fps={self.fps}:start_time=0:eof_action=pass,{square},{scale}',
+            f'fps={self.fps}:start_time=0:round=up:eof_action=pass,{square},{scale}',
             '-c:v',
             'libx264',
             '-pix_fmt',

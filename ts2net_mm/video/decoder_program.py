@@ -35,6 +35,8 @@ class Decoder:
         Why PyAV cannot read a video comes back as ``{'unreadable': reason}``.
         """
         if method == 'open' or opening != self.opening:
+            if isinstance(self.reader, _PyAVReader):
+                self.reader.reader.close()
             self.opening, self.reader = None, None
             kind, *arguments_of_open = opening
             self.reader = _OPENERS[kind](*arguments_of_open)

@@ -1,6 +1,5 @@
 """Read the frame that a video shows at a given time, from every file that FFmpeg reads."""
 
-import os
 from bisect import bisect_right
 from collections.abc import Container, Iterator, Sequence
 from fractions import Fraction
@@ -25,6 +24,7 @@ PICTURES = ('image2', 'ico')
 STILL_BRANDS = ('avif', 'heic', 'heix', 'mif1')  # of files that MP4 shares with HEIF
 PLAYLISTS = ('hls', 'dash', 'concat', 'imf', 'sdp', 'rtsp')
 TEXTS = ('tty', 'bin', 'xbin', 'adf', 'idf')
+MAX_PIXELS = 2**27  # of a frame, 16K; a damaged header may state more than memory holds
 REORDERED = 4  # frames by which B-frames may delay the first one
 
 
@@ -155,6 +155,10 @@ class VideoReader:
     def _open(self) -> None:
         if not isinstance(self._file, str):
             self._file.seek(0)
+        else:
+            with open(self._file, 'rb') as file:  # of itself, FFmpeg says less
+                if not file.read(1):
+                    raise NoFramesError('the file is empty')
         try:
             # lest a list of other files leads into the network
             self._container = av.open(
@@ -163,15 +167,13 @@ class VideoReader:
                 metadata_errors='replace',
                 options=dict(protocol_whitelist='file') if isinstance(self._file, str) else None,
             )
-        except (FileNotFoundError, PermissionError, IsADirectoryError):
-            raise
         except av.FFmpegError as error:
-            is_empty = isinstance(self._file, str) and not os.path.getsize(self._file)
-            reason = 'the file is empty' if is_empty else 'it is damaged or no video'
-            raise NoFramesError(reason) from error
+            raise NoFramesError('it is damaged or no video') from error
         try:
             _reject_other_media(self._container)
             self._stream = _choose_stream(self._container)
+            if self._stream.codec_context is None:  # its type does not say that this may be
+                raise NoFramesError('FFmpeg does not know its video codec')
         except BaseException:
             self.close()
             raise
@@ -180,6 +182,7 @@ class VideoReader:
         self._start = Fraction(self._container.start_time or 0, av.time_base)
         self._stream.codec_context.thread_count = self.num_threads
         self._stream.codec_context.thread_type = 'AUTO'
+        self._stream.codec_context.options = dict(max_pixels=str(MAX_PIXELS))
 
     def _list_packets(self) -> int:
         """Number the frames that are shown by the times of their packets; how long the last is."""
@@ -305,6 +308,8 @@ class VideoReader:
             try:
                 yield next(packets)
             except (StopIteration, av.FFmpegError):
+                return
+            except IndexError:  # PyAV's, at the end, where streams appear on the way
                 return
 
     def _decode(self, needed: Container[int] | None = None) -> Iterator[av.VideoFrame]:
