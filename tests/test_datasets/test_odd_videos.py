@@ -7,13 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from ts2net_mm.datasets import UnreadableVideoError
 from ts2net_mm.video import GuardedVideoReader
-
-av = pytest.importorskip('av')
 
 PIPELINE = (
     dict(type='VideoInit', timeout=60),

@@ -1,5 +1,6 @@
 import os
 
+import av
 import numpy as np
 import pytest
 from decord import DECORDError
@@ -20,7 +21,6 @@ def pipeline(sampler: str, init: str = 'VideoInit') -> tuple:
 
 
 def write_audio(path):
-    av = pytest.importorskip('av')
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('aac', rate=16000)
         silence = np.zeros((1, 16000), dtype=np.float32)
@@ -86,7 +86,6 @@ def test_video_without_frames(write_video, make_dataset, init, sampler):
 
 
 def test_stream_without_frames(videos, make_dataset):
-    av = pytest.importorskip('av')
     with av.open(str(videos / 'bad.mkv'), 'w') as container:
         stream = container.add_stream('mpeg4', rate=12)
         stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'

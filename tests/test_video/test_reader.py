@@ -1,5 +1,6 @@
 """The right frame of the right second, upright: the table in docs/videos.md."""
 
+import av
 import decord
 import numpy as np
 import pytest
@@ -82,6 +83,56 @@ def test_variable_rates(painted, read_number, name):
         assert [read_number(frame) for frame in frames] == expected
         assert reader.end == pytest.approx(22, abs=0.2)  # MKV need not state the last duration
         assert reader.frame_at(3.1) == 55
+
+
+def test_times_that_are_all_equal(painted, read_number, tmp_path):
+    """The frames are counted, at the rate that the file states."""
+    source = painted('mpeg4.mp4', *KINDS['MPEG-4 with B-frames in MP4'][1])
+    with av.open(str(source)) as container, av.open(str(tmp_path / 'a.mkv'), 'w') as copy:
+        stream = copy.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(container.streams.video[0]):
+            if packet.size:
+                packet.stream, packet.pts, packet.dts = stream, 0, 0
+                copy.mux_one(packet)
+    with VideoReader(str(tmp_path / 'a.mkv')) as reader:
+        assert np.all(np.diff(reader.times) > 0)
+        frames = reader.get_frames(sampled(reader))
+        assert [read_number(frame) for frame in frames] == [0, 25, 50, 75, 100, 125]
+
+
+@pytest.mark.parametrize('ending', ['ts', 'h264'])
+def test_a_size_that_changes(painted, read_number, tmp_path, ending):
+    """All frames have the first one's size, as FFmpeg shows them."""
+    parts = [
+        painted(f'{name}.{ending}', *X264, '-g', '50', '-vf', f'scale={size}')
+        for name, size in (('large', '176:96'), ('small', '88:48'))
+    ]
+    path = tmp_path / f'a.{ending}'
+    path.write_bytes(b''.join(part.read_bytes() for part in parts))
+    with VideoReader(str(path)) as reader:
+        assert len(reader) >= 150
+        frames = reader.get_frames([0, 75, len(reader) - 1])
+        assert frames.shape == (3, 96, 176, 3)
+        assert read_number(frames[1]) == 75
+        assert read_number(frames[2]) == 149
+
+
+@pytest.mark.parametrize('threads', [0, 3])
+def test_threads_change_nothing(painted, threads):
+    for kind in ('H.264 in MP4', 'H.264 with one key frame', 'AVI, packed B-frames', 'GIF'):
+        path = str(painted(KINDS[kind][0], *KINDS[kind][1]))
+        expected = VideoReader(path).get_frames([3, 40, 41, 99, 147])
+        frames = VideoReader(path, num_threads=threads).get_frames([3, 40, 41, 99, 147])
+        np.testing.assert_array_equal(frames, expected)
+
+
+def test_every_frame_alone_is_the_frame_among_all(painted):
+    """Though on the way to it the decoder leaves out what nothing builds on."""
+    for kind in ('H.264 in MP4', 'H.264 with open groups', 'MPEG-4 with B-frames in MP4'):
+        with VideoReader(str(painted(KINDS[kind][0], *KINDS[kind][1]))) as reader:
+            expected = reader.get_frames(range(150))
+            for number in range(0, 150, 7):
+                np.testing.assert_array_equal(reader.get_frames([number])[0], expected[number])
 
 
 @pytest.mark.parametrize('seconds', ['1.3', '2'])
@@ -197,11 +248,29 @@ def test_numbers_that_do_not_exist(painted):
                 reader.get_frames(numbers)
 
 
-def test_a_picture_is_no_video(ffmpeg, tmp_path):
-    for name in ('a.png', 'a.jpg'):
-        ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=64x64', '-frames:v', '1', tmp_path / name)
-        with pytest.raises(NoFramesError, match='it is a picture'):
-            VideoReader(str(tmp_path / name))
+@pytest.mark.parametrize('ending', ['png', 'jpg', 'gif', 'webp', 'avif', 'tiff'])
+def test_a_picture_is_no_video(ffmpeg, tmp_path, ending):
+    path = tmp_path / f'a.{ending}'
+    ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=64x64', '-frames:v', '1', path)
+    with pytest.raises(NoFramesError, match='it is a picture'):
+        VideoReader(str(path))
+    path.rename(tmp_path / 'photo')
+    with pytest.raises(NoFramesError, match='it is a picture'):
+        VideoReader(str(tmp_path / 'photo'))
+
+
+def test_lists_and_texts_are_no_videos(painted, tmp_path):
+    source = painted('h264.mp4', *X264, '-g', '50')
+    (tmp_path / 'a.mp4').write_bytes(source.read_bytes())
+    (tmp_path / 'list.dat').write_text("ffconcat version 1.0\nfile 'a.mp4'\n")
+    with pytest.raises(NoFramesError, match='it is a list of other files'):
+        VideoReader(str(tmp_path / 'list.dat'))
+    (tmp_path / 'remote.m3u8').write_text('#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n')
+    with pytest.raises(NoFramesError, match='it is (a list of other files|damaged or no video)'):
+        VideoReader(str(tmp_path / 'remote.m3u8'))
+    (tmp_path / 'notes.txt').write_text('no video\n' * 99)
+    with pytest.raises(NoFramesError, match='it is damaged or no video'):
+        VideoReader(str(tmp_path / 'notes.txt'))
 
 
 @pytest.mark.parametrize(

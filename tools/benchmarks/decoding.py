@@ -2,14 +2,14 @@
 
 Clips of 15 seconds of H.264 at 25 frames a second, in two sizes, with key frames every 12 and every
 250 frames. Both sides open the file and read 12 frames through the guard, each in a helper process
-of its own and with one decoding thread, after a check that their pixels are equal.
+of its own and with one decoding thread, after a check that their pixels are equal. The memory is
+the most that the helper process ever held.
 """
 
 import argparse
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from measuring import Side, describe_machine, measure, positive
 
 from ts2net_mm.datasets.transforms.sample_frames import frames_by_rate
 from ts2net_mm.preparation.compression import find_ffmpeg
-from ts2net_mm.video import GuardedVideoReader
+from ts2net_mm.video import GuardedVideoReader, guarded_reader
 
 SECONDS = 15
 FRAMES = 12
@@ -50,12 +50,14 @@ class InThread:
         self.path, self.decoder = path, decoder
         self._asked, self._answered = threading.Semaphore(0), threading.Semaphore(0)
         self.result: Any = None
+        self.pid = 0
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
         while True:
             self._asked.acquire()
             self.result = read_frames(self.path, self.decoder)
+            self.pid = guarded_reader._helper().process.pid
             self._answered.release()
 
     def __call__(self) -> np.ndarray:
@@ -63,17 +65,22 @@ class InThread:
         self._answered.acquire()
         return self.result
 
+    @property
+    def peak(self) -> int:
+        """Most memory of the helper so far, MiB."""
+        status = Path(f'/proc/{self.pid}/status').read_text(encoding='utf-8')
+        return int(status.partition('VmHWM:')[2].split()[0]) // 1024
+
 
 def compare(path: Path, title: str, repeats: int) -> str:
-    """Time both decoders in turn; the helpers' memory is not measured."""
-    sides: dict[str, Callable[[], np.ndarray]] = {
-        name: InThread(path, name) for name in ('pyav', 'decord')
-    }
+    """Time both decoders in turn."""
+    sides = {name: InThread(path, name) for name in ('pyav', 'decord')}
     difference = np.abs(sides['pyav']().astype(int) - sides['decord']()).max()
     ours, theirs = measure([Side(name, run) for name, run in sides.items()], repeats)
     return (
         f'{title}: pixels differ by at most {difference}; pyav {1e3 * ours.median:,.0f} ms, '
-        f'decord {1e3 * theirs.median:,.0f} ms, decord / pyav {theirs.median / ours.median:.2f}'
+        f'decord {1e3 * theirs.median:,.0f} ms, decord / pyav {theirs.median / ours.median:.2f}; '
+        f'pyav {sides["pyav"].peak} MiB, decord {sides["decord"].peak} MiB'
     )
 
 

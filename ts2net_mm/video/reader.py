@@ -143,14 +143,14 @@ class VideoReader:
         wanted = sorted({int(number) for number in numbers})
         if not wanted or not 0 <= wanted[0] <= wanted[-1] < len(self):
             raise IndexError(f'frames {wanted} of a video of {len(self)} frames')
+        batch = _Batch(numbers)
         try:
-            decoded = self._decode_from_key_frames(wanted) if self._may_seek else None
-            if decoded is None:
+            if not (self._may_seek and self._decode_from_key_frames(wanted, batch)):
                 self._may_seek = False
-                decoded = self._decode_in_order(wanted)
+                self._decode_in_order(wanted, batch)
         except (av.FFmpegError, MemoryError) as error:
             raise NoFramesError('it is damaged: frames cannot be decoded') from error
-        return np.stack([decoded[int(number)] for number in numbers])
+        return batch.frames
 
     def _open(self) -> None:
         if not isinstance(self._file, str):
@@ -241,9 +241,8 @@ class VideoReader:
         else:
             self.end = float(self.times[-1]) + float(1 / USUAL_RATE)
 
-    def _decode_from_key_frames(self, wanted: Sequence[int]) -> dict[int, np.ndarray] | None:
-        """Decode what lies between the key frames and the wanted ones; None if that goes wrong."""
-        found = {}
+    def _decode_from_key_frames(self, wanted: Sequence[int], batch: '_Batch') -> bool:
+        """Decode what lies between the key frames and the wanted ones; False if that goes wrong."""
         shown = {self._pts[number] for number in wanted}
         frames: Iterator[av.VideoFrame] = iter(())
         position = -1
@@ -253,32 +252,30 @@ class VideoReader:
                 try:
                     self._container.seek(self._pts[key], stream=self._stream)
                 except av.FFmpegError:
-                    return None
+                    return False
                 # frames that no other frame builds on matter only where they are wanted
                 frames, position, has_key = self._decode(shown | {self._pts[key]}), -1, False
             while position < number:
                 frame = next(frames, None)
                 if frame is None or frame.pts is None:
-                    return None
+                    return False
                 before, position = position, self._number.get(frame.pts, -1)
                 if position <= before:
-                    return None
+                    return False
                 has_key |= position == key
             if position > number or not has_key:  # damaged, or the seek landed behind the key
-                return None
-            if number not in found:
-                found[number] = self._to_array(frame)  # type: ignore[arg-type]
-        return found
+                return False
+            batch.put(number, self._to_array(frame))  # type: ignore[arg-type]
+        return True
 
     def _key_before(self, number: int) -> int:
         """Number of the key frame before a frame; 0 if that one is cut off by an edit list."""
         index = bisect_right(self._key_pts, self._pts[number]) - 1
         return self._number.get(self._key_pts[index], 0) if index >= 0 else 0
 
-    def _decode_in_order(self, wanted: Sequence[int]) -> dict[int, np.ndarray]:
+    def _decode_in_order(self, wanted: Sequence[int], batch: '_Batch') -> None:
         """Decode from the start; a frame that is missing looks like the one before it."""
         self._reopen()
-        found: dict[int, np.ndarray] = {}
         left = list(wanted)
         last: av.VideoFrame | None = None
         for order, frame in enumerate(self._decode()):
@@ -286,15 +283,16 @@ class VideoReader:
             if number is None:
                 continue
             while left and left[0] < number:
-                found[left.pop(0)] = self._to_array(last or frame)
+                batch.put(left.pop(0), self._to_array(last or frame))
             last = frame
             if left and left[0] == number:
-                found[left.pop(0)] = self._to_array(frame)
+                batch.put(left.pop(0), self._to_array(frame))
             if not left:
                 break
         if last is None:
             raise NoFramesError('it has no frames that can be decoded')
-        return found | {number: self._to_array(last) for number in left}
+        for number in left:
+            batch.put(number, self._to_array(last))
 
     def _reopen(self) -> None:
         """Go to the start, which a seek does not reach in every format."""
@@ -361,6 +359,26 @@ def _choose_stream(container: InputContainer) -> av.VideoStream:
     return next((one for one in videos if best is not None and one.index == best.index), videos[0])
 
 
+class _Batch:
+    """Decoded frames in the order in which they were asked for.
+
+    Args:
+        numbers: Of the frames, with repetition.
+
+    Attributes:
+        frames: (len(numbers), H, W, 3) uint8; empty before the first one.
+    """
+
+    def __init__(self, numbers: Sequence[int] | np.ndarray) -> None:
+        self.numbers = np.asarray(numbers)
+        self.frames = np.empty(0, np.uint8)
+
+    def put(self, number: int, frame: np.ndarray) -> None:
+        if not self.frames.size:
+            self.frames = np.empty((len(self.numbers), *frame.shape), np.uint8)
+        self.frames[self.numbers == number] = frame
+
+
 class _Picture:
     """How frames become upright pictures, all of the size of the first one.
 
@@ -392,4 +410,4 @@ class _Picture:
             array = array[:, ::-1]
         if self.is_flipped:
             array = array[::-1]
-        return np.ascontiguousarray(array)
+        return array

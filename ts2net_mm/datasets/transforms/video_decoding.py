@@ -1,6 +1,5 @@
 """Open and decode videos by presentation time, in MMAction2's two steps."""
 
-from importlib.util import find_spec
 from typing import get_args
 
 import numpy as np
@@ -34,7 +33,6 @@ class VideoInit(BaseTransform):
 
     Raises:
         ValueError: If a setting makes no sense.
-        ImportError: If PyAV is asked for and not installed.
     """
 
     def __init__(
@@ -51,8 +49,6 @@ class VideoInit(BaseTransform):
             raise ValueError(
                 f'timeout={timeout} must be positive and num_threads={num_threads} at least 0'
             )
-        if decoder == 'pyav' and find_spec('av') is None:
-            raise ImportError("decoder='pyav' needs PyAV, which is not installed: pip install av")
         if square_pixels and decoder == 'decord':
             raise ValueError("square_pixels=True needs decoder='pyav'")
         self.decoder: Decoder = decoder
