@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Container, Iterator, Sequence
+from contextlib import closing
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -11,6 +12,7 @@ import numpy as np
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 
 __all__ = ['NoFramesError', 'VideoReader']
 
@@ -301,14 +303,16 @@ class VideoReader:
 
     def _demux(self) -> Iterator[av.Packet]:
         """Yield packets up to the end, or to where the file is damaged beyond reading."""
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                yield next(packets)
-            except (StopIteration, av.FFmpegError):
-                return
-            except IndexError:  # PyAV's, at the end, where streams appear on the way
-                return
+        # a generator, though typed an iterator; it leaks where it is neither exhausted nor closed
+        demux: Any = self._container.demux(self._stream)
+        with closing(demux) as packets:
+            while True:
+                try:
+                    yield next(packets)
+                except (StopIteration, av.FFmpegError):
+                    return
+                except IndexError:  # PyAV's, at the end, where streams appear on the way
+                    return
 
     def _decode(self, needed: Container[int] | None = None) -> Iterator[av.VideoFrame]:
         """Yield frames in the order in which they are shown; damaged packets are passed over.
@@ -388,6 +392,7 @@ class _Picture:
     """
 
     def __init__(self, first: av.VideoFrame, pixel_aspect: Fraction | None) -> None:
+        self._reformatter = VideoReformatter()
         self.width, self.height = first.width, first.height
         if pixel_aspect:
             self.width = max(1, round(self.width * pixel_aspect))
@@ -401,9 +406,15 @@ class _Picture:
 
     def to_array(self, frame: av.VideoFrame) -> np.ndarray:
         """Convert one frame: (H, W, 3) uint8, RGB."""
-        array = frame.to_ndarray(
-            format='rgb24', width=self.width, height=self.height, interpolation='BICUBIC'
+        picture = self._reformatter.reformat(
+            frame,
+            format='rgb24',
+            width=self.width,
+            height=self.height,
+            interpolation='BICUBIC',
+            threads=1,
         )
+        array = picture.to_ndarray()
         if self.is_transposed:
             array = array.swapaxes(0, 1)
         if self.is_mirrored:
