@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ts2net_mm.utils.cli import positive_int, run
+
 if TYPE_CHECKING:
     from ts2net_mm.apis import Gallery, RetrievalInferencer, SearchHit
 
@@ -68,7 +70,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         'sentence', nargs='+', type=_sentence, help='what to look for; one table each'
     )
-    parser.add_argument('--topk', type=_positive, default=5, help='hits to show (default: 5)')
+    parser.add_argument('--topk', type=positive_int, default=5, help='hits to show (default: 5)')
     parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
     parser.add_argument('--html', metavar='FILE', help='also write a page with frames of each hit')
     parser.add_argument(
@@ -77,11 +79,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="such as 'cpu' or 'cuda:1' (default: a GPU if there is one)",
     )
     parser.add_argument(
-        '--batch-size', type=_positive, default=8, help='videos encoded at a time (default: 8)'
+        '--batch-size', type=positive_int, default=8, help='videos encoded at a time (default: 8)'
     )
     parser.add_argument(
         '--workers',
-        type=_positive,
+        type=positive_int,
         help='processes that decode (default: one a CPU core, at most 8)',
     )
     parser.add_argument(
@@ -123,12 +125,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if problem := find_problem(args):
         print(f'error: {problem}', file=sys.stderr)
         return 1
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # loggers keep the stream that they find
-            from ts2net_mm.utils.cli import run
-    except KeyboardInterrupt:  # the import takes seconds
-        print('interrupted', file=sys.stderr)
-        return 130
     return run(search, args)
 
 
@@ -179,7 +175,7 @@ def find(
 
 def report(gallery: Gallery) -> None:
     """Say on stderr what was encoded, and which files are not searched."""
-    from ts2net_mm.apis.text import printable
+    from ts2net_mm.utils.text import printable
     from ts2net_mm.video.video_files import describe_endings
 
     counts = [f'{len(gallery)} videos', f'{gallery.num_encoded} of them encoded now']
@@ -225,7 +221,7 @@ def print_json(gallery: Gallery, results: Mapping[str, Sequence[SearchHit]]) -> 
 
 def print_hits(text: str, hits: Sequence[SearchHit]) -> None:
     """Print the table of one sentence: drawn on a terminal, plain lines elsewhere."""
-    from ts2net_mm.apis.text import printable
+    from ts2net_mm.utils.text import printable
 
     if not sys.stdout.isatty():
         print(printable(text))
@@ -268,13 +264,6 @@ def _make_folder(folder: Path) -> str | None:
     return None if os.access(folder, os.W_OK) else 'cannot be written'
 
 
-def _positive(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
-    return value
-
-
 def _device(text: str) -> str:
     if not re.fullmatch(r'[a-z]+(:\d+)?', text):
         raise argparse.ArgumentTypeError(
@@ -284,7 +273,7 @@ def _device(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    # as ts2net_mm.apis.text.has_words, which would have to be imported first
+    # as ts2net_mm.utils.text.has_words, which would have to be imported first
     categories = {unicodedata.category(char) for char in text}
     if not any(one[0] in 'LN' or one == 'So' for one in categories):
         raise argparse.ArgumentTypeError(f'the sentence {text!r} has no word')

@@ -10,7 +10,7 @@ import torch
 
 from ts2net_mm.apis import RetrievalInferencer
 from ts2net_mm.apis.loading import build_model, load_config
-from ts2net_mm.datasets.moving_shapes.mp4 import encode_mp4
+from ts2net_mm.moving_shapes.mp4 import encode_mp4
 
 WIDTH = 16
 

@@ -222,7 +222,7 @@ def test_a_single_video(inferencer, make_video, tmp_path):
 
 @pytest.mark.parametrize('is_terminal', [True, False])
 def test_progress_goes_to_stderr(open_gallery, monkeypatch, capsys, is_terminal):
-    monkeypatch.setattr('ts2net_mm.apis.progress.LINE_INTERVAL', 0.0)
+    monkeypatch.setattr('ts2net_mm.utils.progress.LINE_INTERVAL', 0.0)
     monkeypatch.setattr('rich.console.Console.is_terminal', is_terminal)
     open_gallery(batch_size=4, progress=True)
     captured = capsys.readouterr()

@@ -4,7 +4,7 @@ import pytest
 from decord import DECORDError
 
 from ts2net_mm.apis.reading import FrameReader, PipelineReader, explain
-from ts2net_mm.apis.workers import Failure, map_in_workers
+from ts2net_mm.utils.workers import Failure, map_in_workers
 
 REASONS = {
     'audio.mp4': 'it has no video stream (audio only?)',

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from mmengine.fileio import get_file_backend
 
-from ts2net_mm.engine.atomic_files import ATOMIC_BACKEND, replacing
+from ts2net_mm.engine.atomic_files import ATOMIC_BACKEND
 
 
 @pytest.fixture
@@ -19,29 +19,6 @@ def full_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
-    path = tmp_path / 'new' / 'file.pth'
-    with replacing(path) as file:
-        file.write(b'old')
-        assert not path.exists()
-    with replacing(path) as file:
-        file.write(b'newer')
-        file.flush()
-        assert path.read_bytes() == b'old'
-    assert path.read_bytes() == b'newer'
-    assert [one.name for one in path.parent.iterdir()] == ['file.pth']
-
-
-def test_an_interruption_changes_nothing(tmp_path):
-    path = tmp_path / 'file.pth'
-    path.write_bytes(b'old')
-    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
-        file.write(b'half of the n')
-        raise KeyboardInterrupt
-    assert path.read_bytes() == b'old'
-    assert [one.name for one in tmp_path.iterdir()] == ['file.pth']
 
 
 def test_backend_of_a_full_disk(backend, tmp_path, full_disk):

@@ -4,10 +4,9 @@ import av
 import numpy as np
 import pytest
 
-from ts2net_mm.apis.workers import Failure
 from ts2net_mm.datasets import UnreadableVideoError
 from ts2net_mm.datasets.annotation import VideoAnnotation
-from ts2net_mm.datasets.moving_shapes.mp4 import encode_mp4
+from ts2net_mm.moving_shapes.mp4 import encode_mp4
 from ts2net_mm.preparation.checking import (
     Checker,
     VideoFacts,
@@ -15,6 +14,7 @@ from ts2net_mm.preparation.checking import (
     describe_facts,
     videos_to_check,
 )
+from ts2net_mm.utils.workers import Failure
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import decord
 import numpy as np
 import pytest
 
-from ts2net_mm.apis.workers import Failure
 from ts2net_mm.preparation.compression import (
     Compression,
     Compressor,
     find_ffmpeg,
     plan_compression,
 )
+from ts2net_mm.utils.workers import Failure
 from ts2net_mm.video.reader import VideoReader
 
 

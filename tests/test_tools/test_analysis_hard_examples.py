@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ts2net_mm.datasets.moving_shapes.mp4 import encode_mp4
 from ts2net_mm.evaluation import save_similarity
+from ts2net_mm.moving_shapes.mp4 import encode_mp4
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'tools/analysis'

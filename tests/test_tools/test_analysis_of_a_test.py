@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ts2net_mm.apis.loading import build_model, load_config
-from ts2net_mm.datasets.moving_shapes.mp4 import encode_mp4
+from ts2net_mm.moving_shapes.mp4 import encode_mp4
 
 ROOT = Path(__file__).parents[2]
 CONFIG = f"""

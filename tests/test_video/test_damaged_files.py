@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from ts2net_mm.apis.workers import Failure
 from ts2net_mm.datasets import UnreadableVideoError
 from ts2net_mm.preparation.checking import Checker, VideoToCheck
+from ts2net_mm.utils.workers import Failure
 from ts2net_mm.video import guarded_reader
 
 from .conftest import H264

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ts2net_mm.apis import find_videos
 from ts2net_mm.apis.reading import Frame, FrameReader
-from ts2net_mm.apis.workers import Failure, map_in_workers
 from ts2net_mm.datasets.annotation import VideoAnnotation
+from ts2net_mm.utils.workers import Failure, map_in_workers
 
 __all__ = ['Clip', 'locate', 'read_strips']
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from ts2net_mm.utils.cli import positive_float, positive_int, require_path, run
+from ts2net_mm.utils.files import write_text
 
 EPILOG = """\
 The matrix is what tools/test.py writes with --dump FILE.npz. The table holds the
@@ -40,21 +41,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--inverse-temperature',
-        type=_positive_number,
+        type=positive_float,
         default=20.0,
         metavar='B',
         help='of the query bank, for cosines (default: 20)',
     )
     parser.add_argument(
         '--topk',
-        type=_positive,
+        type=positive_int,
         default=1,
         metavar='K',
         help='best videos of a bank query that are hub candidates (default: 1)',
     )
     parser.add_argument(
         '--logit-scale',
-        type=_positive_number,
+        type=positive_float,
         metavar='S',
         help='factor between cosine and score, if the matrix file does not hold it; 1 for cosines',
     )
@@ -67,15 +68,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit code."""
     args = parse_args(argv)
-    from ts2net_mm.utils.cli import run
-
     return run(evaluate, args)
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """Read the files, print the table and write the numbers."""
-    from ts2net_mm.utils.cli import require_path
-
     for path in filter(None, (args.matrix, args.bank)):
         require_path('similarity file', path)
     from ts2net_mm.evaluation import format_table, load_similarity, measure_similarity
@@ -108,30 +105,7 @@ def write_json(path: Path, metrics: dict[str, float]) -> None:
     """Write the numbers, whole or not at all."""
     if path.is_dir():
         raise IsADirectoryError(f'{path} is a folder, expected a file name')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        part.write_text(json.dumps(metrics, indent=2) + '\n', encoding='utf-8')
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
-    return value
-
-
-def _positive_number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f'{text!r} is no positive number')
-    return value
+    write_text(path, json.dumps(metrics, indent=2) + '\n')
 
 
 if __name__ == '__main__':

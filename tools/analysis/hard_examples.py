@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ts2net_mm.utils.cli import positive_int, require_path, run
+
 EPILOG = """\
 The matrix is what tools/test.py writes with --dump FILE.npz. The page shows the
 texts whose video comes last, with the videos that came first instead, and the
@@ -40,14 +42,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="the test's annotation, for data sets whose videos have a start and an end",
     )
     parser.add_argument(
-        '--count', type=_positive, default=20, help='texts and pairs to show (default: 20 each)'
+        '--count', type=positive_int, default=20, help='texts and pairs to show (default: 20 each)'
     )
     parser.add_argument(
-        '--frames', type=_positive, default=6, help='frames of a video at most (default: 6)'
+        '--frames', type=positive_int, default=6, help='frames of a video at most (default: 6)'
     )
     parser.add_argument(
         '--workers',
-        type=_positive,
+        type=positive_int,
         help='processes that decode (default: one a CPU core, at most 8)',
     )
     return parser.parse_args(argv)
@@ -56,28 +58,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the page and return the exit code."""
     args = parse_args(argv)
-    from ts2net_mm.utils.cli import run
-
     return run(show, args)
 
 
 def show(args: argparse.Namespace) -> None:
     """Find the pairs, read their frames and write the page."""
-    from ts2net_mm.utils.cli import require_path
-
     require_path('similarity file', args.matrix)
     if args.videos is not None:
         require_path('video folder', args.videos)
     from page import Page, write_page
 
     from ts2net_mm.apis.html_report import make_place
-    from ts2net_mm.apis.workers import Failure
     from ts2net_mm.evaluation import (
         load_similarity,
         most_confused_pairs,
         retrieval_metrics,
         worst_ranked_texts,
     )
+    from ts2net_mm.utils.workers import Failure
 
     place = make_place(args.page)
     test = load_similarity(args.matrix)
@@ -107,8 +105,8 @@ def read_frames(args: argparse.Namespace, video_ids: list[str]) -> dict:
     """Read the frames of the videos, or why there are none."""
     from clips import locate, read_strips
 
-    from ts2net_mm.apis.workers import Failure
     from ts2net_mm.datasets.annotation import load_annotations
+    from ts2net_mm.utils.workers import Failure
 
     annotations = {}
     if args.annotations is not None:
@@ -117,13 +115,6 @@ def read_frames(args: argparse.Namespace, video_ids: list[str]) -> dict:
         return dict.fromkeys(video_ids, Failure('--videos was not given'))
     clips = locate(args.videos, video_ids, annotations)
     return read_strips(clips, num_frames=args.frames, num_workers=args.workers)
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
-    return value
 
 
 if __name__ == '__main__':

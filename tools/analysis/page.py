@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,10 +12,11 @@ import numpy as np
 
 from ts2net_mm.apis.html_report import PAGE, STYLE
 from ts2net_mm.apis.reading import Frame
-from ts2net_mm.apis.text import printable
-from ts2net_mm.apis.workers import Failure
 from ts2net_mm.evaluation.hard_examples import ConfusedPair, WorstText
 from ts2net_mm.evaluation.similarity_file import SimilarityFile
+from ts2net_mm.utils.files import write_text
+from ts2net_mm.utils.text import printable
+from ts2net_mm.utils.workers import Failure
 
 __all__ = ['Page', 'write_page']
 
@@ -101,12 +101,7 @@ def write_page(path: Path, page: Page) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        part.write_text(page.render(), encoding='utf-8')
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(path, page.render())
 
 
 def _clean(text: str) -> str:

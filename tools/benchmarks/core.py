@@ -8,9 +8,11 @@ import selection
 import similarity
 import torch
 import train_step
-from measuring import describe_machine, positive
+from measuring import describe_machine
 from mmengine.logging import MMLogger
 from report import Report
+
+from ts2net_mm.utils.cli import positive_int
 
 BENCHMARKS: dict[str, tuple[Callable[[int], Report], ...]] = {
     'selection': (selection.run,),
@@ -28,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='BENCHMARK',
         help=f'{", ".join(BENCHMARKS)} (default: all of them)',
     )
-    parser.add_argument('--repeats', type=positive, default=5, help='rounds (default: 5)')
-    parser.add_argument('--threads', type=positive, help="threads of torch (default: torch's)")
+    parser.add_argument('--repeats', type=positive_int, default=5, help='rounds (default: 5)')
+    parser.add_argument('--threads', type=positive_int, help="threads of torch (default: torch's)")
     parser.add_argument(
         '--large',
         action='store_true',

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import Side, describe_machine, measure, positive
+from measuring import Side, describe_machine, measure
 
 from ts2net_mm.datasets.transforms.sample_frames import frames_by_rate
 from ts2net_mm.preparation.compression import find_ffmpeg
+from ts2net_mm.utils.cli import positive_int
 from ts2net_mm.video import GuardedVideoReader, guarded_reader
 
 SECONDS = 15
@@ -87,7 +88,7 @@ def compare(path: Path, title: str, repeats: int) -> str:
 def main() -> None:
     """Run all clips and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--repeats', type=positive, default=15, help='rounds (default: 15)')
+    parser.add_argument('--repeats', type=positive_int, default=15, help='rounds (default: 15)')
     args = parser.parse_args()
     print(f'{describe_machine()}; rounds: {args.repeats}')
     with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,7 @@ from statistics import fmean
 import cv2
 import numpy as np
 import torch
-from measuring import describe_machine, positive
+from measuring import describe_machine
 from mmaction.registry import MODELS, PARAM_SCHEDULERS
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
@@ -26,9 +26,10 @@ from mmengine.registry import init_default_scope
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
-from ts2net_mm.datasets.moving_shapes import plan_videos
 from ts2net_mm.engine import BertAdam
 from ts2net_mm.models import TS2Net
+from ts2net_mm.moving_shapes import plan_videos
+from ts2net_mm.utils.cli import positive_int
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CLIP_RATE = 1e-7
@@ -231,9 +232,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--steps', type=positive, default=200, help='of each training (default: 200)'
+        '--steps', type=positive_int, default=200, help='of each training (default: 200)'
     )
-    parser.add_argument('--threads', type=positive, help="threads of torch (default: torch's)")
+    parser.add_argument('--threads', type=positive_int, help="threads of torch (default: torch's)")
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)

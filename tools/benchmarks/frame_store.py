@@ -26,7 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from measuring import Side, describe_machine, measure, positive
+from measuring import Side, describe_machine, measure
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -39,6 +39,7 @@ from resize_fidelity import natural_frame
 from ts2net_mm.checkpoints import load_weights, read_checkpoint
 from ts2net_mm.datasets.stored_steps import decoding_pipeline
 from ts2net_mm.preparation.compression import find_ffmpeg
+from ts2net_mm.utils.cli import positive_int
 
 ROOT = Path(__file__).resolve().parents[2]
 QUALITIES = (75, 85, 90, 95, 98, 100)
@@ -284,11 +285,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--data', type=Path, default=ROOT / 'data/moving_shapes', help="the quickstart's videos"
     )
-    parser.add_argument('--videos', type=positive, default=1280, help='of them (default: 1280)')
-    parser.add_argument('--clips', type=positive, default=8, help='to write (default: 8)')
-    parser.add_argument('--repeats', type=positive, default=3, help='rounds (default: 3)')
+    parser.add_argument('--videos', type=positive_int, default=1280, help='of them (default: 1280)')
+    parser.add_argument('--clips', type=positive_int, default=8, help='to write (default: 8)')
+    parser.add_argument('--repeats', type=positive_int, default=3, help='rounds (default: 3)')
     parser.add_argument('--weights', help='of ViT-B/32, in any format (default: random)')
-    parser.add_argument('--threads', type=positive, default=1, help='of torch (default: 1)')
+    parser.add_argument('--threads', type=positive_int, default=1, help='of torch (default: 1)')
     args = parser.parse_args(argv)
     if unknown := [part for part in args.parts if part not in PARTS]:
         parser.error(f'no part is named {unknown[0]}, choose from {", ".join(PARTS)}')

@@ -1,6 +1,5 @@
 """Run several implementations in turn, and measure their time and memory."""
 
-import argparse
 import ctypes
 import gc
 import os
@@ -22,7 +21,6 @@ __all__ = [
     'Side',
     'describe_machine',
     'measure',
-    'positive',
     'saved_bytes',
     'watch',
 ]
@@ -140,13 +138,6 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
         output = forward()
     del output
     return sum(kept.values())
-
-
-def positive(value: str) -> int:
-    """Read a number of rounds, threads or steps from a command line."""
-    if not value.isdecimal() or int(value) < 1:
-        raise argparse.ArgumentTypeError(f'{value} is not a positive whole number')
-    return int(value)
 
 
 def describe_machine() -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import Side, describe_machine, measure, positive
+from measuring import Side, describe_machine, measure
 from mmaction.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
@@ -19,6 +19,7 @@ from report import Report
 from torch import Tensor, nn
 
 from ts2net_mm.engine import BertAdam
+from ts2net_mm.utils.cli import positive_int
 
 __all__ = ['run']
 
@@ -132,8 +133,8 @@ def compare(ours: BertAdam, loop: BertAdam, *, steps: int) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print a table for each arithmetic."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--repeats', type=positive, default=5, help='rounds (default: 5)')
-    parser.add_argument('--threads', type=positive, help="threads of torch (default: torch's)")
+    parser.add_argument('--repeats', type=positive_int, default=5, help='rounds (default: 5)')
+    parser.add_argument('--threads', type=positive_int, help="threads of torch (default: torch's)")
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='default: cpu')
     args = parser.parse_args(argv)
     if args.device == 'cuda' and not torch.cuda.is_available():

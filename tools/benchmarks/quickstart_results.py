@@ -22,9 +22,9 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from ts2net_mm.datasets.moving_shapes import plan_videos, render_moving_shapes
-from ts2net_mm.engine.atomic_files import replacing
 from ts2net_mm.evaluation import format_table
+from ts2net_mm.moving_shapes import plan_videos, render_moving_shapes
+from ts2net_mm.utils.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/ts2net_moving-shapes.py'
@@ -131,8 +131,7 @@ def _replace(path: Path, *changes: tuple[str, str]) -> None:
         text, count = re.subn(pattern, lambda _, new=new: new, text, flags=flags)
         if count != 1:
             raise ValueError(f'{path}: {pattern!r} is there {count} times, expected once')
-    with replacing(path) as file:
-        file.write(text.encode())
+    write_text(path, text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ts2net_mm.utils.cli import expecting, positive_float, positive_int, run, seconds
+
 EPILOG = """\
 Each video is read as a training reads it: the same frames, by the same steps,
 guarded alike. So what is good here is read there, and what crashes or hangs is
@@ -36,11 +38,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         'each file)',
     )
     parser.add_argument(
-        '--min-seconds', type=_seconds, default=0.0, help='shorter videos are bad (default: 0)'
+        '--min-seconds', type=seconds, default=0.0, help='shorter videos are bad (default: 0)'
     )
     parser.add_argument(
         '--num-frames',
-        type=_positive,
+        type=positive_int,
         default=12,
         help='frames of an item (default: 12)',
     )
@@ -52,19 +54,17 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--timeout',
-        type=_positive_seconds,
+        type=positive_float,
         default=60.0,
         help='seconds for opening a video, and again for its frames (default: 60)',
     )
-    parser.add_argument('--jobs', type=_positive, help='processes (default: one a CPU core)')
+    parser.add_argument('--jobs', type=positive_int, help='processes (default: one a CPU core)')
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Check and return the exit code."""
     args = parse_args(argv)
-    from ts2net_mm.utils.cli import expecting, run
-
     return run(
         lambda: 1 if check(args) else 0, explain=expecting(OSError, RuntimeError, ValueError)
     )
@@ -72,13 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check(args: argparse.Namespace) -> dict[str, str]:
     """Check, print, and return the reason for each bad video."""
-    from ts2net_mm.apis.progress import VideoProgress
-    from ts2net_mm.apis.text import printable
-    from ts2net_mm.apis.workers import Failure
     from ts2net_mm.datasets.annotation import load_annotations
     from ts2net_mm.preparation.checking import Checker, describe_facts, videos_to_check
-    from ts2net_mm.preparation.processes import work_on_each
-    from ts2net_mm.utils.workers import available_cpus
+    from ts2net_mm.utils.progress import VideoProgress
+    from ts2net_mm.utils.text import printable
+    from ts2net_mm.utils.workers import Failure, available_cpus, map_in_workers
 
     listed = [
         video
@@ -91,7 +89,7 @@ def check(args: argparse.Namespace) -> dict[str, str]:
     with VideoProgress(len(videos), title='checking videos') as bar:
         jobs = args.jobs or available_cpus()
         checker = Checker(args.min_seconds, args.num_frames, args.decoder, args.timeout)
-        for video, result in work_on_each(checker, videos, jobs=jobs):
+        for video, result in map_in_workers(checker, videos, num_workers=jobs, ordered=False):
             if isinstance(result, Failure):
                 bad[str(video.path)] = result.reason
             else:
@@ -107,29 +105,6 @@ def check(args: argparse.Namespace) -> dict[str, str]:
     for name, reason in sorted(bad.items()):
         print(f'  {printable(name)}: {printable(reason)}', file=sys.stderr)
     return bad
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
-    return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text!r} is no number of seconds')
-    return value
-
-
-def _positive_seconds(text: str) -> float:
-    if not (value := _seconds(text)):
-        raise argparse.ArgumentTypeError('expected more than 0 seconds')
-    return value
 
 
 if __name__ == '__main__':

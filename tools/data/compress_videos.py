@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ts2net_mm.utils.cli import expecting, positive_int, run
+
 if TYPE_CHECKING:
     from ts2net_mm.preparation.compression import CompressionPlan
 
@@ -40,7 +42,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('source', type=Path, metavar='IN', help='folder of the videos')
     parser.add_argument('target', type=Path, metavar='OUT', help='folder of the small versions')
     parser.add_argument(
-        '--fps', type=_positive, default=3, help='frames a second, a whole number (default: 3)'
+        '--fps', type=positive_int, default=3, help='frames a second, a whole number (default: 3)'
     )
     parser.add_argument(
         '--short-side',
@@ -48,15 +50,15 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         default=224,
         help='pixels of the shorter side; a smaller video keeps its size (default: 224)',
     )
-    parser.add_argument('--jobs', type=_positive, help='videos at a time (default: one a CPU core)')
+    parser.add_argument(
+        '--jobs', type=positive_int, help='videos at a time (default: one a CPU core)'
+    )
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compress and return the exit code."""
     args = parse_args(argv)
-    from ts2net_mm.utils.cli import expecting, run
-
     return run(
         lambda: 1 if compress(args) else 0,
         explain=expecting(OSError, RuntimeError, ValueError),
@@ -66,15 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def compress(args: argparse.Namespace) -> dict[str, str]:
     """Compress what is not there yet; return the reason for each video that failed."""
-    from ts2net_mm.apis.progress import VideoProgress
-    from ts2net_mm.apis.workers import Failure
     from ts2net_mm.preparation.compression import (
         Compressor,
         find_ffmpeg,
         plan_compression,
     )
-    from ts2net_mm.preparation.processes import work_on_each
-    from ts2net_mm.utils.workers import available_cpus
+    from ts2net_mm.utils.progress import VideoProgress
+    from ts2net_mm.utils.workers import Failure, available_cpus, map_in_workers
 
     plan = plan_compression(args.source, args.target)
     failed: dict[str, str] = {}
@@ -83,7 +83,9 @@ def compress(args: argparse.Namespace) -> dict[str, str]:
     jobs = args.jobs or available_cpus()
     try:
         with VideoProgress(len(plan.videos), title='compressing videos') as bar:
-            for item, result in work_on_each(compressor, plan.videos, jobs=jobs):
+            for item, result in map_in_workers(
+                compressor, plan.videos, num_workers=jobs, ordered=False
+            ):
                 if isinstance(result, Failure):
                     failed[item.source.relative_to(args.source).as_posix()] = result.reason
                 bar.advance(1)
@@ -95,8 +97,8 @@ def compress(args: argparse.Namespace) -> dict[str, str]:
 
 def report(target: Path, plan: CompressionPlan, failed: dict[str, str]) -> None:
     """Say what was done, and name what was not."""
-    from ts2net_mm.apis.text import printable
     from ts2net_mm.preparation.writing import write_files
+    from ts2net_mm.utils.text import printable
     from ts2net_mm.video.video_files import describe_endings
 
     lines = [f'{printable(name)}: {printable(reason)}' for name, reason in sorted(failed.items())]
@@ -110,15 +112,8 @@ def report(target: Path, plan: CompressionPlan, failed: dict[str, str]) -> None:
         print('\n'.join(['failed:', *(f'  {line}' for line in lines)]), file=sys.stderr)
 
 
-def _positive(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
-    return value
-
-
 def _side(text: str) -> int:
-    value = _positive(text)
+    value = positive_int(text)
     if value % 2:
         raise argparse.ArgumentTypeError(f'{text} is odd; H.264 needs even sides')
     return value

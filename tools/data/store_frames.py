@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ts2net_mm.utils.cli import positive_int, seconds
+
 EPILOG = """\
 Each video is decoded once and resized as the config's pipeline does, up to the
 crop. What its sampling can ask for is kept: the frames at the rate of
@@ -58,11 +60,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--timeout',
-        type=_seconds,
+        type=seconds,
         default=600.0,
         help='seconds for one video, 0 for any time (default: 600)',
     )
-    parser.add_argument('--workers', type=_positive, help='processes (default: one a CPU core)')
+    parser.add_argument('--workers', type=positive_int, help='processes (default: one a CPU core)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -94,17 +96,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def store(args: argparse.Namespace) -> dict[str, str]:
     """Store what is not there yet; return the reason for each video that failed."""
-    from ts2net_mm.apis.progress import VideoProgress
-    from ts2net_mm.apis.workers import Failure
     from ts2net_mm.datasets.frame_store import StoredVideo
     from ts2net_mm.preparation.frame_store_writer import FrameStoreWriter
-    from ts2net_mm.preparation.processes import work_on_each
     from ts2net_mm.preparation.storing import (
         PictureFormat,
         VideoStorer,
         videos_to_store,
     )
-    from ts2net_mm.utils.workers import available_cpus
+    from ts2net_mm.utils.progress import VideoProgress
+    from ts2net_mm.utils.workers import Failure, available_cpus, map_in_workers
 
     videos, steps = videos_to_store(read_config(args), args.splits)
     pictures = PictureFormat(args.format, args.quality)
@@ -116,7 +116,9 @@ def store(args: argparse.Namespace) -> dict[str, str]:
         next_flush = time.monotonic() + FLUSH_SECONDS
         with VideoProgress(len(todo), title='storing frames') as bar:
             jobs = args.workers or available_cpus()
-            for video, result in work_on_each(storer, todo, jobs=jobs, timeout=args.timeout):
+            for video, result in map_in_workers(
+                storer, todo, num_workers=jobs, ordered=False, timeout=args.timeout
+            ):
                 if isinstance(result, Failure):
                     failed[video.path] = result.reason
                     status = os.stat(video.path)
@@ -156,7 +158,7 @@ def read_config(args: argparse.Namespace):
 
 def report(folder: Path, total: int, planned: int, failed: dict[str, str]) -> None:
     """Say what was done, and name what was not."""
-    from ts2net_mm.apis.text import printable
+    from ts2net_mm.utils.text import printable
 
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(
@@ -175,27 +177,10 @@ def _assignment(text: str) -> str:
     return text
 
 
-def _positive(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
-    return value
-
-
 def _quality(text: str) -> int:
-    value = _positive(text)
+    value = positive_int(text)
     if value > 100:
         raise argparse.ArgumentTypeError(f'{text!r} is above 100')
-    return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text!r} is no number of seconds')
     return value
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..utils.progress import VideoProgress
+from ..utils.text import printable
 from ..video.video_files import (
     VIDEO_EXTENSIONS,
     VideoFile,
@@ -29,8 +31,6 @@ from .gallery_file import (
     write_gallery_file,
 )
 from .pipeline import frame_template
-from .progress import VideoProgress
-from .text import printable
 
 if TYPE_CHECKING:
     from .inferencer import RetrievalInferencer, VideoFeatures

@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..utils.files import replacing
+
 __all__ = [
     'EncodedVideo',
     'GalleryContent',
@@ -149,11 +151,8 @@ def write_gallery_file(path: Path, fingerprint: str, content: GalleryContent) ->
         others=[(name, *state) for name, state in content.others.items()],
         checksum=_checksum(*tensors.values()),
     )
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        save_file(tensors, part, metadata=dict(index=json.dumps(index)))
-        os.replace(part, path)
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata=dict(index=json.dumps(index)))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error

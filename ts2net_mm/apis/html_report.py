@@ -11,9 +11,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..utils.files import write_text
+from ..utils.text import printable
+from ..utils.workers import Failure
 from .reading import Frame
-from .text import printable
-from .workers import Failure
 
 if TYPE_CHECKING:
     from .inferencer import RetrievalInferencer, SearchHit
@@ -140,12 +141,7 @@ def write_html_report(
     body = '\n'.join([_facts(inferencer, results, num_videos), *sections, FOOTER])
     title = _clean(' · '.join(results))
     page = PAGE.format(title=title, style=STYLE, body=body)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        part.write_text(page, encoding='utf-8')
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(path, page)
 
 
 def make_place(path: str | Path) -> Path:

@@ -17,12 +17,11 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch import Tensor
 
-from ..utils.workers import available_cpus
+from ..utils.text import has_words
+from ..utils.workers import Failure, available_cpus, map_in_workers
 from .loading import build_model, fingerprint, load_config, load_weights, resolve_device
 from .pipeline import split_test_pipeline, with_threads
 from .reading import Frame, FrameReader, PipelineReader
-from .text import has_words
-from .workers import Failure, default_num_workers, map_in_workers
 
 if TYPE_CHECKING:
     from .gallery import Gallery
@@ -152,7 +151,7 @@ class RetrievalInferencer:
         """
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size}, expected at least 1')
-        num_workers = min(num_workers or default_num_workers(), max(1, len(paths)))
+        num_workers = min(num_workers or min(8, available_cpus()), max(1, len(paths)))
         # all cores, also where videos are few
         pipeline = with_threads(self.video_pipeline, max(1, available_cpus() // num_workers))
         results = map_in_workers(

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
+from ..utils.workers import Failure
 from ..video.errors import UnreadableVideoError, unreadable_reason
-from .workers import Failure
 
 __all__ = ['Frame', 'FrameReader', 'PipelineReader', 'frame_seconds']
 

@@ -1,14 +1,13 @@
 """Leave of a training checkpoint what others need."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import torch
 
+from ..utils.files import move_into_place, temporary_beside
 from .conversion import Conversion
 from .reading import Checkpoint, load_content
-from .safe_files import temporary_beside
 from .settings import KEY
 
 __all__ = ['publish']
@@ -47,5 +46,5 @@ def publish(src: str | Path, dst: str | Path) -> Path:
             torch.save(kept, file)
         digest = hashlib.sha256(temporary.read_bytes()).hexdigest()[:8]
         published = dst.with_name(f'{dst.stem}-{digest}{dst.suffix}')
-        os.replace(temporary, published)
+        move_into_place(temporary, published)
         return published

@@ -10,12 +10,12 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from ..utils.files import replacing
 from ..version import __version__
 from .conversion import Conversion
 from .expressing import check_expressed
 from .formats import FORMATS
 from .reading import Checkpoint
-from .safe_files import replaced
 from .settings import activation_of, as_meta, merged
 
 __all__ = ['WRITABLE', 'convert_checkpoint', 'save_weights']
@@ -82,21 +82,21 @@ def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], config: dic
     if to == 'ts2net_mm':
         meta |= as_meta(config)
     if path.suffix == '.safetensors':
-        with replaced(path) as temporary:
+        with replacing(path) as temporary:
             safetensors.torch.save_file(
                 _contiguous(state_dict), temporary, metadata=dict(meta, format='pt')
             )
     elif path.suffix in ENDINGS:
         content = dict(meta=meta, state_dict=state_dict) if to == 'ts2net_mm' else state_dict
         # a file object, lest the archive tells the temporary name
-        with replaced(path) as temporary, temporary.open('wb') as file:
+        with replacing(path) as temporary, temporary.open('wb') as file:
             torch.save(content, file)
     elif to == 'huggingface' and not path.suffix:
-        with replaced(path / 'model.safetensors') as temporary:
+        with replacing(path / 'model.safetensors') as temporary:
             safetensors.torch.save_file(
                 _contiguous(state_dict), temporary, metadata=dict(format='pt')
             )
-        with replaced(path / 'config.json') as temporary:
+        with replacing(path / 'config.json') as temporary:
             temporary.write_text(json.dumps(_huggingface_config(config), indent=2) + '\n')
     else:
         raise ValueError(

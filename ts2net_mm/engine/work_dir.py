@@ -12,7 +12,7 @@ import torch.distributed as torch_dist
 from filelock import FileLock, Timeout
 from mmengine.dist import broadcast_object_list
 
-from .atomic_files import replacing
+from ..utils.files import write_text
 
 __all__ = ['WorkDirError', 'claim_work_dir', 'describe_earlier_run']
 
@@ -73,8 +73,7 @@ def _take(lock: FileLock, folder: Path) -> str | None:
         machine=platform.node(),
         started=datetime.now().astimezone().isoformat(' ', 'seconds'),
     )
-    with replacing(folder / HOLDER) as file:
-        file.write(json.dumps(holder).encode())
+    write_text(folder / HOLDER, json.dumps(holder))
     return None
 
 

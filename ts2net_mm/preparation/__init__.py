@@ -1,15 +1,15 @@
 """Turn the official files of the data sets into MMAction2's video-text JSON."""
 
-from .activitynet import read_activitynet
 from .command import run_preparation
-from .didemo import read_didemo
-from .lsmdc import read_lsmdc
-from .msrvtt import read_msrvtt
-from .msvd import read_msvd
-from .pairs import read_pairs
 from .prepare import Preparation, prepare
+from .readers.activitynet import read_activitynet
+from .readers.didemo import read_didemo
+from .readers.lsmdc import read_lsmdc
+from .readers.msrvtt import read_msrvtt
+from .readers.msvd import read_msvd
+from .readers.pairs import read_pairs
+from .readers.vatex import read_vatex
 from .splits import Annotations, Clip, Published, Split
-from .vatex import read_vatex
 
 __all__ = [
     'Annotations',

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..apis.workers import Failure
 from ..datasets.annotation import VideoAnnotation
 from ..datasets.transforms import SampleFramesByRate, VideoDecode, VideoInit
+from ..utils.workers import Failure
 from ..video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
 from ..video.guarded_reader import Decoder
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..apis.workers import Failure
+from ..utils.files import move_into_place, write_text
+from ..utils.workers import Failure, die_with_parent
 from ..video import GuardedVideoReader
 from ..video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
 from ..video.video_files import find_videos, last_ending
-from .processes import die_with_parent
 from .videos import KNOWN_ENDINGS
 
 __all__ = ['Compression', 'CompressionPlan', 'Compressor', 'find_ffmpeg', 'plan_compression']
@@ -143,9 +143,7 @@ class Compressor:
                     'folder'
                 )
         else:
-            unfinished = manifest.with_name(f'.{MANIFEST}.tmp')
-            unfinished.write_text(json.dumps(settings) + '\n', encoding='utf-8')
-            os.replace(unfinished, manifest)
+            write_text(manifest, json.dumps(settings) + '\n')
         shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
 
     def close(self) -> None:
@@ -193,7 +191,7 @@ class Compressor:
             if problem := self._problem(item.source, unfinished, done.stderr):
                 return Failure(problem)
             item.target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(unfinished, item.target)
+            move_into_place(unfinished, item.target)
             return item.target
         finally:
             unfinished.unlink(missing_ok=True)

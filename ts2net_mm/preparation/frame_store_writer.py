@@ -24,7 +24,7 @@ from ..datasets.frame_store import (
     read_description,
     video_key,
 )
-from ..engine.atomic_files import PART, replacing
+from ..utils.files import PART, write_text
 
 __all__ = ['FrameStoreWriter']
 
@@ -53,7 +53,9 @@ class FrameStoreWriter:
         self._pending: dict[str, tuple[StoredVideo, dict[int, bytes]]] = {}
         description = read_description(self.folder)
         if description is None and self.folder.exists():
-            others = sorted(set(os.listdir(self.folder)) - {LOCK, f'.{DESCRIPTION}{PART}'})
+            others = sorted(
+                name for name in os.listdir(self.folder) if name != LOCK and not name.endswith(PART)
+            )
             if others:
                 raise FrameStoreError(
                     f'{folder} is no frame store and not empty (it holds {others[0]}); '
@@ -151,8 +153,7 @@ class FrameStoreWriter:
             settings=self.settings,
             bytes=data.stat().st_size if data.exists() else 0,
         )
-        with replacing(self.folder / DESCRIPTION) as file:
-            file.write(json.dumps(content, indent=2).encode() + b'\n')
+        write_text(self.folder / DESCRIPTION, json.dumps(content, indent=2) + '\n')
 
 
 def _video(transaction: lmdb.Transaction, name: str) -> StoredVideo | None:

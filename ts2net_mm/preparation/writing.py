@@ -3,8 +3,11 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from ..utils.files import replacing
 
 __all__ = ['annotation_text', 'link_videos', 'write_files']
 
@@ -41,19 +44,14 @@ def write_files(folder: Path, texts: Mapping[str, str | None], sources: Iterable
             )
         if (folder / name).is_dir():
             raise IsADirectoryError(f'{folder / name} is a folder, expected a file or nothing')
-    unfinished = {name: folder / f'.{name}.{os.getpid()}.tmp' for name in texts}
-    try:
+    with ExitStack() as stack:
         for name, text in texts.items():
             if text is not None:
-                unfinished[name].write_text(text, encoding='utf-8')
-        for name, text in texts.items():
-            if text is None:
-                (folder / name).unlink(missing_ok=True)
-            else:
-                os.replace(unfinished[name], folder / name)
-    finally:
-        for path in unfinished.values():
-            path.unlink(missing_ok=True)
+                temporary = stack.enter_context(replacing(folder / name))
+                temporary.write_text(text, encoding='utf-8')
+    for name, text in texts.items():
+        if text is None:
+            (folder / name).unlink(missing_ok=True)
 
 
 def link_videos(link: Path, videos: Path) -> bool:

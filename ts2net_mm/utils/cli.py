@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import math
 import os
 import signal
 import sys
@@ -23,9 +24,12 @@ __all__ = [
     'hold_termination',
     'is_missing_weights',
     'parse_config_arguments',
+    'positive_float',
+    'positive_int',
     'received_signal',
     'require_path',
     'run',
+    'seconds',
 ]
 
 # exit codes; a shell reports the signals alike
@@ -206,6 +210,36 @@ def require_path(kind: str, path: str | Path) -> None:
     """
     if not Path(path).expanduser().exists():
         raise FileNotFoundError(f'{kind} {path} does not exist')
+
+
+def positive_int(text: str) -> int:
+    """Argument type: a whole number of at least 1."""
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
+    return value
+
+
+def positive_float(text: str) -> float:
+    """Argument type: a finite number above 0."""
+    if not (value := _finite(text)) or value < 0:
+        raise argparse.ArgumentTypeError(f'{text!r} is no positive number')
+    return value
+
+
+def seconds(text: str) -> float:
+    """Argument type: a finite number of at least 0."""
+    if (value := _finite(text)) is None or value < 0:
+        raise argparse.ArgumentTypeError(f'{text!r} is no number of seconds')
+    return value
+
+
+def _finite(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _option(text: str) -> str:

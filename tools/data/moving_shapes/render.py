@@ -49,7 +49,7 @@ def render(args: argparse.Namespace) -> None:
         task = bar.add_task('', total=None)
         bar.refresh()
         # Imported here, because it takes seconds in which something should be seen.
-        from ts2net_mm.datasets.moving_shapes import render_moving_shapes
+        from ts2net_mm.moving_shapes import render_moving_shapes
 
         def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, refresh=done % 20 == 0 or done == total)

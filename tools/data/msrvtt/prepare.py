@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what only MSR-VTT has."""
-    from ts2net_mm.preparation.msrvtt import SPLITS
+    from ts2net_mm.preparation.readers.msrvtt import SPLITS
 
     parser.add_argument(
         '--splits',

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what only lists of pairs have."""
-    from ts2net_mm.preparation.pairs import CAPTION_KEYS, VIDEO_KEYS
+    from ts2net_mm.preparation.readers.pairs import CAPTION_KEYS, VIDEO_KEYS
 
     parser.add_argument(
         '--video-key',

@@ -11,7 +11,8 @@ from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.runner import Runner
 
-from ..atomic_files import ATOMIC_BACKEND, PART, replacing
+from ...utils.files import PART, write_text
+from ..atomic_files import ATOMIC_BACKEND
 from ..loops import ResumableTrainLoop
 from ..random_states import random_states, restore_random_states
 from ..resumed_settings import check_optimizer, describe_kept_settings, optimizer_state
@@ -88,7 +89,7 @@ class ResumableCheckpointHook(CheckpointHook):
         self._forget_other_criteria(runner)
         super().before_train(runner)
         if is_main_process() and isinstance(self.file_backend, LocalBackend):
-            for leftover in Path(self.out_dir).glob(f'.*.pth{PART}'):
+            for leftover in Path(self.out_dir).glob(f'.*.pth.*{PART}'):
                 leftover.unlink(missing_ok=True)
         if runner.iter:
             self.last_ckpt = runner.message_hub.get_info('last_ckpt')
@@ -233,8 +234,7 @@ class ResumableCheckpointHook(CheckpointHook):
             ) from error
         self.last_ckpt = path
         if is_main_process():
-            with replacing(Path(runner.work_dir) / 'last_checkpoint') as file:
-                file.write(path.encode())
+            write_text(Path(runner.work_dir) / 'last_checkpoint', path)
             for old in outdated:
                 self._remove(self.file_backend.join_path(self.out_dir, old))
 

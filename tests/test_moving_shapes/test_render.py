@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from ts2net_mm.datasets.moving_shapes import mp4, render_moving_shapes
-from ts2net_mm.datasets.moving_shapes.folder import one_writer
+from ts2net_mm.moving_shapes import mp4, render_moving_shapes
+from ts2net_mm.moving_shapes.folder import one_writer
 
 
 def _contents(folder):

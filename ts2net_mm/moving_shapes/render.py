@@ -11,11 +11,10 @@ from pathlib import Path
 
 import cv2
 
-from ...utils.workers import available_cpus
+from ..utils.workers import Failure, available_cpus, map_in_workers
 from .folder import DatasetFolder, one_writer
 from .mp4 import is_complete_mp4, write_mp4
 from .plan import Video, plan_videos
-from .processes import work_through
 from .scene import FPS
 
 # To be raised whenever the same seed no longer gives the same videos or captions.
@@ -98,8 +97,11 @@ def _render(
     cv2.setNumThreads(1)  # a forked process must not wait for the threads of its parent
     write = partial(_write_video, folder)
     try:
-        with closing(work_through(write, videos, workers=workers)) as steps:
-            for num_rendered, _ in enumerate(steps, start=1):
+        results = map_in_workers(write, videos, num_workers=workers, ordered=False)
+        with closing(results) as steps:
+            for num_rendered, (video, result) in enumerate(steps, start=1):
+                if isinstance(result, Failure):
+                    raise RuntimeError(f'{video.name}: {result.reason}')
                 report(num_rendered)
     finally:
         cv2.setNumThreads(num_threads)

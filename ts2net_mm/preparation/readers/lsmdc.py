@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from .captions import CaptionTable
-from .reading import check_folder, read_lines
-from .splits import Annotations, Published, Split, make_split
+from ..captions import CaptionTable
+from ..reading import check_folder, read_lines
+from ..splits import Annotations, Published, Split, make_split
 
 __all__ = ['read_lsmdc']
 

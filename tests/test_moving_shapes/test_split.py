@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ts2net_mm.datasets.moving_shapes import all_meanings, split_meanings
+from ts2net_mm.moving_shapes import all_meanings, split_meanings
 
 SEEDS = range(5)
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from .captions import CaptionTable
-from .pickles import load_plain_pickle
-from .reading import check_folder, describe_folder, read_id_list, read_json
-from .splits import Annotations, Published, make_split
+from ..captions import CaptionTable
+from ..pickles import load_plain_pickle
+from ..reading import check_folder, describe_folder, read_id_list, read_json
+from ..splits import Annotations, Published, make_split
 
 __all__ = ['read_msvd']
 

@@ -6,9 +6,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from .captions import CaptionTable
-from .reading import read_json, read_json_lines, read_table
-from .splits import Annotations, Clip, Split
+from ..captions import CaptionTable
+from ..reading import read_json, read_json_lines, read_table
+from ..splits import Annotations, Clip, Split
 
 __all__ = ['CAPTION_KEYS', 'VIDEO_KEYS', 'read_pairs']
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..utils.files import write_text
 from .plan import SPLITS
 
 _MANIFEST = 'dataset.json'
@@ -137,6 +138,4 @@ def _as_json(content: dict) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f'{path.name}.tmp')
-    unfinished.write_text(text, encoding='utf-8')
-    os.replace(unfinished, path)
+    write_text(path, text)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ts2net_mm.datasets.moving_shapes import (
+from ts2net_mm.moving_shapes import (
     COLOURS,
     FRAME_SIZE,
     NUM_FRAMES,

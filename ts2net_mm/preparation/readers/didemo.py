@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .captions import CaptionTable
-from .reading import check_folder, read_id_list, read_json
-from .splits import Annotations, Published, Split, make_split
-from .videos import without_extension
+from ..captions import CaptionTable
+from ..reading import check_folder, read_id_list, read_json
+from ..splits import Annotations, Published, Split, make_split
+from ..videos import without_extension
 
 __all__ = ['read_didemo']
 

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from ts2net_mm.datasets.moving_shapes import (
+from ts2net_mm.moving_shapes import (
     COLOURS,
     SHAPES,
     Meaning,

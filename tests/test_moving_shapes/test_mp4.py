@@ -3,8 +3,8 @@ import decord
 import numpy as np
 import pytest
 
-from ts2net_mm.datasets.moving_shapes import FPS, Meaning, Scene, draw_frames, sample_scene
-from ts2net_mm.datasets.moving_shapes.mp4 import encode_mp4, is_complete_mp4, write_mp4
+from ts2net_mm.moving_shapes import FPS, Meaning, Scene, draw_frames, sample_scene
+from ts2net_mm.moving_shapes.mp4 import encode_mp4, is_complete_mp4, write_mp4
 
 
 def _frames(colour='red'):

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from .captions import CaptionTable
-from .reading import check_folder, describe_folder, read_id_list, read_json
-from .splits import Annotations, Published, Split, make_split
+from ..captions import CaptionTable
+from ..reading import check_folder, describe_folder, read_id_list, read_json
+from ..splits import Annotations, Published, Split, make_split
 
 __all__ = ['LANGUAGES', 'read_vatex']
 

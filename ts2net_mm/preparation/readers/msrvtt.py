@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from .captions import CaptionTable
-from .reading import check_folder, describe_folder, read_columns, read_json
-from .splits import Annotations, Published, Split, make_split
+from ..captions import CaptionTable
+from ..reading import check_folder, describe_folder, read_columns, read_json
+from ..splits import Annotations, Published, Split, make_split
 
 __all__ = ['SPLITS', 'read_msrvtt']
 

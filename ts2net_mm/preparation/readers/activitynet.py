@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from .captions import CaptionTable
-from .reading import check_folder, read_json
-from .splits import Annotations, Published, Split, make_split
+from ..captions import CaptionTable
+from ..reading import check_folder, read_json
+from ..splits import Annotations, Published, Split, make_split
 
 __all__ = ['read_activitynet']
 

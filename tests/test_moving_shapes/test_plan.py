@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ts2net_mm.datasets.moving_shapes import all_captions, plan_videos
+from ts2net_mm.moving_shapes import all_captions, plan_videos
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,23 @@
+import pytest
+
+from ts2net_mm.utils.files import replacing, write_text
+
+
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
+    path = tmp_path / 'new' / 'file.pth'
+    write_text(path, 'größer')
+    with replacing(path) as temporary:
+        temporary.write_text('newer')
+        assert path.read_text(encoding='utf-8') == 'größer'
+    assert path.read_text() == 'newer'
+    assert [one.name for one in path.parent.iterdir()] == ['file.pth']
+
+
+def test_an_interruption_changes_nothing(tmp_path):
+    path = tmp_path / 'file.pth'
+    path.write_text('old')
+    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
+        temporary.write_text('half of the n')
+        raise KeyboardInterrupt
+    assert path.read_text() == 'old'
+    assert [one.name for one in tmp_path.iterdir()] == ['file.pth']

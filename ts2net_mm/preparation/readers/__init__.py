@@ -1,0 +1,1 @@
+"""One reader a data set: its official files -> `Annotations`."""
