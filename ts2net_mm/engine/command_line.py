@@ -19,7 +19,7 @@ import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 from mmengine.runner import FlexibleRunner, Runner
 
-from ..checkpoints.reading import one_line
+from ..utils.text import one_line
 from .config_errors import suspicious_keys
 
 __all__ = [
