@@ -212,7 +212,7 @@ def test_a_lost_loss_ends_with_one_line(project, tmp_path):
     assert result.returncode == 1
     last = result.stderr.splitlines()[-1]
     assert last.startswith('error: ')
-    assert 'nan at iteration 2 (epoch 1, batch 2); the batch of process 0 holds ' in last
+    assert 'nan at iteration 2 (epoch 1, batch 2); the batch of process 0 has the videos ' in last
     assert '.mp4' in last
     assert last.endswith('has no checkpoint yet')
     assert 'Traceback' not in result.stderr
