@@ -13,7 +13,7 @@ from mmengine.runner import Runner, autocast
 from torch import Tensor
 
 from ..datasets import TokenizeCaptions
-from ..datasets.wrappers import inner_datasets
+from ..datasets.text_video_dataset import inner_datasets
 from .bank_queries import BankQueries, draw_queries
 from .metric import TextVideoRetrievalMetric
 

@@ -43,7 +43,7 @@ class UnreadableVideoError(RuntimeError):
         self.reason = reason or message
 
     @classmethod
-    def of(cls, filename: str, reason: str) -> 'UnreadableVideoError':
+    def from_reason(cls, filename: str, reason: str) -> 'UnreadableVideoError':
         """Return the error for a file."""
         return cls(f'cannot read video {filename}: {reason}', reason=reason)
 

@@ -104,7 +104,7 @@ class GuardedVideoReader:
     def _call(self, method: str, *arguments: Any) -> Any:
         answer = _helper().ask((self._opening, method, arguments), self.timeout)
         if isinstance(answer, dict):
-            raise UnreadableVideoError.of(self.filename, answer['unreadable'])
+            raise UnreadableVideoError.from_reason(self.filename, answer['unreadable'])
         return answer
 
 
