@@ -13,8 +13,8 @@ __all__ = ['CLIPResize', 'TokenizeCaptions']
 class CLIPResize(BaseTransform):
     """Resize the shorter side with an antialiased bicubic filter and crop the centre, as CLIP does.
 
-    MMAction2's ``Resize`` and ``CenterCrop`` use OpenCV, which does not antialias; docs/pixels.md
-    has the difference in pixels.
+    MMAction2's ``Resize`` and ``CenterCrop`` use OpenCV, which does not antialias;
+    docs/evidence/pixels.md has the difference in pixels.
 
     Required key: imgs, a list of (H, W, 3) uint8. Modified keys: imgs, img_shape.
 
