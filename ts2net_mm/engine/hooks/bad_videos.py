@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from ...datasets.bad_videos import BadVideo, BadVideosError, bad_videos_of
 from ...datasets.text_video_dataset import TextVideoDataset
 from ...datasets.wrappers import inner_datasets
-from ...evaluation.left_out import reject_bad_videos
+from ...evaluation.metric import reject_bad_videos
 
 __all__ = ['BadVideosHook']
 
