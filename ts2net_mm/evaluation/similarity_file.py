@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoints.reading import one_line
 from ..utils.files import replacing
+from ..utils.text import one_line
 from .ranking import as_matrix, check_finite, check_scores
 
 __all__ = ['SimilarityFile', 'load_bank_similarity', 'load_similarity', 'save_similarity']
