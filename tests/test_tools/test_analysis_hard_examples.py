@@ -186,7 +186,7 @@ def test_a_write_that_fails_leaves_the_old_page(run, tmp_path, monkeypatch):
     ('args', 'changes', 'message'),
     [
         ([], dict(matrix='nowhere.npz'), 'similarity file nowhere.npz does not exist'),
-        ([], dict(matrix=__file__), 'is no .npz that can be read'),
+        ([], dict(matrix=__file__), 'is not an .npz that can be read'),
         ([], dict(page=ROOT), 'is a folder, expected a file name'),
         ([], dict(page=f'{__file__}/p.html'), 'cannot be made'),
         (['--videos', 'nowhere'], {}, 'video folder nowhere does not exist'),
