@@ -97,8 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def store(args: argparse.Namespace) -> dict[str, str]:
     """Store what is not there yet; return the reason for each video that failed."""
     from ts2net_mm.datasets.frame_store import StoredVideo
-    from ts2net_mm.preparation.frame_store_writer import FrameStoreWriter
     from ts2net_mm.preparation.storing import (
+        FrameStoreWriter,
         PictureFormat,
         VideoStorer,
         videos_to_store,
