@@ -13,7 +13,7 @@ from torch import nn
 
 from ..checkpoints import load_weights as load_checkpoint
 from ..checkpoints import read_checkpoint
-from ..checkpoints.reading import one_line
+from ..utils.text import one_line
 
 __all__ = ['build_model', 'fingerprint', 'load_config', 'load_weights', 'resolve_device']
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 
-from ..checkpoints.reading import one_line
+from ..utils.text import one_line
 from .config_errors import suspicious_keys
 from .config_options import merge_options
 

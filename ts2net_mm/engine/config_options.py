@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
 
-from ..checkpoints.reading import one_line
+from ..utils.text import one_line
 
 __all__ = ['merge_options']
 

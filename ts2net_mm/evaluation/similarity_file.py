@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checkpoints.reading import one_line
+from ..utils.text import one_line
 from .ranking import check_scores
 from .scores import as_scores, reject
 

@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 from mmaction.registry import DATASETS
 from mmengine.config import Config
 
-from ..checkpoints.reading import one_line
 from ..datasets.frame_store import (
     DATA,
     DESCRIPTION,
@@ -32,6 +31,7 @@ from ..datasets.frame_store import (
 )
 from ..datasets.stored_steps import StoredSteps, decoding_pipeline
 from ..utils.files import PART, write_text
+from ..utils.text import one_line
 from ..utils.workers import Failure
 from ..video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
 
@@ -118,10 +118,14 @@ def videos_to_store(
     for split in splits:
         for dataset_cfg in _datasets((cfg.get(f'{split}_dataloader') or {}).get('dataset')):
             pipeline = decoding_pipeline(dataset_cfg['pipeline'])
-            with _named_config(cfg):
+            try:
                 mine = StoredSteps.from_pipeline(pipeline)
                 # all of its annotation, as a data set asks for when it starts
                 dataset = DATASETS.build(dict(dataset_cfg, pipeline=pipeline, indices=None))
+            except (KeyError, TypeError) as error:  # an unknown type or argument
+                raise ValueError(
+                    f'the data of config {cfg.filename} cannot be built: {one_line(error)}'
+                ) from error
             if steps and mine.settings != steps[0].settings:
                 raise ValueError(
                     f'the {first} data decode or resize by {steps[0].settings}, the {split} data '
@@ -135,24 +139,13 @@ def videos_to_store(
                 video = videos.setdefault(name, VideoToStore(name, path, fps=item.get('fps')))
                 if os.path.realpath(video.path) != os.path.realpath(path):
                     raise ValueError(
-                        f'{name!r} is the name of {video.path} and of {path}; create a store of each '
-                        'split with --splits'
+                        f'{name!r} is the name of {video.path} and of {path}; create a store '
+                        'of each split with --splits'
                     )
                 video.steps.add(len(steps) - 1)
     if not steps:
         raise ValueError(f'config {cfg.filename} has no data loader of {", ".join(splits)}')
     return list(videos.values()), steps
-
-
-@contextmanager
-def _named_config(cfg: Config) -> Iterator[None]:
-    """Say which config names an unknown type or argument."""
-    try:
-        yield
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f'the data of config {cfg.filename} cannot be built: {one_line(error)}'
-        ) from error
 
 
 def _datasets(cfg: Any) -> Iterator[Any]:
@@ -226,9 +219,7 @@ class VideoStorer:
 
     def _open(self, video: VideoToStore) -> dict[str, Any]:
         item = dict(filename=video.path, video_id=video.name, start_index=0, modality='RGB')
-        if video.fps is not None:
-            item['fps'] = video.fps
-        return self.steps[0].opening(item)
+        return self.steps[0].opening(item if video.fps is None else item | dict(fps=video.fps))
 
     def _decode(self, video: VideoToStore, numbers: np.ndarray) -> dict[int, bytes]:
         """Decode and resize, a few frames at a time."""

@@ -14,7 +14,7 @@ class CLIPResize(BaseTransform):
     """Resize the shorter side with an antialiased bicubic filter and crop the centre, as CLIP does.
 
     These are the pixels that CLIP was trained on. MMAction2's ``Resize`` and ``CenterCrop`` do the
-    same with OpenCV, which does not antialias: docs/pixels.md says how far apart they are.
+    same with OpenCV, which does not antialias: docs/evidence/pixels.md says how far apart they are.
 
     Required key: imgs, a list of (H, W, 3) uint8. Modified keys: imgs, img_shape.
 
