@@ -40,7 +40,7 @@ def build_loader(cfg: Config):
         ),
         (
             {'model.num_layer': 3},
-            r"^model \(CLIPTextEncoder\) takes no argument 'num_layer'; .* 'num_layers'\?$",
+            r"^model \(CLIPTextEncoder\) has no argument 'num_layer'; .* 'num_layers'\?$",
         ),
         ({'model.width': 'wide'}, r"^model \(CLIPTextEncoder\): TypeError: .*width='wide'"),
     ],
@@ -54,7 +54,7 @@ def test_models(change, message):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(bath_size=2), r"^train_dataloader \(DataLoader\) takes no argument 'bath_size'; did"),
+        (dict(bath_size=2), r"^train_dataloader \(DataLoader\) has no argument 'bath_size'; did"),
         (
             dict(batch_size=2, num_workers=-1),
             r'^train_dataloader \(DataLoader\): ValueError: num_w',
@@ -104,7 +104,7 @@ def test_an_error_of_a_worker_process_is_one_line(tmp_path):
 @pytest.mark.parametrize('name', ['msrvtt', 'moving_shapes'])
 def test_missing_data_names_what_makes_it(tmp_path, name):
     path = tmp_path / name / 'train.json'
-    script = 'render.py' if name == 'moving_shapes' else 'prepare.py'
+    script = 'moving_shapes/render.py' if name == 'moving_shapes' else f'prepare.py {name}'
     line = explain(lambda cfg: load_annotations(path), Config())
     assert line is not None
-    assert line.endswith(f'does not exist; tools/data/{name}/{script} makes {tmp_path / name}')
+    assert line.endswith(f'does not exist; tools/data/{script} makes {tmp_path / name}')
