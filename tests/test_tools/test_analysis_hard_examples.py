@@ -134,7 +134,7 @@ def test_a_name_that_several_files_bear(tool, videos, tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / 'x.mp4').touch()
     found = clips.locate(tmp_path, ['x.mp4', 'a/x.mp4'], {})
-    assert found['x.mp4'].reason == f'2 files in {tmp_path} bear its name'
+    assert found['x.mp4'].reason == f'2 files in {tmp_path} have its name'
     assert found['a/x.mp4'].path == str(tmp_path / 'a' / 'x.mp4')
 
 
