@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ts2net_mm.utils.cli import positive_float, positive_int, require_path, run
-from ts2net_mm.utils.files import write_text
+from ts2net_mm.utils.files import ensure_writable, write_text
 
 EPILOG = """\
 The matrix is the file that tools/test.py writes with --dump FILE.npz. The table
@@ -69,8 +69,8 @@ def evaluate(args: argparse.Namespace) -> None:
     """Read the files, print the table and write the numbers."""
     for path in filter(None, (args.matrix, args.bank)):
         require_path('similarity file', path)
-    if args.json is not None and args.json.is_dir():
-        raise IsADirectoryError(f'{args.json} is a folder, expected a file name')
+    if args.json is not None:
+        args.json = ensure_writable(args.json, 'JSON file')
     from ts2net_mm.evaluation import format_table, load_similarity, measure_similarity
     from ts2net_mm.evaluation.similarity_file import load_bank_similarity
 
