@@ -178,7 +178,7 @@ def test_a_perfect_test_has_no_worst_text(run, tmp_path):
         (['--videos', 'nowhere'], {}, 'video folder nowhere does not exist'),
         (['--videos', __file__], {}, 'is a file, expected a folder of videos'),
         (['--annotations', 'no.json'], {}, 'annotation file no.json does not exist'),
-        (['--annotations', __file__], {}, 'is no valid JSON'),
+        (['--annotations', __file__], {}, 'is not valid JSON'),
     ],
 )
 def test_errors_are_one_line(run, tmp_path, args, changes, message):
