@@ -64,7 +64,7 @@ def test_another_architecture_lists_ten_keys(model, state_dict, tmp_path):
         (b'<!DOCTYPE html><html></html>', 'starts like a web page'),
         (b'', 'the file is empty'),
         (b'version https://git-lfs.github.com/spec/v1\noid', 'Git LFS pointer'),
-        (b'some text of no kind', 'is no checkpoint that can be read: '),
+        (b'some text of no kind', 'cannot be read as a checkpoint: '),
     ],
 )
 def test_files_that_are_no_checkpoint(model, tmp_path, content, reason):
@@ -78,7 +78,7 @@ def test_files_that_are_no_checkpoint(model, tmp_path, content, reason):
 def test_a_checkpoint_that_is_cut_off(model, checkpoint, tmp_path):
     path = tmp_path / 'cut.pth'
     path.write_bytes(checkpoint.read_bytes()[:5000])
-    with pytest.raises(ValueError, match=r'cut\.pth is no checkpoint that can be read'):
+    with pytest.raises(ValueError, match=r'cut\.pth cannot be read as a checkpoint'):
         load_weights(model, path)
 
 

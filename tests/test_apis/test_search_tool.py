@@ -251,7 +251,7 @@ def test_the_tool_knows_the_names_of_weights(tool):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(weights=__file__), 'is no checkpoint that can be read'),
+        (dict(weights=__file__), 'cannot be read as a checkpoint'),
         (dict(config=RUNTIME), 'describes no model'),
     ],
 )
