@@ -41,12 +41,18 @@ def files(folder: str, pattern: str) -> list[Path]:
     return [path for path in paths if path.is_file() and not {*ignored} & {*path.parts}]
 
 
-@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'tensorboard', 'video', 'test', 'dev'])
+@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'tensorboard', 'docs', 'test', 'dev'])
 def test_the_tested_set_pins_every_requirement_within_its_range(pins, extra):
     section = 'options.extras_require' if extra else 'options'
     for requirement in read_requirements(section, extra or 'install_requires'):
         if requirement.name != 'ts2net-mm':
             assert pins[requirement.name.lower().replace('_', '-')] in requirement.specifier
+
+
+def test_pre_commit_runs_the_pinned_ruff(pins):
+    hooks = load(REPOSITORY / '.pre-commit-config.yaml')['repos'][0]
+    assert hooks['repo'].endswith('/ruff-pre-commit')
+    assert hooks['rev'] == f'v{pins["ruff"]}'
 
 
 def test_mmcv_is_left_to_the_user():
@@ -114,7 +120,7 @@ def test_the_metadata_of_the_wheel(wheel):
     assert metadata['Requires-Python'] == '>=3.10'
     assert metadata['Description-Content-Type'] == 'text/markdown'
     assert 'Apache-2.0' in (metadata['License'] or metadata['License-Expression'])
-    extras = {'lite', 'compress', 'tensorboard', 'video', 'test', 'dev'}
+    extras = {'lite', 'compress', 'tensorboard', 'docs', 'test', 'dev'}
     assert set(metadata.get_all('Provides-Extra')) == extras
 
 

@@ -206,5 +206,7 @@ def test_selection_of_another_size(released):
 def test_heads_stand_in_the_folder_of_hugging_face_only(openai):
     checkpoint = Checkpoint(openai, WIDE)
     convert_checkpoint(checkpoint, 'huggingface')
-    with pytest.raises(ValueError, match='Hugging Face weights cannot express backbone.num_heads=4'):
+    with pytest.raises(
+        ValueError, match='Hugging Face weights cannot express backbone.num_heads=4'
+    ):
         convert_checkpoint(checkpoint, 'huggingface', has_config_json=False)

@@ -11,8 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from ..checkpoints import load_weights as load_checkpoint
-from ..checkpoints import read_checkpoint
+from ..checkpoints import load_weights
 from ..utils.text import one_line
 
 __all__ = ['build_model', 'fingerprint', 'load_config', 'load_weights', 'resolve_device']
@@ -53,17 +52,6 @@ def build_model(config: Config) -> nn.Module:
         raise ValueError(
             f'the model of config {config.filename} cannot be built: {one_line(error)}'
         ) from error
-
-
-def load_weights(model: nn.Module, checkpoint: str | Path) -> None:
-    """Load weights of any format (a file, folder, URL or name) whose keys and shapes all fit.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is no checkpoint, or one of another architecture; the message lists the
-            first ten keys that are missing, unexpected or of another shape.
-    """
-    load_checkpoint(model, read_checkpoint(checkpoint))
 
 
 def fingerprint(model: nn.Module, *settings: Any) -> str:

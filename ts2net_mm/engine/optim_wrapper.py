@@ -1,20 +1,39 @@
-"""Parameter groups of the released recipe."""
+"""The parameter groups of the released recipe, and bf16 training on any device."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
+from mmengine.runner import autocast
 from torch import nn
 
-__all__ = ['CLIPOptimWrapperConstructor']
+__all__ = ['AutocastOptimWrapper', 'CLIPOptimWrapperConstructor']
 
 CLIP_PREFIXES = ('backbone.', 'text_encoder.', 'head.logit_scale')
-# those whose weights and biases the release keeps in fp16, where they are CLIP's
+# the release keeps their weights and biases in fp16 where they are part of CLIP
 MATRIX_MODULES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.MultiheadAttention)
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Compute the forward pass in bf16 where torch's autocast does; weights and steps stay fp32.
+
+    bf16 has the range of fp32, so no loss scaling is needed. MMEngine's ``AmpOptimWrapper``, which
+    scales the loss, refuses to run on a CPU. The arguments are those of MMEngine's OptimWrapper.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run the forward pass of a training step."""
+        with super().optim_context(model), autocast(dtype=torch.bfloat16):
+            yield
 
 
 @dataclass(frozen=True)
@@ -30,22 +49,22 @@ class _Kind:
 class CLIPOptimWrapperConstructor:
     """Group trainable parameters: CLIP's or new, decayed or not, fp16 arithmetic or not.
 
-    Biases are not decayed, all else is, as in the release. The groups and what is frozen are logged
-    as a table.
+    Everything but biases is decayed, as in the release. The groups and the frozen parameters are
+    logged as a table.
 
     Args:
-        optim_wrapper_cfg: Config of the wrapper with its ``optimizer``; ``lr`` is the rate of the
-            new modules.
-        paramwise_cfg: ``clip_lr_mult``, the rate of CLIP's parameters over ``lr`` (1e-3 in the
-            release); ``clip_prefixes``, the names with which CLIP's parameters begin;
+        optim_wrapper_cfg: Config of the wrapper with its ``optimizer``; ``lr`` is the learning rate
+            of the new modules.
+        paramwise_cfg: ``clip_lr_mult``, the learning rate of CLIP's parameters relative to ``lr``
+            (1e-3 in the release); ``clip_prefixes``, how the names of CLIP's parameters begin;
             ``fp16_arithmetic``, whether CLIP's linear, convolution and attention weights and biases
-            are updated in fp16 (for BertAdam); ``decay_matrices_only``, whether norms, embeddings,
-            positions and the logit scale are spared the decay, too.
+            are updated in fp16 (BertAdam only); ``decay_matrices_only``, whether norms, embeddings,
+            positions and the logit scale are exempt from the decay as well.
 
     Raises:
-        ValueError: If ``paramwise_cfg`` holds an unknown key, asks for fp16 arithmetic of an
-            optimiser that has none or names a prefix that no parameter has, or if the optimiser has
-            no ``lr``.
+        ValueError: If ``paramwise_cfg`` has an unknown key, asks for fp16 arithmetic with an
+            optimiser that has none or names a prefix that matches no parameter, or if the optimiser
+            has no ``lr``.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -60,19 +79,19 @@ class CLIPOptimWrapperConstructor:
         self.decay_matrices_only = settings.pop('decay_matrices_only', False)
         if settings:
             raise ValueError(
-                f'paramwise_cfg has unknown keys {sorted(settings)}, known are clip_lr_mult, '
+                f'paramwise_cfg has unknown keys {sorted(settings)}; known are clip_lr_mult, '
                 'clip_prefixes, fp16_arithmetic and decay_matrices_only'
             )
         if 'lr' not in self.optimizer_cfg:
             raise ValueError(
-                f'the optimizer {self.optimizer_cfg} has no lr, the rate of new modules'
+                f'the optimizer {self.optimizer_cfg} has no lr, the learning rate of new modules'
             )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimiser wrapper of a model."""
         model = cast(nn.Module, model.module) if is_model_wrapper(model) else model
         self._check_prefixes(model)
-        kinds = self._sort(model)
+        kinds = self._sort_parameters(model)
         groups = [self._group(kind, parameters) for kind, parameters in kinds.items()]
         optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=groups))
         if self.fp16_arithmetic and 'fp16_arithmetic' not in optimizer.defaults:
@@ -87,19 +106,19 @@ class CLIPOptimWrapperConstructor:
     def _check_prefixes(self, model: nn.Module) -> None:
         names = [name for name, _ in model.named_parameters()]
         if not self.prefixes_given and not any(n.startswith(self.clip_prefixes) for n in names):
-            # such as the stand-in with which MMAction2's vis_scheduler.py draws a schedule
+            # such as the placeholder model with which MMAction2's vis_scheduler.py plots a schedule
             print_log(
                 f'{type(model).__name__} has no parameter of {", ".join(self.clip_prefixes)}: all '
-                'are trained as new ones; clip_prefixes in paramwise_cfg names those of CLIP',
+                'are trained as new parameters; set clip_prefixes in paramwise_cfg',
                 logger='current',
                 level=logging.WARNING,
             )
             return
         for prefix in self.clip_prefixes:
             if not any(name.startswith(prefix) for name in names):
-                raise ValueError(f'clip_prefixes holds {prefix!r}, with which no parameter begins')
+                raise ValueError(f'clip_prefixes: no parameter name begins with {prefix!r}')
 
-    def _sort(self, model: nn.Module) -> dict[_Kind, list[nn.Parameter]]:
+    def _sort_parameters(self, model: nn.Module) -> dict[_Kind, list[nn.Parameter]]:
         kinds: dict[_Kind, list[nn.Parameter]] = {}
         for prefix, module in model.named_modules():
             is_matrix = isinstance(module, MATRIX_MODULES)
@@ -107,10 +126,10 @@ class CLIPOptimWrapperConstructor:
                 if not parameter.requires_grad:
                     continue
                 from_clip = f'{prefix}.{leaf}'.startswith(self.clip_prefixes)
-                spared = 'bias' in leaf or (self.decay_matrices_only and not is_matrix)
+                exempt = 'bias' in leaf or (self.decay_matrices_only and not is_matrix)
                 kind = _Kind(
                     from_clip=from_clip,
-                    decayed=not spared,
+                    decayed=not exempt,
                     fp16=self.fp16_arithmetic and from_clip and is_matrix,
                 )
                 kinds.setdefault(kind, []).append(parameter)

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 __all__ = ['BertAdam']
 
 CLIP_EPS = 1e-6  # as in torch.nn.utils.clip_grad_norm_
-CHUNK_ELEMENTS = 2**20  # updated together, so that few are copied; a larger tensor goes alone
+CHUNK_ELEMENTS = 2**20  # updated together; bounds the size of the temporary copies
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
@@ -19,23 +19,23 @@ Tensors = list[Tensor] | tuple[Tensor, ...]
 class BertAdam(Optimizer):
     """Adam without bias correction, with decoupled weight decay and a clip for each tensor.
 
-    Unlike the original, it has no schedule of its own: the rate comes from a scheduler. Many
-    tensors are updated at a time, with the numbers of a loop over them.
+    Unlike the original, it has no schedule of its own: the learning rate comes from a scheduler.
+    Many tensors are updated at a time; the result is bit-identical to a loop over them.
 
     Args:
         params: Parameters or groups of them.
         lr: Learning rate.
-        betas: Decay of the first and the second moment.
-        eps: Added to the root of the second moment.
-        weight_decay: Decoupled decay, times the learning rate.
+        betas: Decay rates of the first and the second moment.
+        eps: Added to the square root of the second moment.
+        weight_decay: Decoupled decay, multiplied by the learning rate.
         max_grad_norm: Each tensor's gradient is clipped to this L2 norm; 0 for no clip.
-        fp16_arithmetic: Do the whole step in fp16, moments included, as the released code does for
-            CLIP's matrices. There the second moment of small gradients underflows, so the step is
-            far larger than in fp32. The parameter itself may be fp32; it then holds fp16 values.
-            May be set for each group.
+        fp16_arithmetic: Compute the whole step in fp16, moments included, as the released code does
+            for CLIP's matrices. The second moment of small gradients underflows there, so the step
+            is far larger than in fp32. The parameter itself may be fp32; it then holds fp16 values.
+            Can be set per group.
 
     Raises:
-        ValueError: If a setting is out of its range or, in a step, a gradient is not dense.
+        ValueError: If a setting is out of range or, in a step, a gradient is not dense.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class BertAdam(Optimizer):
             ('weight_decay', weight_decay, weight_decay >= 0, 'at least 0'),
             ('max_grad_norm', max_grad_norm, max_grad_norm >= 0, 'at least 0'),
         )
-        for name, value, legal, expected in ranges:
-            if not legal:
+        for name, value, is_valid, expected in ranges:
+            if not is_valid:
                 raise ValueError(f'{name}={value} is out of range, expected {expected}')
         defaults = dict(
             lr=lr,
@@ -69,9 +69,9 @@ class BertAdam(Optimizer):
         super().__init__(params, defaults)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the moments in the precision they are computed in."""
+        """Restore the moments in the precision in which they are computed."""
         super().load_state_dict(state_dict)
-        # torch casts them to the parameter's type, which would turn fp16 arithmetic into fp32
+        # torch casts them to the parameter's dtype, which would turn fp16 arithmetic into fp32
         for group in self.param_groups:
             for param in group['params']:
                 dtype = _arithmetic_dtype(param, group)
@@ -93,15 +93,23 @@ class BertAdam(Optimizer):
     def _update(self, params: list[Tensor], group: dict[str, Any]) -> None:
         dtypes = [_arithmetic_dtype(param, group) for param in params]
         first, second = self._moments(params, dtypes)
-        grads = _cast([cast(Tensor, param.grad) for param in params], dtypes)
-        _average(first, second, _clip(grads, group['max_grad_norm']), group['betas'])
-        updates = _direction(first, second, group['eps'])
+        grads: Tensors = _cast([cast(Tensor, param.grad) for param in params], dtypes)
+        if group['max_grad_norm']:
+            grads = _clip(grads, group['max_grad_norm'])
+        beta1, beta2 = group['betas']
+        _scale(first, beta1)
+        torch._foreach_add_(first, grads, alpha=1 - beta1)
+        _scale(second, beta2)
+        torch._foreach_addcmul_(second, grads, grads, value=1 - beta2)
+        roots = torch._foreach_sqrt(second)
+        torch._foreach_add_(roots, group['eps'])
+        updates = torch._foreach_div(first, roots)
         values = _cast(params, dtypes)
         if group['weight_decay']:
             torch._foreach_add_(updates, torch._foreach_mul(values, group['weight_decay']))
         _scale(updates, group['lr'])
         torch._foreach_sub_(values, updates)
-        if group['fp16_arithmetic']:
+        if group['fp16_arithmetic']:  # else the values are the parameters themselves
             torch._foreach_copy_(params, values)
 
     def _moments(
@@ -125,14 +133,14 @@ def _with_gradient(params: Iterable[Tensor]) -> Iterator[Tensor]:
             continue
         if param.grad.layout != torch.strided:
             raise ValueError(
-                f'BertAdam needs dense gradients, that of a parameter of shape '
+                f'BertAdam needs dense gradients, but the gradient of a parameter of shape '
                 f'{tuple(param.shape)} is {param.grad.layout}'
             )
         yield param
 
 
 def _chunks(params: Iterable[Tensor]) -> Iterator[list[Tensor]]:
-    """Split parameters so that a step never copies the whole model."""
+    """Split parameters into chunks, so that a step never copies the whole model at once."""
     chunk: list[Tensor] = []
     size = 0
     for param in params:
@@ -145,8 +153,8 @@ def _chunks(params: Iterable[Tensor]) -> Iterator[list[Tensor]]:
         yield chunk
 
 
-def _cast(tensors: Tensors, dtypes: list[torch.dtype]) -> list[Tensor]:
-    """Bring each tensor into a precision; one that has it stays itself."""
+def _cast(tensors: list[Tensor], dtypes: list[torch.dtype]) -> list[Tensor]:
+    """Convert each tensor; a tensor that has the dtype already is returned itself, not copied."""
     return [tensor.to(dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
 
 
@@ -158,24 +166,8 @@ def _scale(tensors: Tensors, factor: float) -> None:
 
 def _clip(grads: Tensors, max_norm: float) -> Tensors:
     """Scale copies of gradients down to the L2 norm ``max_norm`` each, in their own precision."""
-    if not max_norm:
-        return grads
     norms = torch._foreach_norm(grads)
     torch._foreach_add_(norms, CLIP_EPS)
     factors = torch._foreach_mul(torch._foreach_reciprocal(norms), max_norm)
     torch._foreach_clamp_max_(factors, 1.0)
     return torch._foreach_mul(grads, factors)
-
-
-def _average(first: Tensors, second: Tensors, grads: Tensors, betas: tuple[float, float]) -> None:
-    """Let gradients into both moments."""
-    _scale(first, betas[0])
-    torch._foreach_add_(first, grads, alpha=1 - betas[0])
-    _scale(second, betas[1])
-    torch._foreach_addcmul_(second, grads, grads, value=1 - betas[1])
-
-
-def _direction(first: Tensors, second: Tensors, eps: float) -> Tensors:
-    roots = torch._foreach_sqrt(second)
-    torch._foreach_add_(roots, eps)
-    return torch._foreach_div(first, roots)

@@ -1,4 +1,4 @@
-"""Save a checkpoint when SIGTERM asks the run to end."""
+"""Save a checkpoint when SIGTERM ends the run."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.runner import Runner
 
-from ...utils.cli import Terminated, hold_termination, received_signal
-from ..loops.resumable import VALIDATED
+from ..utils.cli import Terminated, hold_termination, received_signal
+from .loops import VALIDATED
 
 __all__ = ['TerminationHook']
 
@@ -22,28 +22,28 @@ SAVED = 'termination_checkpoint'
 
 
 class TerminationHook(Hook):
-    """After the iteration in which SIGTERM comes, save ``iter_N.pth`` and end the run.
+    """Save ``iter_N.pth`` after the iteration in which SIGTERM arrives, and end the run.
 
-    Slurm sends the signal before it kills. All processes stop after the same iteration, whichever
-    of them got it; where gradients accumulate, after the next update. A validation is ended at
-    once, and the checkpoint is that of the moment before it. The checkpoint is written by the run's
-    CheckpointHook, and the next regular one of the resumed run takes its place.
+    Slurm sends the signal before it kills a job. All processes stop after the same iteration,
+    whichever of them received it; with accumulated gradients, after the next update. A validation
+    ends at once, and the checkpoint is that of the moment before it. The checkpoint is written by
+    the run's CheckpointHook, and the next regular one of the resumed run replaces it.
 
-    ``tools/train.py`` adds this hook; it needs `ts2net_mm.utils.cli.run` around the run.
+    ``tools/train.py`` adds this hook; the run must be inside `ts2net_mm.utils.cli.run`.
 
     Raises:
         Terminated: When the checkpoint is complete.
     """
 
-    priority = 'LOWEST'  # when all others are done with an iteration
+    priority = 'LOWEST'  # after all other hooks of an iteration
 
     def __init__(self) -> None:
-        self.agreed = False  # whether all processes stop at the same place
+        self.agreed = False  # whether all processes stop after the same iteration
         self._validating = False
         self._saved: str | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Hold the signal from here on."""
+        """Hold the signal from now on."""
         self._saved = runner.message_hub.get_info(SAVED)
         loader = runner.train_dataloader
         if getattr(loader, 'num_workers', 0):
@@ -53,23 +53,23 @@ class TerminationHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Stop if any process has got the signal."""
+        """Stop if any process received the signal."""
         self._remove_outdated(runner)
-        if received_signal() == signal.SIGINT:  # a library has caught it
+        if received_signal() == signal.SIGINT:  # a library caught the exception
             raise KeyboardInterrupt
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         at_update = (runner.iter + 1) % counts == 0 or runner.iter + 1 == runner.max_iters
-        if at_update and self._anyone_asked():
+        if at_update and self._any_process_received():
             self._save(runner, epoch=runner.epoch, iteration=runner.iter + 1)
             self.agreed = True
             raise Terminated
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Remove a checkpoint that another has replaced."""
+        """Remove the checkpoint of an earlier termination once it is replaced."""
         self._remove_outdated(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Note that a checkpoint would now be that of the end of an epoch."""
+        """Mark that a checkpoint would now be the one of the end of an epoch."""
         self._validating = True
 
     def after_val_iter(
@@ -82,17 +82,17 @@ class TerminationHook(Hook):
             raise Terminated
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Go back to training."""
+        """Mark the end of the validation."""
         self._validating = False
 
     def after_train(self, runner: Runner) -> None:
-        """Nothing is left to save."""
+        """Stop holding the signal."""
         hold_termination(False)
 
     def save_after_error(self, runner: Runner) -> None:
-        """Save what a validation began with, if SIGTERM has ended it or its worker processes.
+        """If SIGTERM ended a validation or its worker processes, save the state before it.
 
-        The processes need not agree here: the states of all of them are known since its begin.
+        Needs no other process: their random states were gathered at the start of the validation.
         """
         if received_signal() != signal.SIGTERM or not self._validating or self.agreed:
             return
@@ -100,19 +100,19 @@ class TerminationHook(Hook):
             return
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):
-                hook.after_val_epoch(runner)  # put the trained weights back
-        runner.message_hub.update_info(VALIDATED, -1)  # none: the resumed run makes up for it
+                hook.after_val_epoch(runner)  # swaps the trained weights back in
+        runner.message_hub.update_info(VALIDATED, -1)  # the resumed run validates again
         self._save(runner, epoch=runner.epoch, iteration=runner.iter)
 
-    def _anyone_asked(self) -> bool:
-        asked = torch.tensor(int(received_signal() == signal.SIGTERM))
+    def _any_process_received(self) -> bool:
+        received = torch.tensor(int(received_signal() == signal.SIGTERM))
         if get_world_size() > 1:
-            all_reduce(asked, op='max')
-        return bool(asked)
+            all_reduce(received, op='max')
+        return bool(received)
 
     def _save(self, runner: Runner, epoch: int, iteration: int) -> None:
-        """Let the CheckpointHook write, unless it has just done so."""
-        hook = next((one for one in runner.hooks if isinstance(one, CheckpointHook)), None)
+        """Make the CheckpointHook save, unless it has just done so."""
+        hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
         if hook is None:
             return
         last = Path(runner.message_hub.get_info('last_ckpt') or '').name
@@ -122,30 +122,30 @@ class TerminationHook(Hook):
         runner.logger.info(f'SIGTERM: saving checkpoint at {iteration} iterations')
         path = hook.file_backend.join_path(hook.out_dir, f'iter_{iteration}.pth')
         runner.message_hub.update_info(SAVED, path)
-        # one more, which does not count among those that are kept
+        # an extra checkpoint, which does not count towards max_keep_ckpts
         hook.by_epoch, hook.filename_tmpl, hook.max_keep_ckpts = False, 'iter_{}.pth', -1
         hook._save_checkpoint_with_step(runner, iteration, meta=dict(epoch=epoch, iter=iteration))
 
     def _remove_outdated(self, runner: Runner) -> None:
-        """Remove the checkpoint that this run was resumed from once there is a regular one."""
+        """Remove the checkpoint of a termination once there is a newer regular one."""
         last = runner.message_hub.get_info('last_ckpt')
         if self._saved is None or last is None or last == self._saved:
             return
         name, self._saved = Path(self._saved).name, None
         runner.message_hub.pop_info(SAVED)
-        # of this run's own folder, wherever that was when the file was written
+        # only in this run's folder, which may have been moved since
         if is_main_process() and Path(last).with_name(name).is_file():
             Path(last).with_name(name).unlink()
 
 
 def outlive_termination(then: Callable[[int], None] | None, worker_id: int) -> None:
-    """Let a worker of a data loader end only when its parent says so.
+    """Let a data loader worker ignore SIGTERM unless its parent process sends it.
 
-    Slurm and torchrun signal the whole group. Without its workers, training could not finish the
-    iteration that it saves.
+    Slurm and torchrun signal the whole process group. Without its workers, training could not
+    finish the iteration that it saves.
 
     Args:
-        then: What else the worker does when it starts.
+        then: The worker's own initialisation.
         worker_id: Number of the worker.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
