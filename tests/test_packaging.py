@@ -65,7 +65,8 @@ def test_mmcv_is_left_to_the_user():
 @pytest.mark.slow
 def test_the_wheel_holds_package_configs_and_tools_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    expected = {path.relative_to(REPOSITORY).as_posix() for path in files('ts2net_mm', '*.py')}
+    sources = [*files('ts2net_mm', '*.py'), *files('ts2net_mm', '*.html')]
+    expected = {path.relative_to(REPOSITORY).as_posix() for path in sources}
     inside = 'ts2net_mm/.mim'
     for path in files('configs', '*'):
         expected.add(f'{inside}/configs/ts2net/{path.relative_to(REPOSITORY / "configs")}')
