@@ -49,7 +49,7 @@ custom_hooks = [
 
 @pytest.fixture(scope='module')
 def project(tmp_path_factory) -> Path:
-    """A folder with a config and twelve videos: one cut off, one empty, one that never answers."""
+    """A config and twelve videos, of which three are truncated, empty, and a pipe that hangs."""
     folder = tmp_path_factory.mktemp('project')
     annotations = {}
     rng = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def trained(project, tmp_path_factory) -> tuple[Path, str]:
 
 
 @pytest.mark.slow
-def test_training_goes_on(project, trained):
+def test_training_continues(project, trained):
     work_dir, output = trained
     assert (work_dir / 'epoch_2.pth').is_file()
     for number, reason in REASONS.items():
@@ -117,15 +117,8 @@ def test_training_goes_on(project, trained):
 
 @pytest.mark.slow
 def test_two_processes_stop_together_at_too_many(project, tmp_path):
-    code, output, errors = train(
-        project / 'config.py',
-        tmp_path,
-        '--launcher',
-        'pytorch',
-        '--cfg-options',
-        'train_dataloader.batch_size=1',
-        processes=2,
-    )
+    options = ('--launcher', 'pytorch', '--cfg-options', 'train_dataloader.batch_size=1')
+    code, output, errors = train(project / 'config.py', tmp_path, *options, processes=2)
     assert code != 0
     message = errors[errors.rindex('error: ') :]
     assert '3 of 12 training videos cannot be read, more than max_share=0.01' in message
@@ -136,13 +129,8 @@ def test_two_processes_stop_together_at_too_many(project, tmp_path):
 
 @pytest.mark.slow
 def test_testing(project, trained, tmp_path):
-    test = (
-        'tools/test.py',
-        project / 'config.py',
-        trained[0] / 'epoch_2.pth',
-        '--work-dir',
-        tmp_path,
-    )
+    weights = trained[0] / 'epoch_2.pth'
+    test = ('tools/test.py', project / 'config.py', weights, '--work-dir', tmp_path)
     code, output, errors = run(*test)
     assert code != 0
     message = errors[errors.rindex('error: ') :]
