@@ -52,9 +52,9 @@ def test_what_takes_too_long_is_said(benchmark, monkeypatch):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--videos', '1'], 'argument --videos: 1 is no whole number of at least 2'),
-        (['--queries', '-1'], '-1 is no whole number of at least 0'),
-        (['--repeats', 'x'], 'argument --repeats: x is no whole number of at least 1'),
+        (['--videos', '1'], 'argument --videos: 1 is not a whole number of at least 2'),
+        (['--queries', '-1'], '-1 is not a whole number of at least 0'),
+        (['--repeats', 'x'], 'argument --repeats: x is not a whole number of at least 1'),
         (
             ['--texts', '10', '--videos', '20'],
             '--texts 10 is less than one for each of --videos 20',

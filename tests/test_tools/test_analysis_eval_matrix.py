@@ -129,11 +129,11 @@ def test_a_write_that_fails_leaves_the_old_file(run, matrix, tmp_path, monkeypat
     ('args', 'message'),
     [
         ([], 'required: matrix'),
-        (['a', '--topk', '0'], "'0' is no whole number of at least 1"),
-        (['a', '--topk', 'x'], "'x' is no whole number of at least 1"),
-        (['a', '--logit-scale', '0'], "'0' is no positive number"),
-        (['a', '--inverse-temperature', 'nan'], "'nan' is no positive number"),
-        (['a', '--inverse-temperature', 'x'], "'x' is no positive number"),
+        (['a', '--topk', '0'], "'0' is not a whole number of at least 1"),
+        (['a', '--topk', 'x'], "'x' is not a whole number of at least 1"),
+        (['a', '--logit-scale', '0'], "'0' is not a positive number"),
+        (['a', '--inverse-temperature', 'nan'], "'nan' is not a positive number"),
+        (['a', '--inverse-temperature', 'x'], "'x' is not a positive number"),
     ],
 )
 def test_wrong_arguments(tool, capsys, args, message):

@@ -208,9 +208,9 @@ def test_errors_are_one_line(run, tmp_path, args, changes, message):
     ('args', 'message'),
     [
         (['a.npz'], 'required: page'),
-        (['a', 'b', '--count', '0'], "'0' is no whole number of at least 1"),
-        (['a', 'b', '--frames', 'x'], "'x' is no whole number of at least 1"),
-        (['a', 'b', '--workers', '-1'], "'-1' is no whole number of at least 1"),
+        (['a', 'b', '--count', '0'], "'0' is not a whole number of at least 1"),
+        (['a', 'b', '--frames', 'x'], "'x' is not a whole number of at least 1"),
+        (['a', 'b', '--workers', '-1'], "'-1' is not a whole number of at least 1"),
     ],
 )
 def test_wrong_arguments(tool, capsys, args, message):

@@ -97,8 +97,8 @@ def test_errors_of_compress(compress, source, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
-        (['--jobs', '0'], "'0' is no whole number of at least 1"),
-        (['--fps', '2.5'], "'2.5' is no whole number"),
+        (['--jobs', '0'], "'0' is not a whole number of at least 1"),
+        (['--fps', '2.5'], "'2.5' is not a whole number"),
         (['--short-side', '225'], '225 is odd; H.264 needs even sides'),
     ],
 )
@@ -215,4 +215,4 @@ def test_errors_of_check(check, tmp_path):
 def test_wrong_arguments_of_check(load_tool, capsys, args):
     with pytest.raises(SystemExit):
         load_tool('data/check_videos.py').main(['a.json', *args])
-    assert f'{args[1]!r} is no number of seconds' in capsys.readouterr().err
+    assert f'{args[1]!r} is not a ' in capsys.readouterr().err
