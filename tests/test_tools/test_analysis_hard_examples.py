@@ -192,7 +192,7 @@ def test_a_write_that_fails_leaves_the_old_page(run, tmp_path, monkeypatch):
         (['--videos', 'nowhere'], {}, 'video folder nowhere does not exist'),
         (['--videos', __file__], {}, 'is a file, expected a folder of videos'),
         (['--annotations', 'no.json'], {}, 'annotation file no.json does not exist'),
-        (['--annotations', __file__], {}, 'is no valid JSON'),
+        (['--annotations', __file__], {}, 'is not valid JSON'),
     ],
 )
 def test_errors_are_one_line(run, tmp_path, args, changes, message):

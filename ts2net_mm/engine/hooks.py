@@ -17,8 +17,7 @@ from torch import Tensor
 from ..checkpoints import Checkpoint, fit_weights
 from ..checkpoints.settings import as_meta, foreign_types
 from ..datasets.bad_videos import BadVideo, BadVideosError, bad_videos_of
-from ..datasets.text_video_dataset import TextVideoDataset
-from ..datasets.wrappers import inner_datasets
+from ..datasets.text_video_dataset import TextVideoDataset, inner_datasets
 from ..evaluation.metric import reject_bad_videos
 
 __all__ = [
@@ -259,7 +258,7 @@ class BadVideosHook(Hook):
         self._known |= new
         num_videos = self._count_videos(runner)
         if len(self._known) > self.max_share * num_videos:
-            raise BadVideosError.of(
+            raise BadVideosError.from_videos(
                 f'{len(self._known)} of {num_videos} training videos cannot be read, more than '
                 f'max_share={self.max_share:g}',
                 self._known.values(),

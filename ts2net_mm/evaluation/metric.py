@@ -263,7 +263,7 @@ def reject_bad_videos(videos: Sequence[BadVideo], size: int) -> None:
     shards = all_gather_object([video for video in videos if not video.skip])
     bad = {video for shard in shards for video in shard}
     if bad:
-        raise BadVideosError.of(
+        raise BadVideosError.from_videos(
             f'{len(bad)} of {size} test videos are unreadable',
             bad,
             "fix them, or skip them with dataset=dict(on_bad_video='skip')",

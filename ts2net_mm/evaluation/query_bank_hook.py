@@ -12,7 +12,7 @@ from mmengine.runner import Runner, autocast
 from torch import Tensor
 
 from ..datasets import TokenizeCaptions
-from ..datasets.wrappers import inner_datasets
+from ..datasets.text_video_dataset import inner_datasets
 from .metric import TextVideoRetrievalMetric
 from .query_bank import QueryBank
 

@@ -1,18 +1,14 @@
-"""Frame sampling of the released code: so many frames a second, thinned to a maximum."""
+"""Sample frames at a fixed rate up to a maximum number, as the released code does."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from mmaction.datasets.transforms import SampleFrames, UniformSample
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ...video.errors import UnreadableVideoError
-from ..annotation import VideoAnnotation
 
-__all__ = ['SampleFramesByRate', 'frames_by_rate', 'frames_by_time', 'reject_unread_times']
+__all__ = ['SampleFramesByRate', 'frames_by_rate', 'frames_by_time']
 
 ROUNDING = 1e-4  # seconds, of the times that files state
 
@@ -25,20 +21,20 @@ def frames_by_rate(
     start: float | None = None,
     end: float | None = None,
 ) -> np.ndarray:
-    """Number the frames at a fixed rate, as the released loader does.
+    """Return the numbers of the frames at a fixed rate, as the released loader does.
 
     The video's rate is truncated to a whole number, ``start`` is rounded down and ``end`` up to
-    whole seconds, and the second that begins at ``end`` still counts.
+    whole seconds, and the second that begins at ``end`` is included.
 
     Args:
         total_frames: Frames of the video.
         fps: Its frames per second.
-        frame_rate: Frames taken a second.
-        start: Where to begin, seconds; None for the start of the video.
-        end: Where to stop, seconds; None for its end.
+        frame_rate: Frames to take per second.
+        start: Start of the part, seconds; None for the start of the video.
+        end: End of the part, seconds; None for the end of the video.
 
     Returns:
-        Frame numbers from 0, ascending; empty if the part holds no frame.
+        Frame numbers from 0, ascending; empty if the part has no frames.
     """
     rate = max(1, int(fps))
     last_second = math.ceil(total_frames / rate)
@@ -57,19 +53,19 @@ def frames_by_time(
     start: float | None = None,
     end: float | None = None,
 ) -> np.ndarray:
-    """Number the frames that are shown at a fixed rate, where the video's own rate varies.
+    """Return the numbers of the frames shown at a fixed rate, for a video of variable rate.
 
     The times are those at which `frames_by_rate` takes frames: ``start`` is rounded down and
-    ``end`` up to whole seconds, and the second that begins at ``end`` still counts.
+    ``end`` up to whole seconds, and the second that begins at ``end`` is included.
 
     Args:
         times: When each of N frames is shown, and when the last one ends, seconds: (N + 1,).
-        frame_rate: Frames taken a second.
-        start: Where to begin, seconds; None for the start of the video.
-        end: Where to stop, seconds; None for its end.
+        frame_rate: Frames to take per second.
+        start: Start of the part, seconds; None for the start of the video.
+        end: End of the part, seconds; None for the end of the video.
 
     Returns:
-        Frame numbers from 0, ascending; one that is shown for long comes several times.
+        Frame numbers from 0, ascending; a frame that is shown for long is repeated.
     """
     first = 0 if start is None else math.floor(start)
     last = math.ceil(times[-1]) if end is None else min(math.ceil(end), math.ceil(times[-1]))
@@ -81,19 +77,19 @@ def frames_by_time(
 
 @TRANSFORMS.register_module()
 class SampleFramesByRate(BaseTransform):
-    """Take frames at a fixed rate and at most ``num_frames`` of them, evenly spread.
+    """Sample frames at a fixed rate, and of more than ``num_frames`` an evenly spaced subset.
 
-    A video with fewer frames is padded by its last one; ``frame_mask`` tells them apart.
+    A video with fewer frames is padded with its last one, which ``frame_mask`` marks as False.
 
-    Required keys: total_frames, avg_fps, filename; optional: frame_times (of a variable rate),
+    Required keys: total_frames, avg_fps, filename; optional: frame_times (for a variable rate),
     start, end (seconds). Added keys: frame_inds, frame_mask, clip_len, frame_interval, num_clips.
 
     Args:
         num_frames: Frames of an item; 12 in the paper, 64 for ActivityNet and DiDeMo.
-        frame_rate: Frames taken a second; 1 in the paper.
+        frame_rate: Frames to take per second; 1 in the paper.
 
     Raises:
-        UnreadableVideoError: If the video or the asked part of it has no frames.
+        UnreadableVideoError: If the video, or its part from ``start`` to ``end``, has no frames.
     """
 
     def __init__(self, *, num_frames: int = 12, frame_rate: int = 1) -> None:
@@ -105,7 +101,7 @@ class SampleFramesByRate(BaseTransform):
         self.frame_rate = frame_rate
 
     def transform(self, results: dict) -> dict:
-        """Choose the frames of one item."""
+        """Choose the frames of an item."""
         total, fps = results['total_frames'], results['avg_fps']
         start, end = results.get('start'), results.get('end')
         if (times := results.get('frame_times')) is not None:
@@ -129,24 +125,3 @@ class SampleFramesByRate(BaseTransform):
     def __repr__(self) -> str:
         """Show the settings."""
         return f'{type(self).__name__}(num_frames={self.num_frames}, frame_rate={self.frame_rate})'
-
-
-def reject_unread_times(
-    ann_file: str, annotations: Sequence[VideoAnnotation], transforms: Sequence[Any]
-) -> None:
-    """Refuse parts of videos where the pipeline would sample the whole videos.
-
-    Raises:
-        ValueError: If an annotation has ``start`` or ``end`` and a transform that reads neither
-            chooses the frames.
-    """
-    for transform in transforms:
-        if not isinstance(transform, SampleFrames | UniformSample):
-            continue
-        for annotation in annotations:
-            times = [annotation.fields.get(key) for key in ('start', 'end')]
-            if times != [None, None]:
-                raise ValueError(
-                    f'{ann_file}: {annotation.video_id!r} has start={times[0]} and end={times[1]}, '
-                    f'which {type(transform).__name__} does not read; use SampleFramesByRate'
-                )

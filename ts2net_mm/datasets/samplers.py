@@ -7,25 +7,25 @@ import numpy as np
 from mmaction.registry import DATA_SAMPLERS
 from mmengine.dataset import DefaultSampler
 
-from ..wrappers import group_values
-from .substitutes import ItemNumber, draw_substitutes
+from .bad_videos import ItemIndex, draw_substitutes
+from .text_video_dataset import group_values
 
 __all__ = ['DistinctGroupBatchSampler', 'deal_batches']
 
 
 @DATA_SAMPLERS.register_module()
 class DistinctGroupBatchSampler:
-    """Shuffled batches that hold at most one item of a group, over all processes.
+    """Shuffled batches with at most one item per group, over all processes.
 
     Two captions of one video in a batch are false negatives of the contrastive loss. The global
-    batch of all processes is free of them; what does not fit into whole batches is left out of the
-    epoch, differently each time.
+    batch of all processes has none; items that do not fit into whole batches are dropped from the
+    epoch, different ones each time.
 
-    Each item number comes with substitutes of other groups, which `TextVideoDataset` takes where
-    the video cannot be read.
+    Each index comes with substitutes of other groups, which `TextVideoDataset` takes if the video
+    cannot be read.
 
-    Set it as ``batch_sampler`` of a data loader whose ``sampler`` is MMEngine's ``DefaultSampler``;
-    seed, epoch and process come from there.
+    Set it as ``batch_sampler`` of a data loader whose ``sampler`` is MMEngine's ``DefaultSampler``,
+    from which it takes seed, epoch and rank.
 
     Args:
         sampler: The loader's sampler.
@@ -62,39 +62,39 @@ class DistinctGroupBatchSampler:
                 f'batch of {self.global_batch_size} items without repetition: use a smaller batch'
             )
 
-    def __iter__(self) -> Iterator[list[ItemNumber]]:
-        """Yield this process's part of each global batch."""
+    def __iter__(self) -> Iterator[list[ItemIndex]]:
+        """Yield the part of each global batch that belongs to this process."""
         rng = np.random.default_rng((self.sampler.seed, self.sampler.epoch))
-        # a second stream: the batches stay those of the first
+        # of its own, so that drawing substitutes does not change the batches
         other_rng = np.random.default_rng((self.sampler.seed, self.sampler.epoch, 1))
         first = self.sampler.rank * self.batch_size
         for batch in deal_batches(self.groups, self.num_batches, self.global_batch_size, rng):
             substitutes = draw_substitutes(self.groups, batch, other_rng)
-            items = list(map(ItemNumber, batch.tolist(), substitutes))
+            items = list(map(ItemIndex, batch.tolist(), substitutes))
             yield items[first : first + self.batch_size]
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Return the number of batches of an epoch."""
         return self.num_batches
 
 
 def deal_batches(
     groups: np.ndarray, num_batches: int, batch_size: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Deal items to batches like cards: each group to as many different batches as it has items.
+    """Deal the items of each group to different batches, as cards are dealt to players.
 
     Args:
         groups: Group number of each item.
-        num_batches: How many batches to fill.
+        num_batches: Number of batches to fill.
         batch_size: Items of a batch.
         rng: Source of the shuffling.
 
     Shape:
-        - groups: (items,) int64 -> (num_batches, batch_size) int64, item numbers
+        - groups: (items,) int64 -> (num_batches, batch_size) int64, item indices
     """
     order = rng.permutation(len(groups))
     relabelled = rng.permutation(groups.max() + 1)[groups]
-    # groups shuffled, items in them too
+    # groups in random order, and the items of each group too
     order = order[np.argsort(relabelled[order], kind='stable')]
     members = np.split(order, np.flatnonzero(np.diff(relabelled[order])) + 1)
     batches: list[list[int]] = [[] for _ in range(num_batches)]
@@ -104,7 +104,7 @@ def deal_batches(
         taken = free[: len(items)]
         free = free[len(items) :]
         if len(taken) < len(items):
-            # a new round over all batches; those that this group has already come later
+            # start a new round over all batches; the batches that already have this group wait
             fresh = [int(b) for b in rng.permutation(num_batches)]
             used = set(taken)
             here = [b for b in fresh if b not in used][: len(items) - len(taken)]
@@ -118,7 +118,7 @@ def deal_batches(
 
 
 def _most_batches(groups: np.ndarray, batch_size: int) -> int:
-    """Most batches that can be filled when a group gives at most one item to each."""
+    """Return the largest number of full batches with at most one item per group each."""
     sizes = np.unique(groups, return_counts=True)[1]
     num_batches = len(groups) // batch_size
     while num_batches and np.minimum(sizes, num_batches).sum() < num_batches * batch_size:
