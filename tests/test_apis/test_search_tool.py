@@ -227,7 +227,7 @@ def test_folders_that_may_hold_videos(tool, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(weights=__file__), 'is no checkpoint that can be read'),
+        (dict(weights=__file__), 'cannot be read as a checkpoint'),
         (dict(weights='ViT-B/33'), 'a name would be one of ViT-B/32, ViT-B/16'),
         (dict(config=RUNTIME), 'has no model'),
     ],
