@@ -8,6 +8,7 @@ import torch
 from decord import VideoReader
 from mmengine.config import Config
 from mmengine.runner import Runner
+from tiny import shrinking_options
 
 from ts2net_mm.engine import BertAdam
 
@@ -16,14 +17,14 @@ FEATURES = sorted((ROOT / 'configs' / 'features').glob('*.py'))
 
 
 @pytest.fixture
-def tiny(shrink_model, project, tmp_path):
+def tiny(project, tmp_path):
     """Function that reads a config at the size of the tests, without validation."""
 
     def read(path: Path) -> Config:
         cfg = Config.fromfile(path)
         data = dict(data_root=str(project), ann_file='all.json', data_prefix=dict(video=''))
         loader = dict(batch_size=2, num_workers=0, persistent_workers=False, dataset=data)
-        cfg.merge_from_dict(shrink_model(cfg.model))
+        cfg.merge_from_dict(shrinking_options(cfg.model))
         cfg.merge_from_dict(dict(train_dataloader=loader, train_cfg=dict(max_epochs=1)))
         cfg.work_dir = str(tmp_path / path.stem)
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None

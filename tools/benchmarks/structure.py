@@ -31,7 +31,8 @@ def code_lines(text: str) -> tuple[int, int]:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             docstrings.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     blank = (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
-    code, comments = set(), set()
+    code: set[int] = set()
+    comments: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             comments.add(token.start[0])
