@@ -1,5 +1,5 @@
-# The quickstart: a small TS2-Net from scratch, on rendered videos of which many differ only in the
-# order of time.
+# The quickstart: a small TS2-Net from scratch, on rendered videos, many of which differ only in the
+# order of their frames.
 _base_ = './_base_/default_runtime.py'
 
 data_root = 'data/moving_shapes/'

@@ -1,4 +1,4 @@
-# The full test of MSR-VTT: 2,990 videos with 20 captions each. It trains on the 7k split,
+# The full MSR-VTT test: 2,990 videos with 20 captions each. It trains on the 7k split,
 # because 1,990 of these videos are in the 9k split.
 _base_ = './ts2net_msrvtt-7k.py'
 

@@ -1,5 +1,5 @@
-# MSVD: 12 frames, 32 words, all captions of a video. It is not in the paper; the recipe is that of
-# MSR-VTT, whose epochs, batch size and rates CLIP4Clip's MSVD command has too
+# MSVD: 12 frames, 32 words, all captions of a video. The paper does not test it. The recipe is that
+# of MSR-VTT; CLIP4Clip's MSVD command has the same epochs, batch size and learning rates
 # (https://github.com/ArrowLuo/CLIP4Clip).
 _base_ = [
     './_base_/models/ts2net_vit-b32.py',

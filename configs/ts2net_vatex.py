@@ -1,4 +1,4 @@
-# VATEX: 12 frames, 32 words, ten captions a video. The recipe is that of MSR-VTT, as in the
+# VATEX: 12 frames, 32 words, ten captions per video. The recipe is that of MSR-VTT, as in the
 # released scripts/run_vatex.sh (https://github.com/LiuRicky/ts2_net).
 _base_ = [
     './_base_/models/ts2net_vit-b32.py',

@@ -18,7 +18,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 times=$1
 shift
 if (($# == 0)); then
-    set -- tests/test_evaluation/test_metric.py tests/test_evaluation/test_left_out.py \
+    set -- tests/test_evaluation/test_metric.py \
         tests/test_models/test_losses/test_contrastive_loss.py tests/test_engine/test_distributed_training.py \
         tests/test_tools/test_train_and_test.py \
         -k 'two_processes or losses_gradients_and_weights or over_several_processes'

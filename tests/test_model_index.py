@@ -1,6 +1,7 @@
-"""model-index.yml, the configs and the results of the README tell the same."""
+"""model-index.yml, the configs and the results table of the README agree."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -14,36 +15,6 @@ CONTENT = [yaml.safe_load((ROOT / path).read_text()) for path in METAFILES]
 MODELS = [model for content in CONTENT for model in content['Models']]
 BY_NAME = {model['Name']: model for model in MODELS}
 PAPER = 'https://arxiv.org/abs/2207.07852'
-RESULT = re.compile(
-    r'^\| ([^|]+) \| ([\d.]+)(?:, with inverted softmax ([\d.]+))? \| (.+) \|$', re.M
-)
-
-
-def metrics_of(model: dict) -> dict[str, tuple[float, float | None]]:
-    """Text to video R@1, plain and with inverted softmax, by the names of the README's rows."""
-    found = {}
-    for result in model.get('Results', []):
-        recalls = [result['Metrics'].get(f'Recall@1{kind}') for kind in ('', ' (inverted softmax)')]
-        architecture = model['Metadata']['Architecture']
-        is_clip = architecture.startswith('ViT-')
-        name = f'{result["Dataset"]}, {architecture}' if is_clip else result['Dataset']
-        found[name] = tuple(recalls)
-    return found
-
-
-@pytest.fixture(scope='module')
-def readme() -> str:
-    return (ROOT / 'README.md').read_text(encoding='utf-8')
-
-
-@pytest.fixture(scope='module')
-def rows(readme) -> dict[str, tuple[float, float | None, str]]:
-    """Rows of the README's results: name, both recalls, source."""
-    section = readme.split('\n## Results\n')[1].split('\n## ')[0]
-    return {
-        name: (float(plain), float(softmax) if softmax else None, source)
-        for name, plain, softmax, source in RESULT.findall(section)
-    }
 
 
 def test_the_index_is_valid():
@@ -99,15 +70,7 @@ def test_the_paper_has_no_result_of_msvd():
     assert not any('Results' in BY_NAME[f'ts2net_{name}msvd'] for name in ('', 'vit-b16_'))
 
 
-def test_the_readme_shows_numbers_of_the_index(rows):
-    recalls = {name: pair for model in MODELS for name, pair in metrics_of(model).items()}
-    assert rows
-    for name, (plain, softmax, source) in rows.items():
-        assert recalls.get(name) == (plain, softmax), name
-        assert ('not trained here' in source and PAPER in source) == (', ViT-' in name)
-
-
-def test_the_readme_shows_the_results_of_every_config_it_lists(readme, rows):
-    for model in MODELS:
-        if f'({model["Config"]})' in readme:
-            assert metrics_of(model).keys() <= rows.keys(), model['Name']
+def test_the_readme_shows_the_table_of_the_index():
+    """If not, run tools/model_table.py."""
+    table = runpy.run_path(str(ROOT / 'tools/model_table.py'))['make_table']()
+    assert f'\n{table}\n' in (ROOT / 'README.md').read_text(encoding='utf-8')

@@ -41,12 +41,18 @@ def files(folder: str, pattern: str) -> list[Path]:
     return [path for path in paths if path.is_file() and not {*ignored} & {*path.parts}]
 
 
-@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'tensorboard', 'video', 'test', 'dev'])
+@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'tensorboard', 'docs', 'test', 'dev'])
 def test_the_tested_set_pins_every_requirement_within_its_range(pins, extra):
     section = 'options.extras_require' if extra else 'options'
     for requirement in read_requirements(section, extra or 'install_requires'):
         if requirement.name != 'ts2net-mm':
             assert pins[requirement.name.lower().replace('_', '-')] in requirement.specifier
+
+
+def test_pre_commit_runs_the_pinned_ruff(pins):
+    hooks = load(REPOSITORY / '.pre-commit-config.yaml')['repos'][0]
+    assert hooks['repo'].endswith('/ruff-pre-commit')
+    assert hooks['rev'] == f'v{pins["ruff"]}'
 
 
 def test_mmcv_is_left_to_the_user():
@@ -59,7 +65,8 @@ def test_mmcv_is_left_to_the_user():
 @pytest.mark.slow
 def test_the_wheel_holds_package_configs_and_tools_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    expected = {path.relative_to(REPOSITORY).as_posix() for path in files('ts2net_mm', '*.py')}
+    sources = [*files('ts2net_mm', '*.py'), *files('ts2net_mm', '*.html')]
+    expected = {path.relative_to(REPOSITORY).as_posix() for path in sources}
     inside = 'ts2net_mm/.mim'
     for path in files('configs', '*'):
         expected.add(f'{inside}/configs/ts2net/{path.relative_to(REPOSITORY / "configs")}')
@@ -114,7 +121,7 @@ def test_the_metadata_of_the_wheel(wheel):
     assert metadata['Requires-Python'] == '>=3.10'
     assert metadata['Description-Content-Type'] == 'text/markdown'
     assert 'Apache-2.0' in (metadata['License'] or metadata['License-Expression'])
-    extras = {'lite', 'compress', 'tensorboard', 'video', 'test', 'dev'}
+    extras = {'lite', 'compress', 'tensorboard', 'docs', 'test', 'dev'}
     assert set(metadata.get_all('Provides-Extra')) == extras
 
 

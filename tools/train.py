@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from a checkpoint, or from the newest one of the work folder if none is named',
+        help='resume from a checkpoint, by default the newest in the work folder',
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (on a GPU)')
     parser.add_argument('--no-validate', action='store_true', help='train without validation')
@@ -124,12 +124,12 @@ def train(cfg: Config) -> None:
     from mmengine.runner import Runner
 
     from ts2net_mm.engine import TerminationHook
-    from ts2net_mm.engine.command_line import leave_processes, own_rank, say
+    from ts2net_mm.engine.command_line import leave_processes, own_rank, print_once
     from ts2net_mm.engine.work_dir import claim_work_dir, describe_earlier_run
 
     with claim_work_dir(cfg.work_dir, own_rank()):
         if not goes_on_here(cfg) and (earlier := describe_earlier_run(cfg.work_dir)):
-            say(f'warning: {earlier}')
+            print_once(f'warning: {earlier}')
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         termination = TerminationHook()
         runner.register_hook(termination)

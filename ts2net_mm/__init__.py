@@ -1,7 +1,7 @@
-"""TS2-Net for MMAction2: find a video by a sentence, and a sentence by a video.
+"""TS2-Net for MMAction2: text-video retrieval.
 
-Importing the package registers all its parts; it prints nothing and downloads nothing. The parts
-themselves, MMEngine and MMAction2 are imported when they are first used.
+Importing the package registers its parts; it prints nothing and downloads nothing. The parts,
+torch, MMEngine and MMAction2 are imported on first use.
 """
 
 from importlib import import_module
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from .compat import (
     allow_mmengine_checkpoints,
     check_versions,
-    leave_out_multimodal,
-    mend_mmaction,
-    quiet_imports,
+    disable_multimodal,
+    fix_mmaction,
+    silence_mmcv_lite,
 )
 from .registration import register_package
 from .version import __version__
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ['__version__', 'checkpoints', 'datasets', 'engine', 'evaluation', 'models']
 
 check_versions()
-mend_mmaction()
+fix_mmaction()
 allow_mmengine_checkpoints()
-quiet_imports()
-leave_out_multimodal()
+silence_mmcv_lite()
+disable_multimodal()
 register_package()
 
 

@@ -1,4 +1,4 @@
-"""Imports all registered parts; the registries do so at their first look-up."""
+"""Import all registered parts; the registries import this module at their first look-up."""
 
 from . import checkpoints, datasets, engine, evaluation, models
 from .compat import extend_hooks

@@ -1,13 +1,13 @@
-"""Make the parts of this package known to MMEngine and MMAction2 without importing them.
+"""Register the parts of this package with MMEngine and MMAction2 without importing them.
 
-The registries of both import the modules listed as their locations at the first look-up. What is
-registered here is therefore imported when the first config is built, and not before.
+The registries import the modules in their list of locations at the first look-up, so the parts are
+imported when the first config is built.
 """
 
 from importlib import import_module
 from types import ModuleType
 
-from .compat.when_imported import when_imported
+from .compat import when_imported
 
 __all__ = ['register_package']
 
@@ -21,21 +21,21 @@ def register_package() -> None:
     """
     when_imported('mmengine.config.utils', _add_configs)
     when_imported('mmaction.registry', _add_to_all)
-    # a look-up there climbs to MMEngine's registry without importing the locations of that
+    # MMPretrain's registry asks its parent, MMEngine's, without importing the parent's locations
     for name in ('mmengine.registry.root', 'mmpretrain.registry'):
         when_imported(name, _add_initializers)
 
 
 def _add_configs(module: ModuleType) -> None:
-    # MMEngine expects the name of a distribution here and looks for the package in the folder where
-    # that is installed, in vain for an editable installation or a checkout on the path. What is no
-    # distribution it imports as a module, and takes its folder.
+    # MMEngine expects a distribution and looks for the package where that is installed, which fails
+    # for an editable installation or a checkout on the path. A name that is not a distribution is
+    # imported as a module instead, and its folder is used.
     module.MODULE2PACKAGE['ts2net_mm'] = 'ts2net_mm.version'
 
 
 def _add_to_all(module: ModuleType) -> None:
     for registry in list(vars(module).values()):
-        # those of MMEngine are imported there under other names
+        # the module also has MMEngine's registries, which are its parents
         if isinstance(registry, module.Registry) and registry.scope == 'mmaction':
             _add_location(registry)
 
@@ -47,7 +47,7 @@ def _add_initializers(module: ModuleType) -> None:
 def _add_location(registry) -> None:
     if PARTS in registry._locations:
         return
-    # a new list: MMEngine's default is one list that all registries without locations share
+    # a new list, because MMEngine's default is a list that registries share
     registry._locations = [*registry._locations, PARTS]
     if registry._imported:
         import_module(PARTS)

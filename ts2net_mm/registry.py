@@ -1,8 +1,7 @@
-"""Registries of the scope ``ts2net_mm``, one below each of MMAction2's.
+"""Registries of the scope ``ts2net_mm``, a child of each registry of MMAction2.
 
-MMEngine builds what it has read from ``ts2net_mm::...`` in this scope. The parts themselves are
-registered in MMAction2's registries, where ``mmaction`` finds them too, and a look-up here climbs
-there.
+MMEngine builds configs from ``ts2net_mm::...`` in this scope. The parts are registered in
+MMAction2's registries, where a look-up in these child registries finds them.
 """
 
 from typing import Any
@@ -16,10 +15,10 @@ SCOPE = 'ts2net_mm'
 
 
 class ScopedRegistry(Registry):
-    """Finds ``ts2net_mm.TS2Net`` as it finds ``TS2Net``: above, where MMEngine looks only here."""
+    """Finds ``ts2net_mm.TS2Net`` in the parent too, where MMEngine would look only in this one."""
 
     def get(self, key: str) -> Any:
-        """Return what is registered under a name, or None."""
+        """Return the class registered under a name, or None."""
         scope, _, name = key.partition('.')
         return super().get(name if scope == SCOPE and '.' not in name else key)
 

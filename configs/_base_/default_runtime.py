@@ -21,7 +21,7 @@ custom_hooks = [
     dict(type='StrictCheckpointHook'),
     dict(type='ModelConfigHook'),
     dict(type='QueryBankHook'),
-    dict(type='BadVideosHook', max_share=0.01),  # of the training videos may be unreadable
+    dict(type='BadVideosHook', max_share=0.01),  # share of training videos that may be unreadable
 ]
 
 env_cfg = dict(

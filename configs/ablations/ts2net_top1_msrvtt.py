@@ -1,4 +1,4 @@
-# One selected patch a frame instead of three.
+# One selected patch per frame instead of three.
 _base_ = '../ts2net_msrvtt.py'
 
 model = dict(neck=dict(topk=1))

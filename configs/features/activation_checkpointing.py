@@ -1,4 +1,4 @@
-# Each block's activations are computed again in the backward pass: less memory, more time.
+# Recompute the activations of each block in the backward pass: less memory, more time.
 _base_ = '../ts2net_msrvtt.py'
 
 model = dict(

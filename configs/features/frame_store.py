@@ -1,4 +1,4 @@
-# Frames out of a store instead of decoding. Before the training:
+# Frames from a store instead of decoding. Before training:
 # python tools/data/store_frames.py configs/features/frame_store.py --out data/msrvtt/frames
 _base_ = '../ts2net_msrvtt.py'
 

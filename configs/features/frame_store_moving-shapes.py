@@ -1,4 +1,4 @@
-# The quickstart's training with frames out of a store; tools/quickstart.sh makes the store.
+# The quickstart's training with frames from a store, which tools/quickstart.sh makes.
 _base_ = '../ts2net_moving-shapes.py'
 
 opening, sampling, decoding, *rest = _base_.train_pipeline

@@ -1,4 +1,4 @@
-# The released code's scores of videos shorter than the frame limit, with its three mistakes:
+# Reproduces the released scores of videos shorter than the frame limit, including three mistakes:
 # padding leaks into the shift, and the masks of temporal transformer and similarity are tiled.
 _base_ = '../ts2net_msrvtt.py'
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ts2net_mm.apis import RetrievalInferencer
-from ts2net_mm.apis.loading import build_model, load_config
+from ts2net_mm.apis import Gallery, RetrievalInferencer
+from ts2net_mm.apis.inferencer import build_model, load_config
 from ts2net_mm.moving_shapes.mp4 import encode_mp4
 
 WIDTH = 16
@@ -94,9 +94,14 @@ def video_folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope='session')
+def gallery(inferencer, video_folder, tmp_path_factory) -> Gallery:
+    return Gallery.open(video_folder, inferencer, cache_dir=tmp_path_factory.mktemp('cache'))
+
+
 @pytest.fixture
 def bad_folder(tmp_path) -> Path:
-    """Everything that is named like a video and is none."""
+    """Files that have the ending of a video and are not videos."""
     folder = tmp_path / 'bad'
     whole = write_video(folder / 'cut.mp4').read_bytes()
     (folder / 'cut.mp4').write_bytes(whole[: len(whole) // 2])

@@ -1,12 +1,35 @@
+import dataclasses
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from ts2net_mm.apis import Gallery, RetrievalInferencer
 from ts2net_mm.apis import gallery as gallery_module
+from ts2net_mm.apis.gallery import (
+    EncodedVideo,
+    GalleryContent,
+    read_gallery_file,
+    write_gallery_file,
+)
+
+VIDEOS = {
+    name: EncodedVideo(
+        size=index,
+        mtime_ns=1_700_000_000_000_000_001 + index,
+        frame_features=torch.randn(3, 4),
+        frame_mask=torch.tensor([True, index % 2 == 0, False]),
+        frame_seconds=torch.tensor([0.0, 1.5, float('nan')]),
+    )
+    for index, name in enumerate(['a.mp4', 'ü\n日本.mp4', 'bad\udcff.mp4'])
+}
+
+CONTENT = GalleryContent(VIDEOS, {'notes\udcff.txt': (7, 1_700_000_000_000_000_009)})
 
 
 class Spy:
@@ -98,13 +121,13 @@ def test_another_model_or_pipeline_encodes_anew(
     assert len(list((tmp_path / 'cache').iterdir())) == 2
 
 
-def test_a_damaged_file_is_made_anew(open_gallery, tmp_path, caplog):
+def test_a_damaged_file_is_replaced(open_gallery, tmp_path, caplog):
     first, _ = open_gallery()
     (path,) = (tmp_path / 'cache').iterdir()
     path.write_bytes(path.read_bytes()[:300])
     again, encoded = open_gallery()
     assert len(encoded) == 6
-    assert f'features kept in {path} cannot be used' in caplog.text
+    assert f'features in {path} cannot be used' in caplog.text
     torch.testing.assert_close(again.frame_features, first.frame_features)
     assert open_gallery()[1] == []
 
@@ -186,10 +209,18 @@ def test_every_file_is_tried_whatever_its_ending(open_gallery, folder, make_vide
     assert open_gallery()[1] == []
 
 
-def test_no_file_is_a_video(inferencer, tmp_path):
-    (tmp_path / 'a.txt').write_text('no video')
-    with pytest.raises(ValueError, match=r'there is no video in .*, only files \.txt \(1\)'):
-        Gallery.open(tmp_path, inferencer, cache_dir=tmp_path / '.cache')
+def test_a_folder_without_videos(inferencer, bad_folder, tmp_path):
+    (tmp_path / 'texts').mkdir()
+    with pytest.raises(ValueError, match='there is no video file in'):
+        Gallery.open(tmp_path / 'texts', inferencer)
+    (tmp_path / 'texts' / 'a.txt').write_text('no video')
+    for folder, message in (
+        (tmp_path / 'texts', r'there is no video in .*, only files \.txt \(1\)'),
+        (bad_folder, r'none of the 6 videos .* the first is audio\.mp4: it has no video stream'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Gallery.open(folder, inferencer, cache_dir=tmp_path / 'cache')
+    assert list((tmp_path / 'cache').iterdir()) == []
 
 
 def test_names_of_all_kinds(open_gallery, folder, make_video):
@@ -200,24 +231,22 @@ def test_names_of_all_kinds(open_gallery, folder, make_video):
     assert open_gallery()[1] == []
 
 
-def test_no_video_can_be_read(inferencer, bad_folder, tmp_path):
-    with pytest.raises(
-        ValueError, match=r'none of the 6 videos .* the first is audio\.mp4: it has no video stream'
-    ):
-        Gallery.open(bad_folder, inferencer, cache_dir=tmp_path / 'cache')
-    assert list((tmp_path / 'cache').iterdir()) == []
-
-
-def test_no_video_in_the_folder(inferencer, tmp_path):
-    with pytest.raises(ValueError, match='there is no video file in'):
-        Gallery.open(tmp_path, inferencer)
-
-
-def test_a_single_video(inferencer, make_video, tmp_path):
-    make_video(tmp_path / 'one' / 'a.mp4')
-    gallery = Gallery.open(tmp_path / 'one', inferencer, cache_dir=tmp_path / 'cache')
-    (hit,) = inferencer.search('a red circle', gallery)
-    assert (hit.rank, hit.name) == (1, 'a.mp4')
+def test_the_cache_folder(inferencer, make_video, tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    make_video(tmp_path / 'videos' / 'a.mp4')
+    shutil.copytree(tmp_path / 'videos', tmp_path / 'copy')
+    for folder in ('videos', 'copy', 'copy/../videos'):
+        gallery = Gallery.open(tmp_path / folder, inferencer)
+        (hit,) = inferencer.search('a red circle', gallery)
+        assert (hit.rank, hit.name) == (1, 'a.mp4')
+    assert gallery.num_encoded == 0
+    assert len(list((tmp_path / 'xdg' / 'ts2net_mm').iterdir())) == 2
+    monkeypatch.delenv('XDG_CACHE_HOME')
+    Gallery.open(tmp_path / 'videos', inferencer)
+    assert len(list((tmp_path / 'home' / '.cache' / 'ts2net_mm').iterdir())) == 1
+    with pytest.raises(OSError, match=r'cache folder .*a\.mp4 cannot be made: File exists'):
+        Gallery.open(tmp_path / 'videos', inferencer, cache_dir=tmp_path / 'videos' / 'a.mp4')
 
 
 @pytest.mark.parametrize('is_terminal', [True, False])
@@ -231,3 +260,97 @@ def test_progress_goes_to_stderr(open_gallery, monkeypatch, capsys, is_terminal)
         assert '6/6' in captured.err
     else:
         assert captured.err.splitlines() == ['encoding videos: 4 of 6', 'encoding videos: 6 of 6']
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / 'gallery.safetensors'
+
+
+def test_what_is_written_is_read(path):
+    write_gallery_file(path, 'model', CONTENT)
+    content = read_gallery_file(path, 'model')
+    videos = content.videos
+    assert content.others == CONTENT.others
+    assert list(videos) == list(VIDEOS)
+    for name, video in videos.items():
+        assert (video.size, video.mtime_ns) == (VIDEOS[name].size, VIDEOS[name].mtime_ns)
+        assert torch.equal(video.frame_features, VIDEOS[name].frame_features)
+        assert torch.equal(video.frame_mask, VIDEOS[name].frame_mask)
+        assert video.frame_seconds[:2].tolist() == [0, 1.5]
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_no_videos_no_file(path, caplog):
+    write_gallery_file(path, 'model', CONTENT)
+    write_gallery_file(path, 'model', GalleryContent())
+    assert not path.exists()
+    assert read_gallery_file(path, 'model') == GalleryContent()
+    assert caplog.text == ''
+
+
+@pytest.mark.parametrize('content', [b'', b'text', bytes(100)])
+def test_a_damaged_file_counts_as_empty(path, caplog, content):
+    path.write_bytes(content)
+    assert read_gallery_file(path, 'model') == GalleryContent()
+    assert 'cannot be used, videos are encoded again' in caplog.text
+
+
+def test_a_file_of_another_model_counts_as_empty(path, caplog):
+    write_gallery_file(path, 'model', CONTENT)
+    assert read_gallery_file(path, 'other') == GalleryContent()
+    assert 'another format or model' in caplog.text
+
+
+def rewrite(path, **changes):
+    """Change tensors of the file but not its index."""
+    with safe_open(path, framework='pt') as file:
+        index = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file({name: changes.get(name, lambda t: t)(t) for name, t in tensors.items()}, path, index)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'reason'),
+    [
+        (dict(frame_features=lambda t: t[..., :3].clone()), 'its checksum is wrong'),
+        (
+            dict(frame_features=lambda t: t[:2].clone()),
+            'shape (2, 3, 4), expected (3, 3) x channels',
+        ),
+        (
+            dict(frame_mask=lambda t: t[:, :2].clone()),
+            'shape (3, 3, 4), expected (3, 2) x channels',
+        ),
+        (dict(frame_seconds=lambda t: t[:, :2].clone()), 'masks or times do not belong'),
+        (dict(frame_features=lambda t: t + 1e-3), 'its checksum is wrong'),
+    ],
+)
+def test_changed_tensors_are_detected(path, caplog, changes, reason):
+    write_gallery_file(path, 'model', CONTENT)
+    rewrite(path, **changes)
+    assert read_gallery_file(path, 'model') == GalleryContent()
+    assert reason in caplog.text
+
+
+def test_features_that_are_not_finite_are_not_used(path, caplog):
+    bad = dataclasses.replace(VIDEOS['a.mp4'], frame_features=torch.full((3, 4), float('nan')))
+    write_gallery_file(path, 'model', GalleryContent(VIDEOS | {'a.mp4': bad}))
+    assert read_gallery_file(path, 'model') == GalleryContent()
+    assert 'it holds features that are not finite' in caplog.text
+
+
+@pytest.mark.parametrize('error', [OSError('disk full'), SafetensorError('disk full')])
+def test_a_write_that_fails_leaves_the_old_file_alone(path, monkeypatch, error):
+    write_gallery_file(path, 'model', CONTENT)
+    before = path.read_bytes()
+
+    def fail(tensors, target, metadata):
+        Path(target).write_bytes(b'half')
+        raise error
+
+    monkeypatch.setattr(gallery_module, 'save_file', fail)
+    with pytest.raises(OSError, match='disk full'):
+        write_gallery_file(path, 'model', GalleryContent(dict(list(VIDEOS.items())[:1])))
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]

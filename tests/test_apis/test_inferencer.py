@@ -1,19 +1,18 @@
 import dataclasses
 import re
+import time
 
 import pytest
 import torch
 from mmaction.registry import DATASETS, TRANSFORMS
+from mmcv.transforms import BaseTransform
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
-from ts2net_mm.apis import Gallery, find_videos
+from ts2net_mm.apis import RetrievalInferencer, find_videos
+from ts2net_mm.apis.inferencer import build_model, load_config
 
 TEXTS = ['a red circle', 'the blue one grows', 'x']
-
-
-@pytest.fixture(scope='module')
-def gallery(inferencer, video_folder, tmp_path_factory):
-    return Gallery.open(video_folder, inferencer, cache_dir=tmp_path_factory.mktemp('cache'))
 
 
 @pytest.fixture(scope='module')
@@ -57,16 +56,19 @@ def test_a_sentence_does_not_depend_on_its_batch(inferencer, monkeypatch):
     torch.testing.assert_close(together, alone)
 
 
-@pytest.mark.parametrize('texts', [[], 'one string'])
-def test_no_list_of_sentences(inferencer, texts):
-    with pytest.raises(ValueError, match='expected a list of at least one sentence'):
+@pytest.mark.parametrize(
+    ('texts', 'message'),
+    [
+        ([], 'expected a list of at least one sentence'),
+        ('one string', 'expected a list of at least one sentence'),
+        (['a', ''], "sentence 2 of 2 is ''"),
+        (['a', ' \n'], re.escape(r"sentence 2 of 2 is ' \n'")),
+        (['a', 3], 'sentence 2 of 2 is 3'),
+    ],
+)
+def test_texts_that_are_not_sentences(inferencer, texts, message):
+    with pytest.raises(ValueError, match=message):
         inferencer.encode_texts(texts)
-
-
-@pytest.mark.parametrize('text', ['', ' \n', 3])
-def test_an_empty_sentence(inferencer, text):
-    with pytest.raises(ValueError, match=re.escape(f'sentence 2 of 2 is {text!r}')):
-        inferencer.encode_texts(['a', text])
 
 
 def encode(inferencer, paths, **kwargs):
@@ -101,9 +103,20 @@ def test_a_batch_of_bad_videos(inferencer, bad_folder):
     assert len(batch.frame_features) == len(batch.frame_mask) == 0
 
 
-def test_an_impossible_batch_size(inferencer):
-    with pytest.raises(ValueError, match='batch_size=0, expected at least 1'):
-        list(inferencer.encode_videos([], batch_size=0))
+class Hang(BaseTransform):
+    """A transform without a time limit of its own."""
+
+    def transform(self, results):
+        time.sleep(60)
+
+
+def test_a_video_that_hangs_is_skipped(inferencer, video_folder, monkeypatch):
+    monkeypatch.setattr('ts2net_mm.apis.inferencer.VIDEO_TIMEOUT', 0.5)
+    monkeypatch.setattr(inferencer, 'video_pipeline', [dict(type=Hang), *inferencer.video_pipeline])
+    path = str(video_folder / '0.mp4')
+    (batch,) = inferencer.encode_videos([path])
+    assert batch.skipped == {path: 'no answer within 0.5 seconds'}
+    assert inferencer.read_frames([path])[path].reason == 'no answer within 0.5 seconds'
 
 
 @pytest.mark.parametrize('videos_at_a_time', [2, 100])
@@ -141,24 +154,17 @@ def test_equal_scores_keep_the_order_of_the_names(inferencer, gallery):
     assert [hit.name for hit in hits] == [video.name for video in gallery.videos]
 
 
-def test_no_hits_asked_for(inferencer, gallery):
-    with pytest.raises(ValueError, match='topk=0, expected at least 1'):
-        inferencer.search('a', gallery, topk=0)
+def test_searches_that_are_impossible(inferencer, gallery):
+    for changes, topk, message in (
+        ({}, 0, 'topk=0, expected at least 1'),
+        (dict(fingerprint='other'), 1, 'encoded by another model'),
+        (dict(videos=[]), 1, 'holds no video'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            inferencer.search('a', dataclasses.replace(gallery, **changes), topk=topk)
 
 
-def test_a_gallery_of_another_model(inferencer, gallery):
-    other = dataclasses.replace(gallery, fingerprint='other')
-    with pytest.raises(ValueError, match='encoded by another model'):
-        inferencer.search('a', other)
-
-
-def test_an_empty_gallery(inferencer, gallery):
-    empty = dataclasses.replace(gallery, videos=[])
-    with pytest.raises(ValueError, match='holds no video'):
-        inferencer.search('a', empty)
-
-
-def test_scores_that_are_no_numbers(inferencer, gallery):
+def test_scores_that_are_not_numbers(inferencer, gallery):
     features = gallery.frame_features.clone()
     features[2] = float('nan')
     broken = dataclasses.replace(gallery, frame_features=features)
@@ -171,10 +177,70 @@ def test_the_tokenizer_keeps_its_settings(inferencer):
     assert repr(inferencer._tokenize) == repr(expected)
 
 
+def test_weights_of_another_architecture_are_refused(config_file, checkpoint, tmp_path):
+    state_dict = torch.load(checkpoint)['state_dict']
+    del state_dict['head.logit_scale']
+    torch.save(dict(state_dict=state_dict), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=r'other\.pth does not fit.*missing: head\.logit_scale'):
+        RetrievalInferencer(config_file, tmp_path / 'other.pth', device='cpu')
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'reason'),
+    [
+        ('a.py', 'x = = 1', r'config .*a\.py cannot be read: SyntaxError'),
+        ('a.pth', 'x', r'config .*a\.pth cannot be read'),
+        ('a.py', 'x = 1', r"config .*a\.py has no model, found keys \['x'\]"),
+    ],
+)
+def test_configs_that_cannot_be_used(tmp_path, name, text, reason):
+    path = tmp_path / name
+    with pytest.raises(FileNotFoundError, match=f'config .*{name} does not exist'):
+        load_config(path)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(neck=dict(bogus=1)), r"tiny\.py cannot be built: .*TokenSelection.*'bogus'"),
+        (dict(type='NoSuchNet'), 'cannot be built: KeyError: NoSuchNet is not in'),
+    ],
+)
+def test_models_that_cannot_be_built(config_file, change, message):
+    config = Config.fromfile(config_file)
+    config.merge_from_dict(dict(model=change))
+    with pytest.raises(ValueError, match=message):
+        build_model(config)
+
+
+def test_the_fingerprint_depends_on_weights_and_settings(
+    inferencer, config_file, checkpoint, tmp_path
+):
+    twin = RetrievalInferencer(config_file, checkpoint, device='cpu')
+    assert twin.fingerprint == inferencer.fingerprint
+    config = Config.fromfile(config_file)
+    config.test_pipeline[1].num_frames = 3
+    assert (
+        RetrievalInferencer(config, checkpoint, device='cpu').fingerprint != inferencer.fingerprint
+    )
+    state_dict = torch.load(checkpoint)['state_dict']
+    state_dict['head.logit_scale'] += 1e-3
+    torch.save(state_dict, tmp_path / 'new.pth')
+    other = RetrievalInferencer(config_file, tmp_path / 'new.pth', device='cpu')
+    assert other.fingerprint != inferencer.fingerprint
+
+
+@pytest.mark.parametrize('device', ['nonsense', 'cuda:99'])
+def test_a_device_that_does_not_exist(config_file, checkpoint, device):
+    with pytest.raises(ValueError, match=f"device '{device}' cannot be used"):
+        RetrievalInferencer(config_file, checkpoint, device=device)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_a_gpu_gives_the_same_hits(config_file, checkpoint, inferencer, gallery):
-    from ts2net_mm.apis import RetrievalInferencer
-
     on_gpu = RetrievalInferencer(config_file, checkpoint, device='cuda')
     hits = on_gpu.search('a red circle', gallery)
     expected = inferencer.search('a red circle', gallery)

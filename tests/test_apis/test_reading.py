@@ -1,10 +1,14 @@
 import cv2
 import numpy as np
 import pytest
-from decord import DECORDError
+from mmengine.config import Config
 
-from ts2net_mm.apis.reading import FrameReader, PipelineReader, explain
+from ts2net_mm.apis.reading import FrameReader, PipelineReader, split_test_pipeline, with_threads
+from ts2net_mm.datasets import TokenizeCaptions
 from ts2net_mm.utils.workers import Failure, map_in_workers
+
+TOKENIZE = dict(type='TokenizeCaptions', max_words=9)
+PACK = dict(type='PackActionInputs', collect_keys=('imgs', 'text', 'frame_mask'))
 
 REASONS = {
     'audio.mp4': 'it has no video stream (audio only?)',
@@ -21,6 +25,79 @@ DECODE = [
 ]
 
 
+@pytest.mark.parametrize(
+    'kind', [TokenizeCaptions, 'TokenizeCaptions', 'mmaction.TokenizeCaptions']
+)
+def test_videos_lose_the_text_steps(kind):
+    cfg = Config(dict(test_pipeline=[dict(type='DecordInit'), dict(TOKENIZE, type=kind), PACK]))
+    video, text = split_test_pipeline(cfg)
+    assert video == [
+        dict(type='GuardedDecordInit', timeout=60.0, num_threads=1),
+        dict(type='PackActionInputs', collect_keys=('imgs', 'frame_mask')),
+    ]
+    assert text == dict(type=kind, max_words=9)
+    assert cfg.test_pipeline[-1].collect_keys == PACK['collect_keys']
+
+
+def test_decoding_is_guarded_where_that_is_possible():
+    settings = dict(num_threads=2, io_backend='disk')
+    for step, expected in (
+        (dict(type='DecordInit', **settings), 'GuardedDecordInit'),
+        (dict(type='mmaction.DecordInit'), 'GuardedDecordInit'),
+        (dict(type='DecordInit', io_backend='petrel'), 'DecordInit'),
+        (dict(type='PyAVInit'), 'PyAVInit'),
+    ):
+        video, _ = split_test_pipeline(Config(dict(test_pipeline=[step, TOKENIZE, PACK])))
+        assert video[0]['type'] == expected
+        assert video[0].get('num_threads') == step.get('num_threads', video[0].get('num_threads'))
+
+
+def test_pixels_are_square_unless_the_config_says_otherwise():
+    for settings, expected in (
+        ({}, dict(square_pixels=True)),
+        (dict(square_pixels=False), dict(square_pixels=False)),
+        (dict(decoder='decord'), dict(decoder='decord')),
+    ):
+        pipeline = [dict(type='VideoInit', **settings), TOKENIZE, PACK]
+        video, _ = split_test_pipeline(Config(dict(test_pipeline=pipeline)))
+        assert video[0] == dict(type='VideoInit', **expected)
+
+
+def test_threads_are_those_of_the_config_first():
+    steps = [dict(type='VideoInit'), dict(type='mmaction.VideoInit', num_threads=2), PACK]
+    assert [step.get('num_threads') for step in with_threads(steps, 4)] == [4, 2, None]
+
+
+def test_the_pipeline_of_the_test_data_comes_first():
+    used = dict(dataset=dict(pipeline=[TOKENIZE]))
+    cfg = Config(dict(test_pipeline=[dict(type='Unused')], test_dataloader=used))
+    assert split_test_pipeline(cfg) == ([], TOKENIZE)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(test_dataloader=None), 'has no test pipeline'),
+        (
+            dict(test_pipeline=[dict(type='DecordInit')]),
+            r"has no TokenizeCaptions, found \['DecordInit'\]",
+        ),
+    ],
+)
+def test_configs_without_a_usable_pipeline(settings, message):
+    with pytest.raises(ValueError, match=message):
+        split_test_pipeline(Config(settings))
+
+
+def test_a_frame_store_gives_way_to_decoding():
+    decoding = [dict(type='PyAVInit'), dict(type='PyAVDecode')]
+    sampling = dict(type='SampleFramesByRate')
+    store = dict(type='FrameStoreInit', db_path='nowhere', decoding=decoding)
+    pipeline = [store, sampling, dict(type='FrameStoreDecode'), TOKENIZE, PACK]
+    video, _ = split_test_pipeline(Config(dict(test_pipeline=pipeline)))
+    assert video[:3] == [decoding[0], sampling, decoding[1]]
+
+
 @pytest.mark.parametrize('reader', [PipelineReader, FrameReader])
 @pytest.mark.parametrize('name', REASONS)
 def test_bad_files_give_a_reason(bad_folder, reader, name):
@@ -30,34 +107,13 @@ def test_bad_files_give_a_reason(bad_folder, reader, name):
     assert result == Failure(REASONS[name])
 
 
-def test_a_video_without_frames(video_folder):
-    reader = PipelineReader(pipeline=DECODE)
-    reader.transforms[0] = lambda results: dict(results, total_frames=0, avg_fps=10.0)
-    result = reader(str(video_folder / '0.mp4'))
-    assert result == Failure('it has no frames (0 frames, 10 a second)')
-
-
-@pytest.mark.parametrize(
-    ('error', 'reason'),
-    [
-        (DECORDError('x.cc:1: Error: av_read_frame failed with 109'), 'it is damaged or cut off'),
-        (DECORDError('x.cc:1: Unable to handle EOF because'), 'it ends before its last frame'),
-        (KeyError('frame_mask'), "KeyError: 'frame_mask'"),
-        (ValueError('first line\nsecond line'), 'ValueError: first line'),
-    ],
-)
-def test_reasons_are_one_line(video_folder, error, reason):
-    text = explain(error, str(video_folder / '0.mp4'))
-    assert text.endswith(reason)
-    assert '\n' not in text
-
-
-def test_packed_inputs_travel_as_arrays(inferencer, video_folder):
+def test_padding_is_masked_and_not_shown(inferencer, video_folder):
     packed = PipelineReader(pipeline=inferencer.video_pipeline)(str(video_folder / 'short.mp4'))
     assert set(packed['inputs']) == {'imgs', 'frame_mask'}
     assert packed['inputs']['imgs'].shape == (4, 3, 24, 24)
     assert packed['inputs']['frame_mask'].tolist() == [True, True, False, False]
-    assert isinstance(packed['inputs']['imgs'], np.ndarray)
+    frames = FrameReader(pipeline=inferencer.video_pipeline)(str(video_folder / 'short.mp4'))
+    assert len(frames) == 2
 
 
 def decode(jpeg: bytes) -> np.ndarray:
@@ -80,41 +136,14 @@ def test_frames_are_those_of_the_pipeline_whole_and_in_colour(inferencer, video_
     assert np.abs(decode(frames[0].jpeg).astype(int) - results['imgs'][1]).mean() > 40
 
 
-def test_frames_beyond_the_end_are_left_out(inferencer, video_folder):
-    frames = FrameReader(pipeline=inferencer.video_pipeline)(str(video_folder / 'short.mp4'))
-    assert len(frames) == 2
-
-
-def test_many_and_large_frames_are_thinned_and_made_smaller(video_folder):
-    reader = FrameReader(
-        pipeline=[
-            dict(type='DecordInit'),
-            dict(type='UniformSample', clip_len=12, test_mode=True),
-            dict(type='DecordDecode'),
-        ],
-        max_frames=3,
-        max_height=16,
-    )
-    frames = reader(str(video_folder / '0.mp4'))
-    assert len(frames) == 3
-    assert [decode(frame.jpeg).shape for frame in frames] == [(16, 20, 3)] * 3
-    seconds = [frame.seconds for frame in frames]
-    assert seconds == sorted(set(seconds))
-
-
-def test_the_best_frame_is_kept_and_larger(video_folder):
+def test_many_frames_are_thinned_and_all_but_the_best_are_made_smaller(video_folder):
     path = str(video_folder / '0.mp4')
-    pipeline = [
-        dict(type='DecordInit'),
-        dict(type='UniformSample', clip_len=12, test_mode=True),
-        dict(type='DecordDecode'),
-    ]
-    every = FrameReader(pipeline=pipeline)(path)
-    best = every[4].seconds
-    frames = FrameReader(
-        pipeline=pipeline, max_frames=3, max_height=8, large={path: [best], 'other': [0.0]}
-    )(path)
+    sampling = dict(type='UniformSample', clip_len=12, test_mode=True)
+    pipeline = [DECODE[0], sampling, DECODE[2]]
+    best = FrameReader(pipeline=pipeline)(path)[4].seconds
+    large = {path: [best], 'other': [0.0]}
+    frames = FrameReader(pipeline=pipeline, max_frames=3, max_height=8, large=large)(path)
     assert [frame.height for frame in frames if frame.seconds == best] == [16]
     assert [frame.height for frame in frames if frame.seconds != best] == [8, 8, 8]
-    assert [frame.seconds for frame in frames] == sorted(frame.seconds for frame in frames)
-    assert all(decode(one.jpeg).shape == (one.height, one.width, 3) for one in frames)
+    assert [frame.seconds for frame in frames] == sorted({frame.seconds for frame in frames})
+    assert all(decode(frame.jpeg).shape == (frame.height, frame.width, 3) for frame in frames)

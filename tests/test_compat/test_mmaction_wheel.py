@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ts2net_mm.compat import mend_mmaction, mmaction_wheel
+from ts2net_mm import compat
+from ts2net_mm.compat import fix_mmaction
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -37,7 +38,7 @@ def make_mmaction(folder: Path, *, whole: bool) -> None:
 
 
 # Loads the one module by its file, as ts2net_mm itself needs the real mmaction.
-MEND = f'import runpy; runpy.run_path({mmaction_wheel.__file__!r})["mend_mmaction"]()\n'
+MEND = f'import runpy; runpy.run_path({compat.__file__!r})["fix_mmaction"]()\n'
 
 
 def test_the_trouble_is_there_without_mending(tmp_path):
@@ -89,15 +90,15 @@ def test_no_other_missing_module_is_invented(tmp_path):
 
 def test_mending_twice_adds_one_finder_at_the_end(monkeypatch):
     monkeypatch.setattr(sys, 'meta_path', [])
-    mend_mmaction()
+    fix_mmaction()
     sys.meta_path.insert(0, object())
-    mend_mmaction()
+    fix_mmaction()
     assert [type(finder).__name__ for finder in sys.meta_path] == ['object', '_MissingFolderFinder']
 
 
 def test_the_placeholder_says_how_to_get_the_real_one():
     with pytest.raises(ImportError, match=r'mmaction2/issues/2714.*git\+https'):
-        mmaction_wheel.DRN(backbone=None)
+        compat.DRN(backbone=None)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ts2net_mm.compat.when_imported import when_imported
+from ts2net_mm.compat import when_imported
 
 
 @pytest.fixture

@@ -1,24 +1,29 @@
-"""What stands in for a video that cannot be read."""
+"""Substitutes for videos that cannot be read."""
 
 import logging
+import pickle
 import random
 
 import numpy as np
 import pytest
 import torch
 from mmaction.structures import ActionDataSample
-from mmengine.dataset import ConcatDataset
+from mmengine.dataset import ConcatDataset, RepeatDataset
 
 from ts2net_mm.datasets import BadVideo, DistinctGroupBatchSampler, UnreadableVideoError
-from ts2net_mm.datasets.bad_videos import BadVideosError, bad_videos_of
-from ts2net_mm.datasets.samplers.substitutes import ItemNumber
+from ts2net_mm.datasets.bad_videos import (
+    BadVideosError,
+    ItemIndex,
+    bad_videos_of,
+    draw_substitutes,
+)
 from ts2net_mm.video.errors import DecoderEndedError
 
 NAMES = [f'{number}.mp4' for number in range(12)]
 
 
 class Reader:
-    """A pipeline's first step that fails on some files, as decord does, after drawing numbers."""
+    """The first step of a pipeline, which draws numbers and then fails on some files."""
 
     def __init__(self, bad=(), error=OSError) -> None:
         self.bad = set(bad)
@@ -60,7 +65,7 @@ def names_of(dataset) -> list[str]:
     return [dataset[index]['video_id'] for index in range(len(dataset))]
 
 
-def test_another_pair_takes_the_place(make, videos):
+def test_a_bad_video_is_replaced_by_another_pair(make, videos):
     dataset = make({'3.mp4'})
     items = [dataset[index] for index in range(24)]
     for index, item in enumerate(items):
@@ -80,16 +85,16 @@ def test_another_pair_takes_the_place(make, videos):
     ]
 
 
-def test_which_one_depends_on_the_item_alone(make):
+def test_the_substitute_depends_on_the_index_only(make):
     expected = names_of(make({'3.mp4', '4.mp4'}))
     other_order = make({'3.mp4', '4.mp4'})
     np.random.seed(99)
     assert [other_order[index]['video_id'] for index in reversed(range(24))] == expected[::-1]
-    # and not all bad items get the same one
+    # not the same substitute for all bad items
     assert len({expected[index] for index in (6, 7, 8, 9)}) > 1
 
 
-def test_substitutes_may_be_bad_too(make):
+def test_substitutes_may_be_bad_themselves(make):
     dataset = make(set(NAMES[:9]))
     for index in range(24):
         item = dataset[index]
@@ -101,24 +106,22 @@ def test_substitutes_may_be_bad_too(make):
     assert max(len(bad_videos_of(dataset[index])) for index in range(24)) > 1
 
 
-def test_when_all_are_bad(make, videos):
+def test_error_without_a_substitute(make, make_dataset, videos):
     with pytest.raises(UnreadableVideoError) as caught:
         make(NAMES)[0]
     message = str(caught.value)
-    start = f'cannot read video {videos}/0.mp4: OSError: broken; nor those tried in its place: '
+    start = f'cannot read video {videos}/0.mp4: OSError: broken; nor can its substitutes: '
     assert message.startswith(start)
     assert message.count('OSError: broken') == 11
+    alone = make_dataset({'0.mp4': ['x', 'y']}, (Reader({'0.mp4'}),))
+    for index, suffix in ((0, ''), (ItemIndex(0), '; no other video fits into its batch')):
+        with pytest.raises(UnreadableVideoError) as caught:
+            alone[index]
+        assert str(caught.value) == f'cannot read video {videos}/0.mp4: OSError: broken{suffix}'
+    assert make({'0.mp4'})[ItemIndex(1, (9,))]['video_id'] == '4.mp4'
 
 
-def test_the_only_video_keeps_its_own_error(make_dataset, videos):
-    (videos / 'a.mp4').write_text('x')
-    dataset = make_dataset({'a.mp4': ['x', 'y']}, (Reader({'a.mp4'}),))
-    with pytest.raises(UnreadableVideoError) as caught:
-        dataset[0]
-    assert str(caught.value) == f'cannot read video {videos}/a.mp4: OSError: broken'
-
-
-def test_failed_attempts_leave_no_trace_in_the_random_state(make):
+def test_failed_attempts_do_not_change_the_random_state(make):
     def draws(bad):
         dataset = make(bad, one_caption_per_video=True)
         np.random.seed(0), random.seed(0), torch.manual_seed(0)
@@ -127,7 +130,7 @@ def test_failed_attempts_leave_no_trace_in_the_random_state(make):
     assert draws({'2.mp4', '7.mp4'}) == draws(())
 
 
-def test_a_video_that_hangs_is_waited_for_once(make):
+def test_a_hanging_video_is_tried_once(make):
     hanging = make({'3.mp4'}, error=DecoderEndedError)
     damaged = make({'3.mp4'})
     for dataset in (hanging, damaged):
@@ -138,7 +141,7 @@ def test_a_video_that_hangs_is_waited_for_once(make):
     assert damaged.reader.asked.count('3.mp4') == 4
 
 
-def test_names_each_once_unless_somebody_else_does(make, log_records):
+def test_each_video_is_logged_once_unless_a_hook_does(make, log_records):
     dataset = make({'3.mp4', '5.mp4'})
     names_of(dataset), names_of(dataset)
     lines = [record.getMessage() for record in log_records if record.levelno == logging.WARNING]
@@ -151,21 +154,18 @@ def test_names_each_once_unless_somebody_else_does(make, log_records):
     assert not log_records
 
 
-def test_error_in_training(make):
-    dataset = make({'3.mp4'}, on_bad_video='error')
-    dataset.bad_videos_watched = True
-    with pytest.raises(UnreadableVideoError, match=r'3\.mp4: OSError: broken$'):
-        dataset[6]
-    assert dataset[5]['video_id'] == '2.mp4'
-
-
-def test_testing_stops_at_the_first_where_nobody_collects(make):
-    with pytest.raises(UnreadableVideoError, match=r'3\.mp4: OSError: broken$'):
-        make({'3.mp4'}, test_mode=True)[3]
+def test_error_at_the_first_bad_video(make):
+    """In training on request, with or without the hook; in testing without the hook."""
+    training = make({'3.mp4'}, on_bad_video='error')
+    training.bad_videos_watched = True
+    for dataset, index in ((training, 6), (make({'3.mp4'}, test_mode=True), 3)):
+        with pytest.raises(UnreadableVideoError, match=r'3\.mp4: OSError: broken$'):
+            dataset[index]
+    assert training[5]['video_id'] == '2.mp4'
 
 
 @pytest.mark.parametrize('on_bad_video', ['skip', 'error'])
-def test_testing_goes_on_with_pixels_of_another(make, on_bad_video):
+def test_a_watched_test_continues_with_the_pixels_of_another_video(make, on_bad_video):
     dataset = make({'3.mp4', '4.mp4'}, test_mode=True, packed=True, on_bad_video=on_bad_video)
     dataset.bad_videos_watched = True
     samples = [dataset[index]['data_samples'] for index in range(12)]
@@ -176,7 +176,7 @@ def test_testing_goes_on_with_pixels_of_another(make, on_bad_video):
     assert {(video.num_texts, video.skip) for video in bad} == {(2, on_bad_video == 'skip')}
 
 
-def test_records_are_read_from_whatever_holds_them():
+def test_records_are_read_from_batches_and_samples():
     video = BadVideo('a', '/a.mp4', 'broken', 2, False)
     record = vars(video)
     sample = ActionDataSample()
@@ -187,25 +187,25 @@ def test_records_are_read_from_whatever_holds_them():
         assert bad_videos_of(holder) == []
 
 
-def test_error_with_a_list_names_each_once():
+def test_the_error_lists_each_video_once():
     videos = [BadVideo(str(n), f'/{n}.mp4', 'broken', 1, False) for n in (2, 1, 2)]
-    assert str(BadVideosError.of('2 are bad', videos, 'mend them')) == (
-        '2 are bad; mend them\n  /1.mp4: broken\n  /2.mp4: broken'
+    assert str(BadVideosError.from_videos('2 are bad', videos, 'fix them')) == (
+        '2 are bad; fix them\n  /1.mp4: broken\n  /2.mp4: broken'
     )
 
 
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(on_bad_video='skip'), r"'skip' is not for test_mode=False.* \('replace', 'error'\)"),
+        (dict(on_bad_video='skip'), r"'skip' is not for test_mode=False.* \['replace', 'error'\]"),
         (dict(on_bad_video='drop'), r"on_bad_video='drop' is not for test_mode=False"),
         (
             dict(on_bad_video='replace', test_mode=True),
-            r"'replace' is not for test_mode=True.* \('skip', 'error'\)",
+            r"'replace' is not for test_mode=True.* \['error', 'skip'\]",
         ),
     ],
 )
-def test_settings_that_make_no_sense(make, settings, message):
+def test_invalid_settings(make, settings, message):
     with pytest.raises(ValueError, match=message):
         make(**settings)
 
@@ -219,7 +219,7 @@ def sampler_of(dataset, batch_size: int, rank: int = 0, world_size: int = 1):
     return DistinctGroupBatchSampler(sampler, batch_size)
 
 
-def test_no_second_caption_of_a_video_comes_into_a_batch(make):
+def test_no_batch_gets_a_second_caption_of_a_video(make):
     """Over two processes, with global batches of six of the twelve videos."""
     dataset = make({'3.mp4'}, captions=5)
     samplers = [sampler_of(dataset, 3, rank, 2) for rank in range(2)]
@@ -232,22 +232,39 @@ def test_no_second_caption_of_a_video_comes_into_a_batch(make):
     assert replaced > 2
 
 
-def test_a_batch_that_no_other_video_fits_into(make, videos):
-    dataset = make({'0.mp4'})
-    with pytest.raises(UnreadableVideoError) as caught:
-        dataset[ItemNumber(0)]
-    assert str(caught.value) == (
-        f'cannot read video {videos}/0.mp4: OSError: broken; no other video fits into its batch'
-    )
-    assert dataset[ItemNumber(1, (9,))]['video_id'] == '4.mp4'
+@pytest.mark.parametrize('num_groups', [4, 9, 30, 1000])
+def test_all_substitutes_of_a_batch_may_be_used_together(num_groups):
+    groups = np.arange(3 * num_groups) % num_groups
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(50):
+        batch = rng.permutation(num_groups)[:8]
+        drawn = draw_substitutes(groups, batch, rng)
+        assert len(drawn) == len(batch)
+        items = [item for substitutes in drawn for item in substitutes]
+        seen.update(items)
+        together = groups[np.concatenate([batch, np.array(items, dtype=int)])]
+        assert len(set(together)) == len(together)
+        assert max(map(len, drawn)) - min(map(len, drawn)) <= 1
+        assert max(map(len, drawn)) <= 8
+    assert len(items) == {4: 0, 9: 1, 30: 22, 1000: 64}[num_groups]
+    assert num_groups != 30 or seen == set(range(90))
 
 
-def test_in_mmengines_wrappers(make):
-    dataset = ConcatDataset([make(()), make({'0.mp4'})])
-    assert 'bad_videos' in dataset[24]
-    assert dataset[0]['video_id'] == '0.mp4'
+@pytest.mark.parametrize(
+    ('wrap', 'substitute'),
+    [
+        (lambda dataset: RepeatDataset(dataset, 3), '1.mp4'),
+        (lambda dataset: ConcatDataset([dataset, dataset]), '8.mp4'),  # 3 is in the first data set
+    ],
+    ids=['repeated', 'concatenated'],
+)
+def test_substitutes_in_mmengines_wrappers(make, wrap, substitute):
+    """Of item 6 in the second of several data sets of 24 items, in a worker process."""
+    index = pickle.loads(pickle.dumps(ItemIndex(24 + 6, (3, 24 + 16))))
+    assert wrap(make({'3.mp4'}))[index]['video_id'] == substitute
 
 
-def test_count_of_videos(make):
+def test_videos_are_counted_once(make):
     assert make(()).count_videos() == 12
     assert make((), test_mode=True).count_videos() == 12

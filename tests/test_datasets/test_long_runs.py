@@ -1,4 +1,4 @@
-"""Thousands of videos in one worker: memory and file handles stay."""
+"""Memory and file handles of a worker do not grow over thousands of videos."""
 
 import os
 
@@ -25,7 +25,7 @@ def handles(pid: int) -> int:
 @pytest.mark.skipif(not os.path.isdir('/proc/self/fd'), reason='reads /proc')
 @pytest.mark.parametrize('init', ['VideoInit', 'GuardedDecordInit'])
 def test_three_thousand_videos(write_video, videos, make_dataset, record_property, init):
-    """Every fiftieth is damaged, and another stands in for it."""
+    """Every fiftieth is damaged and replaced."""
     for number in range(49):
         write_video(f'{number}.mp4', num_frames=6 + number % 3)
     (videos / 'bad.mp4').write_text('no video')

@@ -1,4 +1,4 @@
-"""What becomes of each kind of odd or damaged video: the table in docs/robustness.md."""
+"""Each kind of odd or damaged video: the table in docs/evidence/robustness.md."""
 
 import json
 import os
@@ -38,17 +38,17 @@ def write_audio(path: Path) -> None:
         container.mux(stream.encode())
 
 
-def cut(path: Path) -> None:
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def write_cut(path: Path, codec: str = 'mpeg4') -> None:
+def write_truncated(path: Path, codec: str = 'mpeg4') -> None:
     write(path, frames=120, codec=codec)
-    cut(path)
+    truncate(path)
 
 
 def write_rotated(path: Path, degrees: int) -> None:
-    """Say in the header of an MP4, as phones do, that the picture is to be turned clockwise."""
+    """Write a rotation into the header of an MP4, as phones do; clockwise."""
     write(path, size=(96, 64))
     data = path.read_bytes()
     turn = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
@@ -59,7 +59,7 @@ def write_rotated(path: Path, degrees: int) -> None:
 
 
 UNEVEN = sorted({37 * number**2 % 5000 for number in range(30)})[:24]
-READ = {
+READABLE = {
     'one frame': ('a.mp4', dict(frames=1)),
     'variable frame rate': ('a.mp4', dict(milliseconds=UNEVEN)),
     'odd size': ('a.mp4', dict(size=(65, 47))),
@@ -79,12 +79,12 @@ READ = {
     'MOV': ('a.mov', {}),
     'spaces, quotes, other letters': ('it\'s a "café" $HOME 视频\n;.mp4', {}),
 }
-# how the file comes to be, and the reason given
-REFUSED = {
+# how the file is made, and the reason
+UNREADABLE = {
     'zero bytes': ('a.mp4', lambda path: path.touch(), 'the file is empty'),
     'text': ('a.mp4', lambda path: path.write_text('no video\n' * 99), 'it is damaged or no video'),
     'audio only': ('a.mp4', write_audio, 'it has no video stream (audio only?)'),
-    'cut MP4': ('a.mp4', write_cut, 'it is damaged or no video'),
+    'truncated MP4': ('a.mp4', write_truncated, 'it is damaged or no video'),
     'folder': ('a.mp4', lambda path: path.mkdir(), 'it is a folder'),
     'a picture': (
         'a.gif',
@@ -92,9 +92,9 @@ REFUSED = {
         'it is a picture',
     ),
 }
-# what decord says of videos that are read by default
-REFUSED_BY_DECORD = {
-    'cut AVI': ('a.avi', write_cut, 'the decoder crashed on it'),
+# reasons of decord for videos that PyAV reads
+UNREADABLE_BY_DECORD = {
+    'truncated AVI': ('a.avi', write_truncated, 'the decoder crashed on it'),
     'GIF': (
         'a.gif',
         lambda path: write(path, codec='gif', pixels='rgb8'),
@@ -118,9 +118,9 @@ def needs(codec: str) -> None:
         pytest.skip(f'this PyAV has no {codec}')
 
 
-@pytest.mark.parametrize('kind', READ)
-def test_videos_that_are_read(videos, make_dataset, kind):
-    name, settings = READ[kind]
+@pytest.mark.parametrize('kind', READABLE)
+def test_readable_videos(videos, make_dataset, kind):
+    name, settings = READABLE[kind]
     needs(settings.get('codec', 'mpeg4'))
     write(videos / name, **settings)
     item = make_dataset({name: ['x']}, PIPELINE, test_mode=True, on_bad_video='error')[0]
@@ -131,14 +131,14 @@ def test_videos_that_are_read(videos, make_dataset, kind):
     assert item['frame_mask'].sum() == expected.get(kind, 2)
     width, height = settings.get('size', (64, 48))
     assert item['original_shape'] == (height, width)
-    # the lower right corner: grey of level 10 + 4 i, wherever the crop is
+    # the lower right corner has grey level 10 + 4 i, inside the crop
     levels = item['imgs'][item['frame_mask'], 0, -1, -1].astype(int)
     assert np.abs(levels - (10 + 4 * item['frame_inds'][item['frame_mask']])).max() < 8
 
 
-@pytest.mark.parametrize('kind', REFUSED)
-def test_videos_that_are_refused(videos, make_dataset, kind):
-    name, make, reason = REFUSED[kind]
+@pytest.mark.parametrize('kind', UNREADABLE)
+def test_unreadable_videos(videos, make_dataset, kind):
+    name, make, reason = UNREADABLE[kind]
     make(videos / name)
     write(videos / 'good.mp4')
     annotation = {name: ['x'], 'good.mp4': ['y']}
@@ -151,9 +151,9 @@ def test_videos_that_are_refused(videos, make_dataset, kind):
     assert make_dataset(annotation, PIPELINE)[0]['video_id'] == 'good.mp4'
 
 
-@pytest.mark.parametrize('kind', REFUSED_BY_DECORD)
-def test_videos_that_decord_refuses(videos, make_dataset, kind):
-    name, make, reason = REFUSED_BY_DECORD[kind]
+@pytest.mark.parametrize('kind', UNREADABLE_BY_DECORD)
+def test_videos_that_decord_cannot_read(videos, make_dataset, kind):
+    name, make, reason = UNREADABLE_BY_DECORD[kind]
     if kind == 'AV1':
         needs('libsvtav1')
     make(videos / name)
@@ -167,10 +167,10 @@ def test_videos_that_decord_refuses(videos, make_dataset, kind):
 @pytest.mark.parametrize(
     ('name', 'codec'), [('a.mkv', 'libx264'), ('a.webm', 'libvpx'), ('a.avi', 'mpeg4')]
 )
-def test_cut_streams_are_read_as_far_as_they_go(videos, make_dataset, name, codec):
+def test_truncated_streams_are_read_to_their_end(videos, make_dataset, name, codec):
     needs(codec)
     write(videos / name, frames=120, size=(320, 240), codec=codec)
-    cut(videos / name)
+    truncate(videos / name)
     item = make_dataset({name: ['x']}, PIPELINE, on_bad_video='error')[0]
     assert 10 < item['total_frames'] < 110
     assert item['frame_inds'].max() < item['total_frames']
@@ -200,16 +200,16 @@ def test_file_removed_during_the_run(videos, make_dataset):
 
 
 def test_no_permission(videos, make_dataset, monkeypatch):
-    """The superuser may read everything, so that the refusal is played to him."""
+    """As superuser, who may read everything, with a simulated error."""
     write(videos / 'a.mp4')
     (videos / 'a.mp4').chmod(0)
     pipeline = PIPELINE
     if os.geteuid() == 0:
         monkeypatch.setattr(os, 'access', lambda *_: False)
 
-        def refuse(results):
+        def forbid(results):
             raise PermissionError(13, 'Permission denied', results['filename'])
 
-        pipeline = (refuse,)
+        pipeline = (forbid,)
     with pytest.raises(UnreadableVideoError, match=r'a\.mp4: no permission to read it'):
         make_dataset({'a.mp4': ['x']}, pipeline)[0]

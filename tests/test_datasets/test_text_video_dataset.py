@@ -1,10 +1,16 @@
+"""Items of the data set, missing videos, and MMEngine's wrappers around it."""
+
 import logging
 
 import numpy as np
 import pytest
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.registry import DATASETS
+from mmengine.runner import Runner
+from torch.utils.data import Subset
 
 from ts2net_mm.datasets import TextVideoDataset
+from ts2net_mm.datasets.text_video_dataset import group_values, inner_datasets
 
 THREE = {
     'a.mp4': ['one', 'two'],
@@ -22,8 +28,7 @@ def three_files(videos):
 
 @pytest.mark.usefixtures('three_files')
 def test_training_takes_every_pair(make_dataset, videos):
-    dataset = make_dataset(THREE)
-    items = [dataset[index] for index in range(len(dataset))]
+    items = list(make_dataset(THREE))
     assert [(item['video_id'], item['captions']) for item in items] == [
         ('a.mp4', ['one']),
         ('a.mp4', ['two']),
@@ -33,7 +38,11 @@ def test_training_takes_every_pair(make_dataset, videos):
         ('c.mp4', ['six']),
     ]
     assert all(item['text'] == item['captions'] for item in items)
-    assert items[0]['filename'] == str(videos / 'a.mp4')
+    # a name without extension is an MP4
+    assert [items[n]['filename'] for n in (0, 2)] == [f'{videos}/a.mp4', f'{videos}/b.mp4']
+    fields = {key: items[2][key] for key in THREE['b'] if key != 'captions'}
+    assert fields == dict(start=1, end=2, meaning='red', place={'x': [1]})
+    assert 'meaning' not in items[0]
 
 
 @pytest.mark.usefixtures('three_files')
@@ -43,29 +52,12 @@ def test_positional_arguments_of_mmaction2s_data_sets(videos, write_annotation):
 
 
 @pytest.mark.usefixtures('three_files')
-def test_captions_that_mmaction2s_tokenizer_would_lose(make_dataset):
+def test_captions_that_mmaction2s_tokenizer_would_drop(make_dataset):
     pipeline = (dict(type='CLIPTokenize'),)
     annotation = {'c.mp4': ['four'], 'a.mp4': ['one', 'two']}
     assert len(make_dataset(annotation, pipeline)) == 3
     with pytest.raises(ValueError, match="'a.mp4' has 2 captions, of which CLIPTokenize keeps"):
         make_dataset(annotation, pipeline, test_mode=True)
-
-
-@pytest.mark.usefixtures('three_files')
-def test_name_without_extension_is_an_mp4(make_dataset, videos):
-    item = make_dataset(THREE)[2]
-    assert item['video_id'] == 'b'
-    assert item['filename'] == str(videos / 'b.mp4')
-
-
-@pytest.mark.usefixtures('three_files')
-def test_fields_travel_with_every_item(make_dataset):
-    item = make_dataset(THREE)[2]
-    assert item['start'] == 1
-    assert item['end'] == 2
-    assert item['meaning'] == 'red'
-    assert item['place'] == {'x': [1]}
-    assert 'meaning' not in make_dataset(THREE)[0]
 
 
 @pytest.mark.usefixtures('three_files')
@@ -88,24 +80,51 @@ def test_one_caption_per_video_draws_anew_each_epoch(make_dataset):
     assert all(len(dataset[index]['captions']) == 1 for index in range(3))
 
 
-@pytest.mark.usefixtures('three_files')
-def test_group_values(make_dataset):
+def test_group_values(make_dataset, three_files):
     names = ['a.mp4', 'a.mp4', 'b', 'c.mp4', 'c.mp4', 'c.mp4']
-    assert make_dataset(THREE).group_values() == names
+    three = make_dataset(THREE)
+    assert three.group_values() == names
     assert make_dataset(THREE, test_mode=True).group_values() == ['a.mp4', 'b', 'c.mp4']
+    with pytest.raises(KeyError, match=r"annotation\.json: 'a\.mp4' has no field 'meaning'"):
+        three.group_values('meaning')
     meanings = {
         name: {'captions': ['x', 'y'], 'meaning': m} for name, m in zip('abc', 'rgr', strict=True)
     }
     assert make_dataset(meanings).group_values('meaning') == list('rrggrr')
-
-
-@pytest.mark.usefixtures('three_files')
-def test_group_values_of_bad_fields(make_dataset):
-    with pytest.raises(KeyError, match=r"annotation\.json: 'a\.mp4' has no field 'meaning'"):
-        make_dataset(THREE).group_values('meaning')
     listed = {'a': {'captions': ['x'], 'tags': ['cat', 'dog']}}
     with pytest.raises(TypeError, match=r"'tags' of 'a' is \['cat', 'dog'\], expected one value"):
         make_dataset(listed).group_values('tags')
+
+
+def test_group_values_in_wrappers(make_dataset, three_files, monkeypatch):
+    three = make_dataset(THREE)
+    names = three.group_values()
+    assert group_values(ConcatDataset([three, three]), 'video_id') == names * 2
+    assert group_values(RepeatDataset(three, 3), 'video_id') == names * 3
+    assert group_values(Subset(three, [5, 0]), 'video_id') == ['c.mp4', 'a.mp4']
+    both = Subset(ConcatDataset([three, three]), [0, 11])
+    assert group_values(both, 'video_id') == ['a.mp4', 'c.mp4']
+    assert inner_datasets(both) == [three, three]
+    monkeypatch.setattr(type(three), 'get_cat_ids', lambda self, i: [i // 2], raising=False)
+    balanced = ClassBalancedDataset(three, oversample_thr=0.9)
+    assert group_values(balanced, 'video_id') == [names[i] for i in balanced.repeat_indices]
+    with pytest.raises(TypeError, match=r'method group_values.*list has none'):
+        group_values([1, 2], 'video_id')
+
+
+def test_distinct_groups_in_a_loader_that_is_cut_short(make_dataset, three_files):
+    loader = Runner.build_dataloader(
+        dict(
+            dataset=make_dataset(THREE),
+            batch_size=2,
+            num_batch_per_epoch=2,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            batch_sampler=dict(type='DistinctGroupBatchSampler'),
+        ),
+        seed=0,
+    )
+    assert len(loader) == 2
+    assert all(index < 4 for batch in loader.batch_sampler for index in batch)
 
 
 def test_missing_videos_are_counted_and_five_are_named(make_dataset, videos):
@@ -127,13 +146,13 @@ def test_missing_videos_can_be_dropped(make_dataset, videos, log_records):
         (videos / f'{number}.mp4').touch()
     annotation = {f'{number}.mp4': ['x', 'y'] for number in range(3)}
     dataset = make_dataset(annotation, on_missing='drop')
-    assert [dataset[n]['video_id'] for n in range(4)] == ['0.mp4', '0.mp4', '2.mp4', '2.mp4']
-    assert len(dataset) == 4
-    warnings = [record for record in log_records if record.levelno == logging.WARNING]
-    assert len(warnings) == 1
-    text = warnings[0].getMessage()
-    assert '1 of 3 video files are missing' in text
-    assert f'{videos}/1.mp4; they are left out' in text
+    assert [item['video_id'] for item in dataset] == ['0.mp4', '0.mp4', '2.mp4', '2.mp4']
+    (warning,) = [record for record in log_records if record.levelno == logging.WARNING]
+    assert '1 of 3 video files are missing' in warning.getMessage()
+    assert f'{videos}/1.mp4; they are skipped' in warning.getMessage()
+    log_records.clear()
+    make_dataset({'0.mp4': ['x']}, on_missing='drop')
+    assert not log_records
 
 
 def test_all_videos_missing_is_an_error_even_with_drop(make_dataset):
@@ -141,21 +160,14 @@ def test_all_videos_missing_is_an_error_even_with_drop(make_dataset):
         make_dataset({'a.mp4': ['x'], 'b.mp4': ['x']}, on_missing='drop')
 
 
-def test_nothing_is_reported_if_nothing_is_missing(make_dataset, videos, log_records):
-    (videos / 'a.mp4').touch()
-    make_dataset({'a.mp4': ['x']}, on_missing='drop')
-    assert not log_records
-
-
-def test_bad_settings(make_dataset, write_annotation):
+def test_invalid_settings(make_dataset):
     with pytest.raises(ValueError, match=r"on_missing='skip' is unknown, choose one of \('error'"):
         make_dataset(THREE, on_missing='skip')
     with pytest.raises(ValueError, match=r"data_prefix={'img': 'x'} lacks 'video'"):
         TextVideoDataset(ann_file='x.json', pipeline=(), data_prefix=dict(img='x'))
-
-
-def test_fields_whose_names_the_items_need(make_dataset):
-    with pytest.raises(ValueError, match=r"'a' has the fields \['filename', 'text'\], whose names"):
+    with pytest.raises(
+        ValueError, match=r"'a' has the fields \['filename', 'text'\], which the da"
+    ):
         make_dataset({'a': {'captions': ['x'], 'text': 'y', 'filename': 'z', 'other': 1}})
 
 

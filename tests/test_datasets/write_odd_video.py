@@ -1,6 +1,6 @@
 """Write an odd video: python write_odd_video.py FILE SETTINGS, the latter in JSON.
 
-A process of its own: PyAV's libvpx does not start where decord was imported.
+In a separate process, because PyAV's libvpx does not start after decord was imported.
 """
 
 import json

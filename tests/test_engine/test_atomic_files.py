@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from mmengine.fileio import get_file_backend
 
-from ts2net_mm.engine.atomic_files import ATOMIC_BACKEND
+from ts2net_mm.engine.checkpointing import ATOMIC_BACKEND
 
 
 @pytest.fixture

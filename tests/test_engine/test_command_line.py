@@ -144,7 +144,7 @@ def test_a_misspelt_setting_is_named(load, config, capsys):
     load(config)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(
-        "'train_dataloder' is no setting of a run; did you mean 'train_dataloader'?"
+        "'train_dataloder' is not a setting of a run; did you mean 'train_dataloader'?"
     )
 
 

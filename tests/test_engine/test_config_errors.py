@@ -40,7 +40,7 @@ def build_loader(cfg: Config):
         ),
         (
             {'model.num_layer': 3},
-            r"^model \(CLIPTextEncoder\) takes no argument 'num_layer'; .* 'num_layers'\?$",
+            r"^model \(CLIPTextEncoder\) has no argument 'num_layer'; .* 'num_layers'\?$",
         ),
         ({'model.width': 'wide'}, r"^model \(CLIPTextEncoder\): TypeError: .*width='wide'"),
     ],
@@ -54,7 +54,7 @@ def test_models(change, message):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(bath_size=2), r"^train_dataloader \(DataLoader\) takes no argument 'bath_size'; did"),
+        (dict(bath_size=2), r"^train_dataloader \(DataLoader\) has no argument 'bath_size'; did"),
         (
             dict(batch_size=2, num_workers=-1),
             r'^train_dataloader \(DataLoader\): ValueError: num_w',

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from ts2net_mm.engine.config_options import merge_options
+from ts2net_mm.engine.command_line import merge_options
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SPLITS = ('train', 'val', 'test')
@@ -99,8 +99,8 @@ def test_a_setting_of_the_run_wins_over_a_name(configs):
     [
         (
             dict(batch_size=3),
-            'batch_size changes nothing in .*child.py; what is used is '
-            'train_dataloader.batch_size, val_dataloader.batch_size$',
+            'batch_size has no effect in .*child.py; did you mean '
+            r'train_dataloader.batch_size, val_dataloader.batch_size\?$',
         ),
         (dict(num_frame=3), "child.py has no 'num_frame', did you mean 'num_frames'\\?"),
         (dict(pipeline__2__size=3), "child.py has no 'pipeline.2.size'"),
@@ -122,6 +122,6 @@ def test_the_present_value_is_no_mistake(configs):
 def test_a_json_config_makes_nothing_of_its_names(tmp_path):
     path = tmp_path / 'config.json'
     path.write_text('{"lr": 1, "optim_wrapper": {"optimizer": {"lr": 1}}}')
-    with pytest.raises(ValueError, match=r'lr changes nothing .* is optim_wrapper\.optimizer\.lr'):
+    with pytest.raises(ValueError, match=r'lr has no effect .* mean optim_wrapper\.optimizer\.lr'):
         merge(path, lr=2)
     assert merge(path, optim_wrapper__optimizer__lr=2).optim_wrapper.optimizer.lr == 2

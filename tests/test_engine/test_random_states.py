@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from ts2net_mm.engine.random_states import random_states, restore_random_states, seeded
+from ts2net_mm.engine.resuming import random_states, restore_random_states, seeded
 
 
 def draw() -> list[float]:

@@ -63,7 +63,7 @@ def test_another_batch_size_is_named(toy, monkeypatch):
     runner._train_dataloader['batch_size'] = 5
     warnings = warnings_of(runner, monkeypatch)
     runner.train()
-    assert any(one.startswith('a batch had 2 items and now has 5') for one in warnings)
+    assert any(one.startswith('the batch size was 2 and is now 5') for one in warnings)
 
 
 @pytest.mark.parametrize('by_epoch', [True, False])
@@ -111,7 +111,7 @@ def test_weights_alone_are_named(toy, tmp_path, monkeypatch):
     runner = toy(resume=True, load_from=str(tmp_path / 'best_toy_score_epoch_1.pth'))
     warnings = warnings_of(runner, monkeypatch)
     runner.train()
-    assert any('best_toy_score_epoch_1.pth holds weights without' in one for one in warnings)
+    assert any('best_toy_score_epoch_1.pth has weights but no state' in one for one in warnings)
 
 
 def test_best_score_of_another_rule_is_forgotten(toy, tmp_path):
@@ -142,14 +142,14 @@ def test_other_trained_parameters_are_an_error(toy, tmp_path):
         runner.build_optim_wrapper = only_trained
         return runner
 
-    message = r'of the parameters 1 were trained and are not now \(layer\.bias\); .*load_from'
+    message = r'1 parameters were trained but are not now \(layer\.bias\); .*load_from'
     with pytest.raises(ValueError, match=message):
         freeze(toy(resume=True)).train()
     # a checkpoint of an earlier version, which does not name them
     saved = torch.load(tmp_path / 'epoch_1.pth')
     del saved['resume_state']['parameters']
     torch.save(saved, tmp_path / 'epoch_1.pth')
-    with pytest.raises(ValueError, match=r'groups of \[2\] parameters, now they are \[1\]; .*load'):
+    with pytest.raises(ValueError, match=r'had sizes \[2\] and now have \[1\]; .*load'):
         freeze(toy(resume=True)).train()
 
 

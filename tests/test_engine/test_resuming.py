@@ -101,8 +101,6 @@ def test_no_checkpoint(tmp_path):
 def test_all_damaged(work_dir):
     for path in work_dir.glob('iter_*.pth'):
         cut(path)
-    message = (
-        r'no checkpoint of .*work is complete; damaged: iter_12\.pth, iter_8\.pth, iter_4\.pth'
-    )
+    message = r'all checkpoints of .*work are damaged: iter_12\.pth, iter_8\.pth, iter_4\.pth'
     with pytest.raises(ValueError, match=message):
         newest_complete(work_dir)

@@ -1,6 +1,6 @@
-"""One of two processes that evaluate a split together: python evaluate_shard.py FOLDER RANK DEVICE.
+"""One of two processes that evaluate splits together: python evaluate_shard.py FOLDER RANK DEVICE.
 
-FOLDER holds the predictions, and gets the dumps and the numbers that this process sees.
+FOLDER holds the predictions, and gets the dumps and what this process sees: numbers or errors.
 """
 
 import os
@@ -11,20 +11,24 @@ import torch.distributed as dist
 from mmengine.dataset import DefaultSampler
 
 import ts2net_mm  # noqa: F401  (registers the similarities)
+from ts2net_mm.datasets.bad_videos import BadVideosError
 from ts2net_mm.evaluation import TextVideoRetrievalMetric
 
 folder, rank, collect_device = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 os.chdir(folder)
 dist.init_process_group('gloo', init_method=f'file://{folder}/init', rank=rank, world_size=2)
-numbers = []
-for round_up in (True, False):
-    samples = torch.load('predictions.pt')
-    metric = TextVideoRetrievalMetric(
-        inverted_softmax=True, dump=f'{round_up}.npz', collect_device=collect_device
-    )
-    for index in DefaultSampler(samples, shuffle=False, round_up=round_up):
-        metric.process(None, [samples[index]])
-    numbers.append(metric.evaluate(len(samples)))
-torch.save(numbers, f'rank{rank}.pt')
+found = {}
+for name, samples in torch.load('predictions.pt').items():
+    for round_up in (True, False):
+        metric = TextVideoRetrievalMetric(
+            inverted_softmax=True, dump=f'{name}-{round_up}.npz', collect_device=collect_device
+        )
+        for index in DefaultSampler(samples, shuffle=False, round_up=round_up):
+            metric.process(None, [samples[index]])
+        try:
+            found[name, round_up] = metric.evaluate(len(samples))
+        except BadVideosError as error:
+            found[name, round_up] = str(error)
+torch.save(found, f'rank{rank}.pt')
 dist.barrier()
 dist.destroy_process_group()

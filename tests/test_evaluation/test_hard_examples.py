@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ts2net_mm.evaluation import most_confused_pairs, scores, worst_ranked_texts
+from ts2net_mm.evaluation import most_confused_pairs, ranking, worst_ranked_texts
 from ts2net_mm.evaluation.hard_examples import ConfusedPair, WorstText
 
 
@@ -21,7 +21,7 @@ def test_worst_text_and_the_videos_before_its_own():
         WorstText(text=2, rank=3, best_videos=[0, 1]),
         WorstText(text=1, rank=3, best_videos=[0, 2]),
     ]
-    assert [one.text for one in worst_ranked_texts(similarity, owners, count=9)] == [2, 1, 3]
+    assert [worst.text for worst in worst_ranked_texts(similarity, owners, count=9)] == [2, 1, 3]
 
 
 @pytest.mark.parametrize('seed', range(5))
@@ -31,10 +31,10 @@ def test_worst_texts_equal_loop(seed):
     misses = [max(row) - row[own] for row, own in zip(similarity, owners, strict=True)]
     expected = sorted(range(20), key=lambda text: (-ranks[text], -misses[text]))
     found = worst_ranked_texts(similarity, owners, count=20)
-    assert [one.text for one in found] == [text for text in expected if ranks[text] > 1]
-    for one in found:
-        assert one.rank == ranks[one.text]
-        assert list(one.best_videos) == np.argsort(-similarity[one.text])[:3].tolist()
+    assert [worst.text for worst in found] == [text for text in expected if ranks[text] > 1]
+    for worst in found:
+        assert worst.rank == ranks[worst.text]
+        assert list(worst.best_videos) == np.argsort(-similarity[worst.text])[:3].tolist()
 
 
 def test_nothing_is_worst_where_all_come_first():
@@ -47,24 +47,24 @@ def test_swapped_videos_are_the_most_confused():
     first, *others = most_confused_pairs(similarity, np.arange(4), count=6)
     assert first == ConfusedPair(videos=(1, 3), excess=1.0)
     assert len(others) == 5
-    assert max(one.excess for one in others) < first.excess
+    assert max(pair.excess for pair in others) < first.excess
 
 
 @pytest.mark.parametrize('block', [1, 30, 2**22])
 @pytest.mark.parametrize('seed', range(3))
 def test_confused_pairs_equal_loop(monkeypatch, block, seed):
-    monkeypatch.setattr(scores, 'BLOCK_ELEMENTS', block)
+    monkeypatch.setattr(ranking, 'BLOCK_ELEMENTS', block)
     similarity, owners = draw(seed)
     excess = {}
     for a, b in np.ndindex(6, 6):
         if a < b and 4 not in (a, b):
-            one = np.mean([row[b] - row[a] for row in similarity[owners == a]])
-            other = np.mean([row[a] - row[b] for row in similarity[owners == b]])
-            excess[a, b] = (one + other) / 2
+            of_a = np.mean([row[b] - row[a] for row in similarity[owners == a]])
+            of_b = np.mean([row[a] - row[b] for row in similarity[owners == b]])
+            excess[a, b] = (of_a + of_b) / 2
     expected = sorted(excess, key=lambda pair: -excess[pair])
     found = most_confused_pairs(similarity, owners, count=100)
-    assert [one.videos for one in found] == expected
-    assert [one.excess for one in found] == pytest.approx([excess[pair] for pair in expected])
+    assert [pair.videos for pair in found] == expected
+    assert [pair.excess for pair in found] == pytest.approx([excess[pair] for pair in expected])
     assert most_confused_pairs(similarity, owners, count=2) == found[:2]
 
 
@@ -72,5 +72,5 @@ def test_confused_pairs_equal_loop(monkeypatch, block, seed):
 def test_scores_that_cannot_be_compared(find):
     with pytest.raises(ValueError, match='similarity has 1 NaN or infinite'):
         find(np.array([[np.inf, 0], [0, 1]]), [0, 1], count=1)
-    with pytest.raises(ValueError, match='there is one video only'):
+    with pytest.raises(ValueError, match='there is only one video'):
         find(np.ones((2, 1)), [0, 0], count=1)

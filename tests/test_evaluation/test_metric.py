@@ -7,15 +7,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmaction.evaluation.metrics import RetrievalMetric
-from mmaction.registry import METRICS
+from mmaction.registry import METRICS, MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
+from torch import nn
 
+from ts2net_mm.datasets.bad_videos import BadVideosError
 from ts2net_mm.evaluation import (
     TextVideoRetrievalMetric,
     inverted_softmax,
-    metric,
+    measure_similarity,
     retrieval_metrics,
 )
 
@@ -48,6 +50,16 @@ def predict(num_videos, captions=(3, 1, 2), dtype=torch.float32, similarity=FRAM
     return samples
 
 
+def spoil(samples, indices, *, skip=True):
+    """Mark videos as unreadable; what stands in for them has features that must not count."""
+    for index in indices:
+        sample = samples[index]
+        sample['features']['frame_features'] = torch.full((5, 8), torch.nan)
+        record = dict(video_id=f'{index}.mp4', filename=f'/{index}.mp4', reason=f'reason {index}')
+        sample['bad_videos'] = [dict(record, num_texts=len(sample['captions']), skip=skip)]
+    return samples
+
+
 def logits_of(samples):
     """Frame-weighted logits pair by pair, and the video of each text."""
     texts = [(text, i) for i, s in enumerate(samples) for text in s['features']['text_features']]
@@ -63,17 +75,17 @@ def logits_of(samples):
 
 def evaluate(samples, **options):
     """Run the metric in this process."""
-    evaluator = TextVideoRetrievalMetric(**options)
+    metric = TextVideoRetrievalMetric(**options)
     for start in range(0, len(samples), 4):
-        evaluator.process(None, samples[start : start + 4])
-    return evaluator.evaluate(len(samples))
+        metric.process(None, samples[start : start + 4])
+    return metric.evaluate(len(samples))
 
 
 def test_equals_pair_by_pair_similarity():
     samples = predict(11)
     expected = retrieval_metrics(*logits_of(samples))
     assert evaluate(samples) == pytest.approx(expected)
-    assert 10 < expected['t2v/R1'] < 90  # else the numbers tell little
+    assert 10 < expected['t2v/R1'] < 90  # otherwise the numbers tell little
 
 
 def test_inverted_softmax_uses_logits():
@@ -89,32 +101,43 @@ def test_inverted_softmax_uses_logits():
     assert metrics['v2t_dsl/MnR'] != metrics['v2t/MnR']
 
 
+@MODELS.register_module(force=True)
+class StoredScores(nn.Module):
+    """Reads the scores of a text from its feature, at the place that the video feature marks."""
+
+    def forward(self, text, video, frame_mask):
+        return text @ video[:, 0].T
+
+
+@pytest.mark.parametrize('index', range(3))
+def test_any_number_of_captions_a_video(index):
+    """The stored cases of the released metric: one each, the same number each, any number."""
+    with np.load(Path(__file__).parents[1] / 'data/metrics.npz') as arrays:
+        similarity, owners = arrays[f'sim{index}'], arrays[f'video_of_text{index}']
+    owners, similarity = np.sort(owners), similarity[np.argsort(owners, kind='stable')]
+    samples = []
+    for video, mark in enumerate(torch.eye(similarity.shape[1])):
+        texts = torch.from_numpy(similarity[owners == video]).float()
+        features = dict(frame_features=mark[None], frame_mask=torch.ones(1), text_features=texts)
+        features |= dict(logit_scale=1.0, similarity=dict(type='StoredScores'))
+        samples.append(dict(video_id=f'{video}', captions=[''] * len(texts), features=features))
+    expected = measure_similarity(similarity.astype(np.float32), owners, inverted_softmax=True)
+    assert evaluate(samples, inverted_softmax=True) == expected
+
+
 def test_equals_mmaction2_metric_with_mean_pooling():
     samples = predict(23, captions=(1,), similarity=MEAN_POOLED)
     theirs = RetrievalMetric()
     theirs.process(None, samples)
     expected = theirs.evaluate(len(samples))
-    ours = evaluate(samples)
+    ours = evaluate(samples, inverted_softmax=True)
     assert len(expected) == 5
     for key, value in expected.items():
         assert ours[f't2v/{key.removeprefix("retrieval/")}'] == pytest.approx(value)
-
-
-def pooled(samples):
-    """The samples as MMAction2's CLIPSimilarity predicts them: one vector each, and no names."""
+    # the same as MMAction2's CLIPSimilarity predicts it: one vector each, and no names
     keys = ('video_feature', 'text_feature')
-    return [dict(features={key: one['features'][key] for key in keys}) for one in samples]
-
-
-def test_predictions_of_mmaction2_in_both_directions():
-    samples = predict(23, captions=(1,), similarity=MEAN_POOLED)
-    theirs = RetrievalMetric()
-    theirs.process(None, pooled(samples))
-    expected = theirs.evaluate(len(samples))
-    ours = evaluate(pooled(samples), inverted_softmax=True, logit_scale=SCALE)
-    for key, value in expected.items():
-        assert ours[f't2v/{key.removeprefix("retrieval/")}'] == pytest.approx(value)
-    assert ours == pytest.approx(evaluate(samples, inverted_softmax=True))
+    pooled = [dict(features={key: s['features'][key] for key in keys}) for s in samples]
+    assert evaluate(pooled, inverted_softmax=True, logit_scale=SCALE) == pytest.approx(ours)
 
 
 def test_items_of_one_file_are_one_video():
@@ -145,7 +168,7 @@ def test_another_similarity_may_be_named():
     assert evaluate(samples, similarity=MEAN_POOLED) == evaluate(pooled) != evaluate(samples)
 
 
-def test_runs_in_the_evaluator_of_mmengine():
+def test_runs_in_the_evaluator_of_mmengine(log_records):
     """As configured in a file: data samples in, keys without prefix out."""
     evaluator = Evaluator([dict(type='mmaction.TextVideoRetrievalMetric', metric_list='R1')])
     data_samples = []
@@ -156,6 +179,8 @@ def test_runs_in_the_evaluator_of_mmengine():
     evaluator.process(data_samples)
     full = evaluate(predict(11))
     assert evaluator.evaluate(11) == {key: full[key] for key in ('t2v/R1', 'v2t/R1')}
+    lines = [record.getMessage() for record in log_records]
+    assert 'Retrieval over 11 videos and 22 texts' in lines
 
 
 def test_prefix_and_metric_list():
@@ -168,41 +193,31 @@ def test_prefix_and_metric_list():
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half_precision_features_become_single(dtype):
-    samples = predict(6, dtype=dtype)
-    evaluator = TextVideoRetrievalMetric()
-    evaluator.process(None, samples)
-    assert {one.frames.dtype for one in evaluator.results} == {torch.float32}
-    assert {one.texts.dtype for one in evaluator.results} == {torch.float32}
-    assert evaluator.evaluate(6)['t2v/R50'] == 100.0
+    metric = TextVideoRetrievalMetric()
+    metric.process(None, predict(6, dtype=dtype))
+    assert {video.frames.dtype for video in metric.results} == {torch.float32}
+    assert {video.texts.dtype for video in metric.results} == {torch.float32}
+    assert metric.evaluate(6)['t2v/R50'] == 100.0
 
 
 def test_keeps_no_storage_of_the_batch():
     batch = torch.randn(64, 5, 8)
     sample = predict(1)[0]
     sample['features'] |= dict(frame_features=batch[3], text_features=batch[4, :3])
-    evaluator = TextVideoRetrievalMetric()
-    evaluator.process(None, [sample])
-    for feature in (evaluator.results[0].frames, evaluator.results[0].texts):
+    metric = TextVideoRetrievalMetric()
+    metric.process(None, [sample])
+    for feature in (metric.results[0].frames, metric.results[0].texts):
         assert feature.untyped_storage().nbytes() == feature.nbytes
 
 
 def test_padded_frames_do_not_matter():
     samples = predict(7)
     expected = evaluate(samples)
-    for sample in samples:
+    for sample in samples[:4]:
         features = sample['features']
         features['frame_features'][~features['frame_mask']] = float('nan')
-    assert evaluate(samples) == expected
-
-
-def test_videos_may_differ_in_frames():
-    samples = predict(7)
-    expected = evaluate(samples)
-    features = samples[1]['features']
-    features['frame_features'], features['frame_mask'] = (
-        features['frame_features'][:3],
-        features['frame_mask'][:3],
-    )
+    for key in ('frame_features', 'frame_mask'):  # videos may differ in frames
+        samples[5]['features'][key] = samples[5]['features'][key][:3]
     assert evaluate(samples) == expected
 
 
@@ -239,26 +254,154 @@ def test_hard_negative_that_ties_does_not_count():
     assert evaluate(samples, hard_negative='reversal')['t2v/reversal_acc'] == 0.0
 
 
-def test_logs_what_was_compared(monkeypatch):
-    lines = []
-    monkeypatch.setattr(metric, 'print_log', lambda message, logger: lines.append(message))
-    evaluate(predict(7))
-    assert lines == ['Retrieval over 7 videos and 15 texts']
+def test_skipped_videos_are_no_queries_and_no_candidates(log_records):
+    bad = (2, 5)
+    without = evaluate([sample for i, sample in enumerate(predict(9)) if i not in bad])
+    metrics = evaluate(spoil(predict(9), bad))
+    assert metrics == without | {'skipped/videos': 2.0, 'skipped/texts': 4.0}
+    everything = evaluate(predict(9))
+    assert everything != without
+    assert everything.keys() == without.keys()
+    (warning,) = (record for record in log_records if record.levelname == 'WARNING')
+    assert warning.getMessage() == (
+        'Skipped as queries and candidates:\n  /2.mp4: reason 2\n  /5.mp4: reason 5'
+    )
+
+
+def test_unreadable_videos_that_are_not_skipped_are_an_error():
+    with pytest.raises(BadVideosError) as caught:
+        evaluate(spoil(predict(9), (7, 2, 5), skip=False))
+    assert str(caught.value) == (
+        '3 of 9 test videos are unreadable; fix them, or skip them with '
+        "dataset=dict(on_bad_video='skip')\n"
+        '  /2.mp4: reason 2\n  /5.mp4: reason 5\n  /7.mp4: reason 7'
+    )
+
+
+def test_skipped_hard_negatives_do_not_count():
+    samples = spoil(predict(6), (5,))
+    for index, rival in ((0, 5), (1, 3), (5, 0)):
+        samples[index]['reversal'] = f'{rival}.mp4'
+    metrics = evaluate(samples, hard_negative='reversal')
+    del samples[0]['reversal']
+    assert evaluate(samples, hard_negative='reversal') == metrics
 
 
 @pytest.mark.parametrize('collect_device', ['cpu', 'gpu'])
 def test_two_processes_give_the_numbers_of_one(tmp_path, collect_device, run_together):
     """Seven videos on two processes: one gets a repeated video, or one video less."""
-    samples = predict(7)
-    torch.save(samples, tmp_path / 'predictions.pt')
+    splits = dict(
+        good=predict(7),
+        skip=spoil(predict(7), (0, 5)),  # the repeated video among them
+        error=spoil(predict(7), (0, 5), skip=False),
+    )
+    torch.save(splits, tmp_path / 'predictions.pt')
     script = Path(__file__).with_name('evaluate_shard.py')
     arguments = [(tmp_path, rank, collect_device) for rank in range(2)]
     run_together(script, arguments, tmp_path / 'output.txt')
-    alone = evaluate(samples, inverted_softmax=True, dump=str(tmp_path / 'alone.npz'))
-    for rank in range(2):
-        assert torch.load(tmp_path / f'rank{rank}.pt') == [alone, alone]
-    with np.load(tmp_path / 'alone.npz') as expected:
-        for name in ('True.npz', 'False.npz'):
-            with np.load(tmp_path / name) as saved:
-                for key in expected:
-                    np.testing.assert_array_equal(saved[key], expected[key])
+    results = [torch.load(tmp_path / f'rank{rank}.pt') for rank in range(2)]
+    for round_up in (True, False):
+        for name in ('good', 'skip'):
+            alone = tmp_path / 'alone.npz'
+            expected = evaluate(splits[name], inverted_softmax=True, dump=str(alone))
+            assert results[0][name, round_up] == results[1][name, round_up] == expected
+            with np.load(alone) as ours, np.load(tmp_path / f'{name}-{round_up}.npz') as theirs:
+                for key in ours:
+                    np.testing.assert_array_equal(theirs[key], ours[key])
+        for result in results:
+            error = result['error', round_up]
+            assert error.startswith('2 of 7 test videos are unreadable')
+            assert error.endswith('\n  /0.mp4: reason 0\n  /5.mp4: reason 5')
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(metric_list=('R1', 'R7')), r"metric_list=\('R1', 'R7'\) must name some of"),
+        (dict(metric_list=()), r'metric_list=\(\) must name some of'),
+        (dict(dump='out.pkl'), "dump='out.pkl' must end in .npz"),
+        (dict(logit_scale=0), 'logit_scale=0 must be positive'),
+    ],
+)
+def test_invalid_settings(options, message):
+    with pytest.raises(ValueError, match=message):
+        TextVideoRetrievalMetric(**options)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(frame_features=torch.full((5, 8), torch.inf)), 'has NaN or infinite frame features'),
+        (dict(text_features=torch.full((3, 8), torch.nan)), 'has NaN or infinite text features'),
+        (dict(text_features=torch.ones(2, 8)), 'has 3 captions but 2 text features'),
+        (dict(frame_mask=torch.zeros(5)), 'has no valid frame'),
+    ],
+)
+def test_invalid_features(changes, message):
+    samples = predict(4)
+    samples[0]['features'] |= changes
+    with pytest.raises(ValueError, match=f"video '0.mp4' {message}"):
+        evaluate(samples)
+
+
+@pytest.mark.parametrize(
+    ('features', 'message'),
+    [
+        ({}, r"lacks .* in 'features' \(found \[\]\)"),
+        (dict(video_feature=torch.ones(4)), r"lacks \['frame_features', .*found \['video_feature'"),
+        (
+            dict(video_feature=torch.ones(4), text_feature=torch.ones(1, 4)),
+            'expected one vector each, of the same length',
+        ),
+    ],
+)
+def test_predictions_of_another_model(features, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate([dict(video_id='a.mp4', features=features)])
+
+
+def test_missing_captions_matter_to_the_dump_alone(tmp_path):
+    samples = predict(4)
+    expected = evaluate(samples)
+    for sample in samples:
+        del sample['captions']
+    assert evaluate(samples) == expected
+    with pytest.raises(ValueError, match=r"needs 'captions', .* of '0.mp4' lacks"):
+        evaluate(samples, dump=str(tmp_path / 'out.npz'))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('indices', 'message'),
+    [
+        ([0, 1, 1, 2, 0], r"2 of 3 videos occur more .*: '0.mp4', '1.mp4'$"),
+        ([*range(9), *range(9)], r"9 of 9 videos .*'4.mp4', \.\.\.$"),
+        ([], 'there are no test videos to rank'),
+        ([0], 'there is only one video'),
+    ],
+)
+def test_splits_that_cannot_be_ranked(indices, message):
+    samples = predict(9)
+    with pytest.raises(ValueError, match=message):
+        evaluate([samples[index] for index in indices])
+
+
+def test_all_videos_skipped():
+    with pytest.raises(ValueError, match='there are no test videos to rank'):
+        evaluate(spoil(predict(3), range(3)))
+
+
+@pytest.mark.parametrize(
+    ('rivals', 'message'),
+    [
+        (['z.mp4'], "reversal='z.mp4' of video '0.mp4' names no other of the 3 test videos"),
+        (['0.mp4'], "reversal='0.mp4' of video '0.mp4' names no other of the 3 test videos"),
+        ([], "no test video has the field 'reversal'"),
+    ],
+)
+def test_invalid_hard_negatives(rivals, message):
+    samples = predict(3)
+    for sample, rival in zip(samples, rivals, strict=False):
+        sample['reversal'] = rival
+    with pytest.raises(ValueError, match=message):
+        evaluate(samples, hard_negative='reversal')

@@ -7,49 +7,54 @@ import numpy as np
 import pytest
 import torch
 
-from ts2net_mm.evaluation import inverted_softmax, retrieval_metrics, scores
+from ts2net_mm.evaluation import inverted_softmax, ranking, retrieval_metrics
 
 DATA = Path(__file__).parents[1] / 'data'
 RELEASED = json.loads((DATA / 'metrics.json').read_text())
 
 
-def released_case(index: int) -> tuple[np.ndarray, np.ndarray, dict]:
-    """Read similarity, video of each text and the released numbers of one stored case."""
+def released_case(index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read similarity and video of each text of one stored case."""
     with np.load(DATA / 'metrics.npz') as arrays:
-        return arrays[f'sim{index}'], arrays[f'video_of_text{index}'], RELEASED[f'case{index}']
-
-
-def assert_as_released(metrics: dict[str, float], direction: str, released: dict) -> None:
-    """Compare everything but the median, which the released metric takes differently."""
-    for name in ('R1', 'R5', 'R10', 'R50'):
-        # single precision there; one query more or less would be at least 0.8
-        assert metrics[f'{direction}/{name}'] == pytest.approx(released[name], abs=1e-5)
-    assert metrics[f'{direction}/MnR'] == pytest.approx(released['MeanR'], abs=1e-6)
-    lower_median = released['MedianR']
-    assert metrics[f'{direction}/MdR'] in (lower_median, lower_median + 0.5)
+        return arrays[f'sim{index}'], arrays[f'video_of_text{index}']
 
 
 @pytest.mark.parametrize('index', range(3))
-def test_equals_released_metric(index):
-    similarity, video_of_text, released = released_case(index)
-    metrics = retrieval_metrics(similarity, video_of_text)
-    assert_as_released(metrics, 't2v', released['t2v'])
-    assert_as_released(metrics, 'v2t', released['v2t'])
+def test_equals_released_metric_to_the_query(index):
+    similarity, owners = released_case(index)
+    measured = retrieval_metrics(similarity, owners)
+    weighted = retrieval_metrics(inverted_softmax(similarity, 't2v'), owners)
+    counts = dict(t2v=len(owners), v2t=len(np.unique(owners)), t2v_dsl=len(owners))
+    for row, count in counts.items():
+        released = RELEASED[f'case{index}'][row]
+        metrics = weighted if row == 't2v_dsl' else measured
+        way = row[:3]
+        for name in ('R1', 'R5', 'R10', 'R50'):
+            hits = released[name] * count / 100
+            assert hits == pytest.approx(round(hits), abs=1e-4)  # single precision there
+            assert metrics[f'{way}/{name}'] * count / 100 == pytest.approx(round(hits), abs=1e-9)
+        assert metrics[f'{way}/MnR'] == pytest.approx(released['MeanR'], abs=1e-6)
+        lower_median = released['MedianR']
+        assert metrics[f'{way}/MdR'] in (lower_median, lower_median + 0.5)
 
 
-@pytest.mark.parametrize('index', range(3))
-def test_equals_released_metric_with_inverted_softmax(index):
-    similarity, video_of_text, released = released_case(index)
-    metrics = retrieval_metrics(inverted_softmax(similarity, 't2v'), video_of_text)
-    assert_as_released(metrics, 't2v', released['t2v_dsl'])
+def test_released_cases_are_the_three_protocols():
+    """One caption a video, the same number each, and any number."""
+    counts = [set(np.bincount(released_case(index)[1]).tolist()) for index in range(3)]
+    assert counts[0] == {1}
+    assert len(counts[1]) == 1 and counts[1] != {1}
+    assert len(counts[2]) > 1
 
 
 @pytest.mark.parametrize('index', range(3))
 def test_order_of_texts_does_not_matter(index):
-    similarity, video_of_text, _ = released_case(index)
+    similarity, owners = released_case(index)
+    before = similarity.copy(), owners.copy()
     order = np.random.default_rng(index).permutation(len(similarity))
-    shuffled = retrieval_metrics(similarity[order], video_of_text[order])
-    assert shuffled == retrieval_metrics(similarity, video_of_text)
+    shuffled = retrieval_metrics(similarity[order], owners[order])
+    assert shuffled == retrieval_metrics(similarity, owners)
+    np.testing.assert_array_equal(similarity, before[0])  # the inputs are unchanged
+    np.testing.assert_array_equal(owners, before[1])
 
 
 def loop_ranks(similarity: np.ndarray, video_of_text: list[int]) -> dict[str, list[int]]:
@@ -79,7 +84,7 @@ def loop_ranks(similarity: np.ndarray, video_of_text: list[int]) -> dict[str, li
 @pytest.mark.parametrize('values', [3, 10, 10**6])  # three values: almost everything ties
 @pytest.mark.parametrize(('num_texts', 'num_videos'), [(2, 2), (61, 13), (23, 70)])
 def test_equals_loop(monkeypatch, block, values, num_texts, num_videos):
-    monkeypatch.setattr(scores, 'BLOCK_ELEMENTS', block)
+    monkeypatch.setattr(ranking, 'BLOCK_ELEMENTS', block)
     rng = np.random.default_rng(values + num_texts)
     similarity = rng.integers(0, values, (num_texts, num_videos)).astype(np.float32)
     video_of_text = rng.permutation([0, 1, *rng.integers(0, num_videos, num_texts - 2)])
@@ -107,20 +112,48 @@ def test_model_that_scores_everything_alike_is_ranked_last():
 
 
 def test_median_is_the_usual_one():
-    metrics = retrieval_metrics([[1.0, 0.0], [1.0, 0.0]], [0, 1])  # ranks 1 and 2
-    assert metrics['t2v/MdR'] == 1.5
+    assert retrieval_metrics([[1.0, 0.0], [1.0, 0.0]], [0, 1])['t2v/MdR'] == 1.5  # ranks 1 and 2
+
+
+def test_one_caption_a_video_is_the_diagonal():
+    """LSMDC and MSR-VTT 1kA: both directions are ranks on the diagonal of the square."""
+    similarity = np.random.default_rng(0).normal(size=(40, 40)) + np.eye(40)
+    metrics = retrieval_metrics(similarity, np.arange(40))
+    for way, matrix in (('t2v', similarity), ('v2t', similarity.T)):
+        ranks = 1 + (matrix > np.diag(matrix)[:, None]).sum(axis=1)
+        assert metrics[f'{way}/R1'] == 100 * np.mean(ranks == 1)
+        assert metrics[f'{way}/R10'] == 100 * np.mean(ranks <= 10)
+        assert metrics[f'{way}/MdR'] == np.median(ranks)
+        assert metrics[f'{way}/MnR'] == pytest.approx(ranks.mean())
 
 
 def test_best_caption_of_a_video_counts():
-    # The second caption of video 0 fits it better than that of video 1 does; the first does not.
-    similarity = np.array([[0.1, 0.0], [0.9, 0.0], [0.5, 0.6]])
-    assert retrieval_metrics(similarity, [0, 0, 1])['v2t/R1'] == 100.0
+    """MSR-VTT full and MSVD: a caption that fits badly does not hurt its video, another's does."""
+    similarity = np.array(
+        [[0.1, 0.3, 0.2], [0.9, 0.3, 0.2], [0.2, 0.8, 0.1], [0.3, 0.1, 0.4], [0.3, 0.2, 0.7]]
+    )
+    owners = [0, 0, 1, 2, 2]
+    metrics = retrieval_metrics(similarity, owners)
+    assert (metrics['v2t/R1'], metrics['t2v/R1']) == (100.0, 80.0)
+    similarity[3, 1] = 0.85  # one of two captions of video 2 now ranks video 1 first
+    metrics = retrieval_metrics(similarity, owners)
+    assert metrics['v2t/R1'] == pytest.approx(200 / 3)
+    assert metrics['v2t/MnR'] == pytest.approx(4 / 3)
+
+
+def test_copies_of_a_caption_change_no_video_to_text_rank():
+    similarity = np.random.default_rng(1).normal(size=(12, 12))
+    owners = np.arange(12)
+    repeats = np.random.default_rng(2).integers(1, 6, 12)
+    once = retrieval_metrics(similarity, owners)
+    often = retrieval_metrics(similarity.repeat(repeats, axis=0), owners.repeat(repeats))
+    assert all(often[key] == once[key] for key in once if key.startswith('v2t'))
 
 
 def test_video_without_captions_is_a_candidate_only():
     similarity = np.array([[0.5, 0.1, 0.9], [0.1, 0.5, 0.0]])
     metrics = retrieval_metrics(similarity, [0, 1])
-    assert metrics['t2v/MnR'] == 1.5  # video 2 stands before the right one once
+    assert metrics['t2v/MnR'] == 1.5  # video 2 is ranked before the right one once
     assert metrics['v2t/R1'] == 100.0
 
 
@@ -136,18 +169,9 @@ def test_takes_tensors(dtype):
     assert metrics['t2v/R1'] == metrics['v2t/R1'] == 100.0
 
 
-def test_inputs_stay_as_they_are():
-    similarity, video_of_text, _ = released_case(0)
-    before = similarity.copy(), video_of_text.copy()
-    retrieval_metrics(similarity, video_of_text)
-    inverted_softmax(similarity, 'v2t')
-    np.testing.assert_array_equal(similarity, before[0])
-    np.testing.assert_array_equal(video_of_text, before[1])
-
-
 @pytest.mark.parametrize('block', [4, 2**22])
 def test_nan_is_counted_and_located(monkeypatch, block):
-    monkeypatch.setattr(scores, 'BLOCK_ELEMENTS', block)
+    monkeypatch.setattr(ranking, 'BLOCK_ELEMENTS', block)
     similarity = np.zeros((5, 4))
     similarity[2, 3] = similarity[4, 0] = np.nan
     with pytest.raises(ValueError, match=r'2 NaN .* among 20, the first at text 2, video 3'):
@@ -161,10 +185,9 @@ def test_nan_is_counted_and_located(monkeypatch, block):
         (np.zeros((2, 2), complex), [0, 1], 'real numbers, got the dtype complex128'),
         (np.zeros((0, 3)), [], 'has no texts'),
         (np.zeros((3, 0)), [0, 0, 0], 'has no videos'),
-        (np.zeros((3, 1)), [0, 0, 0], 'one video only'),
+        (np.zeros((3, 1)), [0, 0, 0], 'only one video'),
         (np.zeros((3, 4)), [2, 2, 2], 'only video 2 of 4 has captions'),
         (np.zeros((3, 3)), [0, 1], r'each of the 3 texts, got the shape \(2,\)'),
-        (np.zeros((3, 3)), [[0, 1, 2]], r'each of the 3 texts, got the shape \(1, 3\)'),
         (np.zeros((2, 3)), [0.0, 1.0], 'must hold integers, got the dtype float64'),
         (np.zeros((3, 3)), [0, 3, 1], r'video_of_text\[1\] is 3, but there are 3 videos'),
         (np.zeros((3, 3)), [0, 2, -1], r'video_of_text\[2\] is -1'),

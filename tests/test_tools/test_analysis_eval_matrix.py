@@ -91,7 +91,7 @@ def test_scale_from_the_command_line(run, matrix, tmp_path):
     [
         (['nowhere.npz'], 'similarity file nowhere.npz does not exist'),
         ([ROOT], 'is a folder, expected a similarity file'),
-        ([__file__], 'is no .npz that can be read without pickle'),
+        ([__file__], 'is not an .npz that can be read without pickle'),
         (['MATRIX', '--bank', 'nowhere.npz'], 'similarity file nowhere.npz does not exist'),
         (['MATRIX', '--bank', 'MATRIX'], "lacks the arrays ['bank_similarity'], found ['captions'"),
         (['MATRIX', '--json', ROOT], 'is a folder, expected a file name'),

@@ -134,7 +134,7 @@ def test_a_name_that_several_files_bear(tool, videos, tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / 'x.mp4').touch()
     found = clips.locate(tmp_path, ['x.mp4', 'a/x.mp4'], {})
-    assert found['x.mp4'].reason == f'2 files in {tmp_path} bear its name'
+    assert found['x.mp4'].reason == f'2 files in {tmp_path} have its name'
     assert found['a/x.mp4'].path == str(tmp_path / 'a' / 'x.mp4')
 
 
@@ -186,13 +186,13 @@ def test_a_write_that_fails_leaves_the_old_page(run, tmp_path, monkeypatch):
     ('args', 'changes', 'message'),
     [
         ([], dict(matrix='nowhere.npz'), 'similarity file nowhere.npz does not exist'),
-        ([], dict(matrix=__file__), 'is no .npz that can be read'),
+        ([], dict(matrix=__file__), 'is not an .npz that can be read'),
         ([], dict(page=ROOT), 'is a folder, expected a file name'),
         ([], dict(page=f'{__file__}/p.html'), 'cannot be made'),
         (['--videos', 'nowhere'], {}, 'video folder nowhere does not exist'),
         (['--videos', __file__], {}, 'is a file, expected a folder of videos'),
         (['--annotations', 'no.json'], {}, 'annotation file no.json does not exist'),
-        (['--annotations', __file__], {}, 'is no valid JSON'),
+        (['--annotations', __file__], {}, 'is not valid JSON'),
     ],
 )
 def test_errors_are_one_line(run, tmp_path, args, changes, message):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ts2net_mm.apis.loading import build_model, load_config
+from ts2net_mm.apis.inferencer import build_model, load_config
 from ts2net_mm.moving_shapes.mp4 import encode_mp4
 
 ROOT = Path(__file__).parents[2]

@@ -112,7 +112,7 @@ def test_training_goes_on(project, trained):
         assert output.count(line) == 1
     counts = re.findall(r'Epoch\(train\) \[(\d)\]  replaced items: (\d+), .*: (\d) of 12', output)
     assert counts == [('1', '3', '3'), ('2', '3', '3')]
-    assert 'left_out/videos: 3.0' in output  # of the validation
+    assert 'skipped/videos: 3.0' in output  # of the validation
 
 
 @pytest.mark.slow
@@ -146,11 +146,11 @@ def test_testing(project, trained, tmp_path):
     code, output, errors = run(*test)
     assert code != 0
     message = errors[errors.rindex('error: ') :]
-    assert '3 of 12 test videos cannot be read' in message
+    assert '3 of 12 test videos are unreadable' in message
     for number, reason in REASONS.items():
         assert f'{project}/{number}.avi: {reason}' in message
 
     code, output, errors = run(*test, '--cfg-options', 'test_dataloader.dataset.on_bad_video=skip')
     assert code == 0, errors[-3000:]
     assert 'Retrieval over 9 videos and 18 texts' in output + errors
-    assert output.splitlines()[-1] == 'left out: 3 videos that cannot be read, and their 6 texts'
+    assert output.splitlines()[-1] == 'skipped: 3 unreadable videos and their 6 texts'

@@ -48,7 +48,7 @@ def test_nothing_but_damaged_checkpoints_ends_with_one_line(train, monkeypatch, 
     [
         ((), 'has no checkpoint yet'),
         (('iter_4.pth',), r'the same command with --resume goes on from .*iter_4\.pth'),
-        (('iter_4.cut',), r'no checkpoint of .* is complete; damaged: iter_4\.pth'),
+        (('iter_4.cut',), r'all checkpoints of .* are damaged: iter_4\.pth'),
     ],
 )
 def test_ctrl_c_tells_how_to_resume(train, tmp_path, monkeypatch, capsys, files, expected):
@@ -75,7 +75,7 @@ def test_ctrl_c_tells_how_to_resume(train, tmp_path, monkeypatch, capsys, files,
         (('--cfg-options', 'train_cfg=None'), 'config .* has no train_cfg; training needs'),
         (
             ('--cfg-options', 'train_dataloader.batch_size=0'),
-            'config .*: train_dataloader.batch_size=0 is no whole number of at least 1',
+            'config .*: train_dataloader.batch_size=0 is not a positive integer',
         ),
     ],
 )

@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from ts2net_mm.utils.files import replacing, write_text
+from ts2net_mm.utils.files import ensure_folder, ensure_writable, replacing, write_text
 
 
 def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
@@ -21,3 +23,15 @@ def test_an_interruption_changes_nothing(tmp_path):
         raise KeyboardInterrupt
     assert path.read_text() == 'old'
     assert [one.name for one in tmp_path.iterdir()] == ['file.pth']
+
+
+def test_files_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / 'file').touch()
+    assert ensure_writable(tmp_path / 'new' / 'page.html', 'page').parent.is_dir()
+    with pytest.raises(IsADirectoryError, match=r'page .*new is a folder, expected a file name'):
+        ensure_writable(tmp_path / 'new', 'page')
+    with pytest.raises(OSError, match=r'folder of the page .*file cannot be made: File exists'):
+        ensure_writable(tmp_path / 'file' / 'page.html', 'page')
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)
+    with pytest.raises(PermissionError, match=r'cache folder .* cannot be written'):
+        ensure_folder(tmp_path, 'cache folder')

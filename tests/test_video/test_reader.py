@@ -5,7 +5,7 @@ import decord
 import numpy as np
 import pytest
 
-from ts2net_mm.datasets.transforms.sample_frames import frames_by_rate, frames_by_time
+from ts2net_mm.datasets.transforms import frames_by_rate, frames_by_time
 from ts2net_mm.video.reader import NoFramesError, VideoReader
 
 X264 = ('-c:v', 'libx264', '-pix_fmt', 'yuv420p')

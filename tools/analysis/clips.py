@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ts2net_mm.apis import find_videos
-from ts2net_mm.apis.reading import Frame, FrameReader
+from ts2net_mm.apis.reading import VIDEO_TIMEOUT, Frame, FrameReader
 from ts2net_mm.datasets.annotation import VideoAnnotation
 from ts2net_mm.utils.workers import Failure, map_in_workers
 
@@ -22,10 +22,10 @@ class Clip:
     """A video file or a part of it.
 
     Args:
-        video_id: Its name in the test.
-        path: Where it is.
-        start: Where the part begins, seconds; None for the start of the video.
-        end: Where it stops, seconds; None for its end.
+        video_id: Name in the test.
+        path: Path of the file.
+        start: Start of the part, seconds; None for the start of the video.
+        end: End of the part, seconds; None for the end of the video.
     """
 
     video_id: str
@@ -35,7 +35,7 @@ class Clip:
 
 
 class TakePart:
-    """Transform that tells the sampling where to begin and to stop."""
+    """Transform that sets the part of the video from which frames are sampled."""
 
     def __init__(self, *, start: float | None, end: float | None) -> None:
         self.part = dict(start=start, end=end)
@@ -46,7 +46,7 @@ class TakePart:
 
 
 class ClipReader:
-    """Decode a few frames of a part of a video, evenly spread."""
+    """Decode a few evenly spaced frames of a part of a video."""
 
     def __init__(self, *, num_frames: int) -> None:
         self.num_frames = num_frames
@@ -72,7 +72,7 @@ def locate(
 ) -> dict[str, Clip | Failure]:
     """Find the file of each video: by its path in the folder, else by its name in any sub-folder.
 
-    A name without extension, or with another one than the file, fits by its stem.
+    A name without an extension, or with another extension than the file, matches by its stem.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
@@ -86,7 +86,7 @@ def locate(
         found = [folder / video_id] if (folder / video_id).is_file() else []
         found = found or by_stem.get(video_id, []) or by_stem.get(Path(video_id).stem, [])
         if len(found) != 1:
-            why = f'{len(found)} files in {folder} bear its name' if found else f'not in {folder}'
+            why = f'{len(found)} files in {folder} have its name' if found else f'not in {folder}'
             clips[video_id] = Failure(why)
             continue
         fields = annotations[video_id].fields if video_id in annotations else {}
@@ -103,6 +103,6 @@ def read_strips(
     }
     found = [clip for clip in clips.values() if isinstance(clip, Clip)]
     reader = ClipReader(num_frames=num_frames)
-    for clip, strip in map_in_workers(reader, found, num_workers=num_workers):
-        strips[clip.video_id] = strip
+    read = map_in_workers(reader, found, num_workers=num_workers, timeout=VIDEO_TIMEOUT)
+    strips.update({clip.video_id: strip for clip, strip in read})
     return strips

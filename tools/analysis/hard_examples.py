@@ -66,18 +66,18 @@ def show(args: argparse.Namespace) -> None:
     require_path('similarity file', args.matrix)
     if args.videos is not None:
         require_path('video folder', args.videos)
-    from page import Page, write_page
+    from page import write_page
 
-    from ts2net_mm.apis.html_report import make_place
     from ts2net_mm.evaluation import (
         load_similarity,
         most_confused_pairs,
         retrieval_metrics,
         worst_ranked_texts,
     )
+    from ts2net_mm.utils.files import ensure_writable
     from ts2net_mm.utils.workers import Failure
 
-    place = make_place(args.page)
+    place = ensure_writable(args.page, 'page')
     test = load_similarity(args.matrix)
     matrix = (test.similarity, test.video_of_text)
     worst = worst_ranked_texts(*matrix, count=args.count)
@@ -95,7 +95,7 @@ def show(args: argparse.Namespace) -> None:
     ]
     if missing:
         summary.append(f'{len(missing)} of the {len(strips)} videos shown have no frames here.')
-    write_page(place, Page(args.matrix.name, summary, test, worst, confused, strips))
+    write_page(place, args.matrix.name, summary, test, worst, confused, strips)
     if missing:
         print(f'no frames of {len(missing)} of {len(strips)} videos', file=sys.stderr)
     print(f'page: {args.page}')

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from measuring import Side, describe_machine, measure
 
-from ts2net_mm.datasets.transforms.sample_frames import frames_by_rate
+from ts2net_mm.datasets.transforms import frames_by_rate
 from ts2net_mm.preparation.compression import find_ffmpeg
 from ts2net_mm.utils.cli import positive_int
 from ts2net_mm.video import GuardedVideoReader, guarded_reader

@@ -16,7 +16,7 @@ from mmengine.logging import MMLogger
 from report import Report, format_bytes
 
 from ts2net_mm.evaluation import TextVideoRetrievalMetric
-from ts2net_mm.evaluation.bank_queries import BankQueries
+from ts2net_mm.evaluation.query_bank import QueryBank
 
 __all__ = ['Sizes', 'run']
 
@@ -63,7 +63,7 @@ def evaluate(samples: Sequence[dict], bank: torch.Tensor | None) -> dict[str, fl
     metric = TextVideoRetrievalMetric(inverted_softmax=True, query_bank=settings)
     if bank is not None:
         names = [f'query {index}' for index in range(len(bank))]
-        metric.receive_bank(BankQueries(captions=names, video_ids=names), bank)
+        metric.receive_bank(QueryBank(captions=names, video_ids=names), bank)
     metric.process(None, samples)
     return metric.evaluate(len(samples))
 

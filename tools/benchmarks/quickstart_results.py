@@ -1,10 +1,10 @@
-"""Put what the quickstart printed with seeds 0, 1 and 2 into README.md and configs/metafile.yml.
+"""Write the results of the quickstart with seeds 0, 1 and 2 into docs, model index and README.
 
-Run it at the commit that was measured, after `bash tools/quickstart.sh --seed N` for each seed:
+Run it at the measured commit, after `bash tools/quickstart.sh --seed N` for each seed:
 
   python tools/benchmarks/quickstart_results.py work_dirs/quickstart{,-seed1,-seed2}
 
-tests/test_tools/test_quickstart_results.py fails where the code no longer trains what was measured.
+tests/test_tools/test_quickstart_results.py fails when the code no longer trains as measured.
 """
 
 from __future__ import annotations
@@ -81,19 +81,13 @@ def read_metrics(work_dir: Path) -> dict[str, float]:
     return json.loads(found[-1].read_text(encoding='utf-8'))
 
 
-def update_readme(metrics: Sequence[dict[str, float]], commit: str) -> None:
-    """Replace the printed tables, their commit and the rows of the results."""
+def update_docs(metrics: Sequence[dict[str, float]], commit: str) -> None:
+    """Replace the printed tables and their commit."""
     tables = '\n\n'.join(f'seed {seed}\n{format_table(m)}' for seed, m in enumerate(metrics))
-    rows = ''.join(
-        f'| moving shapes, quickstart, seed {seed} | {m["t2v/R1"]:.1f}, with inverted softmax '
-        f'{m["t2v_dsl/R1"]:.1f} | trained here: `bash tools/quickstart.sh --seed {seed}` |\n'
-        for seed, m in enumerate(metrics)
-    )
     _replace(
-        ROOT / 'README.md',
+        ROOT / 'docs/evidence/quickstart.md',
         (r'```\nseed 0\n.*?\n```', f'```\n{tables}\n```'),
         (r'at commit `\w*`', f'at commit `{commit}`'),
-        (r'(?:\| moving shapes, quickstart, seed .*\n)+', rows),
     )
 
 
@@ -127,10 +121,9 @@ def _digest(content: object) -> str:
 def _replace(path: Path, *changes: tuple[str, str]) -> None:
     text = path.read_text(encoding='utf-8')
     for pattern, new in changes:
-        flags = 0 if pattern.endswith('.*') or '.*\\n' in pattern else re.DOTALL
-        text, count = re.subn(pattern, lambda _, new=new: new, text, flags=flags)
+        text, count = re.subn(pattern, lambda _, new=new: new, text, flags=re.DOTALL)
         if count != 1:
-            raise ValueError(f'{path}: {pattern!r} is there {count} times, expected once')
+            raise ValueError(f'{path}: {pattern!r} occurs {count} times, expected 1')
     write_text(path, text)
 
 
@@ -151,11 +144,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             losses = first_losses(Path(folder))
         update_index(metrics, commit, losses)
-        update_readme(metrics, commit)
+        update_docs(metrics, commit)
+        subprocess.run([sys.executable, ROOT / 'tools/model_table.py'], check=True)
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    print(f'README.md and configs/metafile.yml show the results of commit {commit}')
+    print(f'README, docs and model index show the results of commit {commit}')
     return 0
 
 

@@ -141,7 +141,7 @@ def read_config(args: argparse.Namespace):
     from mmengine.config import Config, DictAction
     from mmengine.registry import init_default_scope
 
-    from ts2net_mm.checkpoints.reading import one_line
+    from ts2net_mm.utils.text import one_line
 
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)

@@ -1,9 +1,9 @@
-"""Use a trained model: encode sentences and videos, search a folder, show what was found."""
+"""Use a trained model: encode sentences and videos, search a folder, show the results."""
 
 from ..video.video_files import VIDEO_EXTENSIONS, VideoFile, find_videos
-from .gallery import Gallery
-from .html_report import write_html_report
-from .inferencer import RetrievalInferencer, SearchHit, VideoFeatures
+from .gallery import Gallery, VideoFeatures
+from .inferencer import RetrievalInferencer, SearchHit
+from .pages import write_html_report
 
 __all__ = [
     'VIDEO_EXTENSIONS',

@@ -1,18 +1,25 @@
-"""The encoded videos of a folder, kept on disk."""
+"""The encoded videos of a folder, kept on disk: one safetensors file for each folder and model."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import os
 import time
+import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from ..utils.files import ensure_folder, replacing
 from ..utils.progress import VideoProgress
 from ..utils.text import printable
 from ..video.video_files import (
@@ -23,25 +30,49 @@ from ..video.video_files import (
     find_videos,
     last_ending,
 )
-from .gallery_file import (
-    EncodedVideo,
-    GalleryContent,
-    gallery_path,
-    read_gallery_file,
-    write_gallery_file,
-)
-from .pipeline import frame_template
+from .reading import frame_template
 
-if TYPE_CHECKING:
-    from .inferencer import RetrievalInferencer, VideoFeatures
-
-__all__ = ['Gallery', 'find_readable']
+__all__ = ['Gallery', 'VideoEncoder', 'VideoFeatures', 'find_readable']
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two writes, at least so many times as long as the last write took.
+FORMAT = 'ts2net_mm gallery 3'
+TENSORS = ('frame_features', 'frame_mask', 'frame_seconds')
+# Seconds between two writes, and at least this many times the duration of the last write
 SAVE_INTERVAL = 30.0
 SAVE_COST_FACTOR = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFeatures:
+    """Features of a batch of videos, on the CPU.
+
+    Args:
+        paths: The N videos that could be read.
+        frame_features: (N, T, D), not normalised.
+        frame_mask: (N, T), True for the frames of the video.
+        frame_seconds: (N, T), presentation time of each frame; NaN if unknown.
+        skipped: Reason by path for the videos that could not be read.
+    """
+
+    paths: list[str]
+    frame_features: Tensor
+    frame_mask: Tensor
+    frame_seconds: Tensor
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+class VideoEncoder(Protocol):
+    """The part of `RetrievalInferencer` that a gallery uses."""
+
+    fingerprint: str
+    video_pipeline: list[dict]
+
+    def encode_videos(
+        self, paths: Sequence[str | Path], *, batch_size: int, num_workers: int | None
+    ) -> Iterator[VideoFeatures]:
+        """Encode video files in their order and yield them in batches."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +83,16 @@ class Gallery:
     are those of the model's own evaluation.
 
     Args:
-        folder: Where the videos are.
-        fingerprint: Of the model and pipeline that encoded them.
+        folder: Folder of the videos.
+        fingerprint: Hash of the model and pipeline that encoded them.
         videos: The N videos, sorted by name.
         frame_features: (N, T, D) float32 on the CPU, not normalised.
         frame_mask: (N, T), True for the frames of the video.
-        frame_seconds: (N, T), when each frame is shown; NaN where that is unknown.
+        frame_seconds: (N, T), presentation time of each frame; NaN if unknown.
         skipped: Reason by name for the videos that could not be read.
-        left: Number of the files that are no videos, by their ending.
-        num_encoded: Videos that were encoded just now; the others were on disk.
-        num_dropped: Videos on disk that are gone from the folder.
+        left: Number of files that are not videos, by their ending.
+        num_encoded: Number of videos encoded now; the others were on disk.
+        num_dropped: Number of videos on disk that are missing in the folder.
     """
 
     folder: Path
@@ -76,35 +107,35 @@ class Gallery:
     num_dropped: int = 0
 
     def __len__(self) -> int:
-        """Number of videos that can be found."""
+        """Number of videos."""
         return len(self.videos)
 
     @classmethod
     def open(
         cls,
         folder: str | Path,
-        inferencer: RetrievalInferencer,
+        inferencer: VideoEncoder,
         *,
         cache_dir: str | Path | None = None,
         batch_size: int = 8,
         num_workers: int | None = None,
         progress: bool = False,
     ) -> Gallery:
-        """Encode the videos of a folder, as far as they are not on disk yet.
+        """Load the encoded videos of a folder from disk, and encode those that are not there.
 
-        A video on disk counts as long as its path inside the folder, its size, its time of change,
-        the model's weights and settings and the test pipeline are the same. What is encoded is
-        written every half minute and at the end, also when the encoding is broken off. Every file
-        is tried. One that has the ending of a video and cannot be read is tried again each time: it
-        may have been a copy under way. Others that cannot be read count as no videos until they
-        change.
+        A video on disk is used as long as its path inside the folder, its size, its modification
+        time, the model's weights and settings and the test pipeline are the same. Features are
+        written every half minute and at the end, also if encoding is interrupted. Every file is
+        tried. A file with the ending of a video that cannot be read is tried again each time,
+        because it may have been a copy in progress. Others that cannot be read do not count as
+        videos until they change.
 
         Args:
             folder: Folder with videos, also in sub-folders.
             inferencer: The model.
-            cache_dir: Where features are kept, by default ``$XDG_CACHE_HOME/ts2net_mm`` or
+            cache_dir: Folder for the features, by default ``$XDG_CACHE_HOME/ts2net_mm`` or
                 ``~/.cache/ts2net_mm``. It may be deleted at any time.
-            batch_size: Videos that the model takes at a time.
+            batch_size: Videos per batch.
             num_workers: Processes that decode.
             progress: Whether to show the progress on stderr.
 
@@ -114,10 +145,10 @@ class Gallery:
             OSError: If the cache folder cannot be written.
         """
         videos = find_readable(folder, inferencer.video_pipeline)
-        path = gallery_path(folder, inferencer.fingerprint, cache_dir)
+        path = _gallery_path(folder, inferencer.fingerprint, cache_dir)
         on_disk = read_gallery_file(path, inferencer.fingerprint)
         store = _Store(path, inferencer.fingerprint, videos, on_disk)
-        num_known, new = len(store.encoded), store.missing
+        num_known, new = len(store.encoded), store.unknown_files()
         with VideoProgress(len(new), enabled=progress) as bar, store:
             for batch in inferencer.encode_videos(
                 [video.path for video in new], batch_size=batch_size, num_workers=num_workers
@@ -126,20 +157,20 @@ class Gallery:
                 bar.advance(len(batch.paths) + len(batch.skipped))
         readable = [video for video in videos if video.name in store.encoded]
         left = dict(Counter(map(last_ending, store.others)).most_common())
+        if not readable and store.skipped:
+            name, reason = next(iter(store.skipped.items()))
+            raise ValueError(
+                f'none of the {len(store.skipped)} videos in {folder} can be read; the first '
+                f'is {printable(name)}: {reason}'
+            )
         if not readable:
-            if store.skipped:
-                name, reason = next(iter(store.skipped.items()))
-                raise ValueError(
-                    f'none of the {len(store.skipped)} videos in {folder} can be read; the first '
-                    f'is {printable(name)}: {reason}'
-                )
             raise ValueError(f'there is no video in {folder}, only files {describe_endings(left)}')
         entries = [store.encoded[video.name] for video in readable]
         return cls(
             folder=Path(folder),
             fingerprint=inferencer.fingerprint,
             videos=readable,
-            frame_features=torch.stack([entry.features for entry in entries]),
+            frame_features=torch.stack([entry.frame_features for entry in entries]),
             frame_mask=torch.stack([entry.frame_mask for entry in entries]),
             frame_seconds=torch.stack([entry.frame_seconds for entry in entries]),
             skipped=store.skipped,
@@ -154,7 +185,7 @@ def find_readable(folder: str | Path, pipeline: Sequence[dict]) -> list[VideoFil
 
     Raises:
         FileNotFoundError: If the folder does not exist.
-        ValueError: If it holds none.
+        ValueError: If there is nothing to read.
     """
     template = frame_template(pipeline)
     if template:
@@ -167,31 +198,49 @@ def find_readable(folder: str | Path, pipeline: Sequence[dict]) -> list[VideoFil
     return videos
 
 
+@dataclass(frozen=True, eq=False)
+class EncodedVideo:
+    """Features of a video, with the size and modification time of its file."""
+
+    size: int
+    mtime_ns: int
+    frame_features: Tensor
+    frame_mask: Tensor
+    frame_seconds: Tensor
+
+
+@dataclass
+class GalleryContent:
+    """Content of a gallery file.
+
+    Args:
+        videos: Encoded videos by name.
+        others: Size and modification time, by name, of the files that are not videos.
+    """
+
+    videos: dict[str, EncodedVideo] = field(default_factory=dict)
+    others: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
 class _Store:
-    """Videos encoded so far, written now and then and when the context ends, however it ends."""
+    """Collects encoded videos; writes them at intervals and on exit, also after an error."""
 
     def __init__(
-        self,
-        path: Path,
-        fingerprint: str,
-        videos: list[VideoFile],
-        on_disk: GalleryContent,
+        self, path: Path, fingerprint: str, videos: list[VideoFile], on_disk: GalleryContent
     ) -> None:
         self.path = path
         self.fingerprint = fingerprint
         self.files = {str(video.path): video for video in videos}
+        self.skipped: dict[str, str] = {}
+        states = {video.name: (video.size, video.mtime_ns) for video in videos}
         self.encoded = {
-            video.name: entry
-            for video in videos
-            if (entry := on_disk.videos.get(video.name))
-            and (entry.size, entry.mtime_ns) == (video.size, video.mtime_ns)
+            name: entry
+            for name in states
+            if (entry := on_disk.videos.get(name)) and (entry.size, entry.mtime_ns) == states[name]
         }
         self.others = {
-            video.name: (video.size, video.mtime_ns)
-            for video in videos
-            if on_disk.others.get(video.name) == (video.size, video.mtime_ns)
+            name: state for name, state in states.items() if on_disk.others.get(name) == state
         }
-        self.skipped: dict[str, str] = {}
         self._is_saved = len(self.encoded) == len(on_disk.videos)
         self._next_save = time.monotonic() + SAVE_INTERVAL
 
@@ -205,19 +254,19 @@ class _Store:
             counts = f'{len(self.encoded)} of {len(self.files)} videos'
             raise KeyboardInterrupt(f'{counts} are encoded and kept in {self.path}') from None
 
-    @property
-    def missing(self) -> list[VideoFile]:
-        """Files that have to be tried."""
+    def unknown_files(self) -> list[VideoFile]:
+        """List the files that have to be tried."""
         known = self.encoded.keys() | self.others.keys()
         return [file for file in self.files.values() if file.name not in known]
 
     def add(self, batch: VideoFeatures) -> None:
-        """Take over a batch of encoded videos."""
+        """Add a batch of encoded videos."""
         for path, *parts in zip(
             batch.paths, batch.frame_features, batch.frame_mask, batch.frame_seconds, strict=True
         ):
             file = self.files[path]
             self.encoded[file.name] = EncodedVideo(file.size, file.mtime_ns, *parts)
+            self._is_saved = False
         for path, reason in batch.skipped.items():
             file = self.files[path]
             if file.path.is_dir() or last_ending(file.name) in VIDEO_EXTENSIONS:
@@ -225,7 +274,6 @@ class _Store:
             else:
                 self.others[file.name] = (file.size, file.mtime_ns)
                 self._is_saved = False
-        self._is_saved = self._is_saved and not batch.paths
         if time.monotonic() >= self._next_save:
             self._save()
 
@@ -239,3 +287,82 @@ class _Store:
             logger.warning('features cannot be kept in %s: %s', self.path, error)
         end = time.monotonic()
         self._next_save = end + max(SAVE_INTERVAL, SAVE_COST_FACTOR * (end - start))
+
+
+def _gallery_path(folder: str | Path, fingerprint: str, cache_dir: str | Path | None) -> Path:
+    """Return the path of the file for a folder and a model, whose hash is its name."""
+    home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    cache = ensure_folder(cache_dir or Path(home) / 'ts2net_mm', 'cache folder')
+    place = os.fsencode(Path(folder).expanduser().resolve())
+    return cache / f'{hashlib.sha256(place + fingerprint.encode()).hexdigest()[:32]}.safetensors'
+
+
+def read_gallery_file(path: Path, fingerprint: str) -> GalleryContent:
+    """Read a gallery file; a damaged file counts as empty, with a warning."""
+    if not path.exists():
+        return GalleryContent()
+    try:
+        with safe_open(path, framework='pt') as file:
+            index = json.loads(file.metadata()['index'])
+            if index['format'] != FORMAT or index['fingerprint'] != fingerprint:
+                raise ValueError('it is of another format or model')
+            features, mask, seconds = (file.get_tensor(name) for name in TENSORS)
+        _check(index, features, mask, seconds)
+        videos = {
+            name: EncodedVideo(int(size), int(mtime_ns), *parts)
+            for (name, size, mtime_ns), *parts in zip(
+                index['videos'], features, mask, seconds, strict=True
+            )
+        }
+        others = {name: (int(size), int(mtime_ns)) for name, size, mtime_ns in index['others']}
+        return GalleryContent(videos, others)
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        logger.warning('features in %s cannot be used, videos are encoded again: %s', path, error)
+        return GalleryContent()
+
+
+def _check(index: dict, features: Tensor, mask: Tensor, seconds: Tensor) -> None:
+    """Raise a ValueError if the tensors are not those that were written."""
+    shape = (len(index['videos']), mask.shape[-1])
+    if features.ndim != 3 or tuple(features.shape[:2]) != shape:
+        raise ValueError(f'features of shape {tuple(features.shape)}, expected {shape} x channels')
+    if not mask.shape == seconds.shape == shape or mask.dtype != torch.bool:
+        raise ValueError('masks or times do not belong to the features')
+    if _checksum(features, mask, seconds) != index['checksum']:
+        raise ValueError('its checksum is wrong')
+    if not torch.isfinite(features).all():
+        raise ValueError('it holds features that are not finite')
+
+
+def _checksum(*tensors: Tensor) -> int:
+    value = 0
+    for tensor in tensors:
+        value = zlib.crc32(tensor.contiguous().numpy().tobytes(), value)
+    return value
+
+
+def write_gallery_file(path: Path, fingerprint: str, content: GalleryContent) -> None:
+    """Write a gallery file atomically, or delete it if there are no videos.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    videos = content.videos
+    if not videos:
+        path.unlink(missing_ok=True)
+        return
+    tensors = {
+        name: torch.stack([getattr(video, name) for video in videos.values()]) for name in TENSORS
+    }
+    index = dict(
+        format=FORMAT,
+        fingerprint=fingerprint,
+        videos=[(name, video.size, video.mtime_ns) for name, video in videos.items()],
+        others=[(name, *state) for name, state in content.others.items()],
+        checksum=_checksum(*tensors.values()),
+    )
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata=dict(index=json.dumps(index)))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error

@@ -1,56 +1,42 @@
-"""Search videos by sentences with a trained model."""
+"""Encode sentences and videos with a trained model, and search videos by sentences."""
 
-from __future__ import annotations
-
+import hashlib
+import json
 import logging
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmaction.registry import TRANSFORMS
+from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from torch import Tensor
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
 
-from ..utils.text import has_words
+from ..checkpoints import load_weights, read_checkpoint
+from ..utils.text import has_words, one_line
 from ..utils.workers import Failure, available_cpus, map_in_workers
-from .loading import build_model, fingerprint, load_config, load_weights, resolve_device
-from .pipeline import split_test_pipeline, with_threads
-from .reading import Frame, FrameReader, PipelineReader
+from .gallery import Gallery, VideoFeatures
+from .reading import (
+    VIDEO_TIMEOUT,
+    Frame,
+    FrameReader,
+    PipelineReader,
+    split_test_pipeline,
+    with_threads,
+)
 
-if TYPE_CHECKING:
-    from .gallery import Gallery
-
-__all__ = ['RetrievalInferencer', 'SearchHit', 'VideoFeatures']
+__all__ = ['RetrievalInferencer', 'SearchHit', 'build_model', 'load_config']
 
 logger = logging.getLogger(__name__)
 
 TEXTS_AT_A_TIME = 256
 VIDEOS_AT_A_TIME = 8192
-
-
-@dataclass(frozen=True, eq=False)
-class VideoFeatures:
-    """Features of a batch of videos, on the CPU.
-
-    Args:
-        paths: The N videos that could be read.
-        frame_features: (N, T, D), not normalised.
-        frame_mask: (N, T), True for the frames of the video.
-        frame_seconds: (N, T), when each frame is shown; NaN where that is unknown.
-        skipped: Reason by path for those that could not be read.
-    """
-
-    paths: list[str]
-    frame_features: Tensor
-    frame_mask: Tensor
-    frame_seconds: Tensor
-    skipped: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,11 +45,11 @@ class SearchHit:
 
     Args:
         rank: From 1.
-        score: Similarity of sentence and video without the logit scale: between -1 and 1.
+        score: Similarity of sentence and video without the logit scale, between -1 and 1.
         name: Path of the video inside the gallery's folder.
-        path: Where the video is.
-        best_seconds: When the frame is shown that fits the sentence best; None where that is
-            unknown.
+        path: Path of the video.
+        best_seconds: Presentation time of the frame that matches the sentence best; None if the
+            times are unknown.
     """
 
     rank: int
@@ -74,19 +60,19 @@ class SearchHit:
 
 
 class RetrievalInferencer:
-    """Encode sentences and video files with a trained model, and find one by the other.
+    """Encode sentences and video files with a trained model, and search videos by sentences.
 
-    Videos pass the test pipeline of the config, without its captions, in worker processes;
-    sentences pass its ``TokenizeCaptions``.
+    Videos pass the config's test pipeline, without its captions, in worker processes; sentences
+    pass its ``TokenizeCaptions``.
 
     Args:
         config: Config file of the model, or the config itself.
-        checkpoint: Its weights; every key has to fit.
-        device: Where the model runs; the first GPU by default, or the CPU where there is none.
+        checkpoint: Weights of any format (a file, folder, URL or name); every key has to fit.
+        device: Where the model runs; by default the first GPU, or the CPU if there is none.
 
     Raises:
         FileNotFoundError: If config or checkpoint do not exist.
-        ValueError: If one of them does not serve, or the device cannot be used.
+        ValueError: If config or checkpoint are invalid, or the device cannot be used.
 
     Example:
         >>> # xdoctest: +SKIP(needs a trained model)
@@ -102,24 +88,24 @@ class RetrievalInferencer:
         *,
         device: str | torch.device | None = None,
     ) -> None:
-        device = resolve_device(device)
+        device = _resolve_device(device)
         self.cfg = load_config(config)
         self.name = f'{Path(self.cfg.filename or "config").name} with {Path(checkpoint).name}'
         self.video_pipeline, text_transform = split_test_pipeline(self.cfg)
         self._tokenize = TRANSFORMS.build(text_transform)
         self.model: Any = build_model(self.cfg)
-        load_weights(self.model, checkpoint)
-        self.fingerprint = fingerprint(self.model, self.cfg.model.to_dict(), self.video_pipeline)
+        load_weights(self.model, read_checkpoint(checkpoint))
+        self.fingerprint = _fingerprint(self.model, self.cfg.model.to_dict(), self.video_pipeline)
         self.model.to(device).eval()
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Encode sentences: N strings -> (N, D) on the CPU, not normalised.
 
-        A sentence of more tokens than the model reads is cut, with a warning in the log.
+        A sentence with more tokens than the model reads is cut, with a warning.
 
         Raises:
-            ValueError: If there is none, or one is no string or has no word.
+            ValueError: If there is no sentence, or one of them is not a string with a word.
         """
         if not texts or isinstance(texts, str):
             raise ValueError(f'texts={texts!r}, expected a list of at least one sentence')
@@ -142,26 +128,41 @@ class RetrievalInferencer:
     def encode_videos(
         self, paths: Sequence[str | Path], *, batch_size: int = 8, num_workers: int | None = None
     ) -> Iterator[VideoFeatures]:
-        """Encode video files, a batch at a time and in their order.
+        """Encode video files in their order and yield them in batches.
 
         Args:
-            paths: The files. One that cannot be read is skipped; the result of its batch names it.
-            batch_size: Videos that the model takes at a time.
-            num_workers: Processes that decode; by default one a CPU core, at most 8.
+            paths: The files. Those that cannot be read are skipped and named in their batch.
+            batch_size: Videos per batch.
+            num_workers: Processes that decode; by default one per CPU core, at most 8.
         """
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size}, expected at least 1')
         num_workers = min(num_workers or min(8, available_cpus()), max(1, len(paths)))
-        # all cores, also where videos are few
+        # all cores, even if there are only a few videos
         pipeline = with_threads(self.video_pipeline, max(1, available_cpus() // num_workers))
         results = map_in_workers(
             PipelineReader(pipeline=pipeline),
             [str(path) for path in paths],
             num_workers=num_workers,
+            timeout=VIDEO_TIMEOUT,
             max_ahead=2 * batch_size,
         )
         while batch := list(islice(results, batch_size)):
             yield self._encode_batch(batch)
+
+    @torch.inference_mode()
+    def _encode_batch(self, batch: list[tuple[str, dict | Failure]]) -> VideoFeatures:
+        skipped = {path: item.reason for path, item in batch if isinstance(item, Failure)}
+        paths = [path for path, item in batch if not isinstance(item, Failure)]
+        items = [_to_tensors(item) for _, item in batch if not isinstance(item, Failure)]
+        if not items:
+            empty = torch.empty(0, 0)
+            return VideoFeatures([], torch.empty(0, 0, 0), empty.bool(), empty, skipped)
+        seconds = torch.stack([item.pop('frame_seconds') for item in items])
+        inputs = self.model.data_preprocessor(pseudo_collate(items), False)['inputs']
+        mask = inputs['frame_mask']
+        features = self.model.encode_video(inputs['imgs'], mask).float().cpu()
+        return VideoFeatures(paths, features, mask.cpu(), seconds, skipped)
 
     def read_frames(
         self,
@@ -170,35 +171,36 @@ class RetrievalInferencer:
         large: Mapping[str, Collection[float]] | None = None,
         num_workers: int | None = None,
     ) -> dict[str, list[Frame] | Failure]:
-        """Decode frames that the model looks at: path -> frames, or why there are none.
+        """Decode frames that the model sees: path -> frames, or why there are none.
 
         Args:
-            paths: The videos; of each, at most 12 evenly spaced frames are returned.
-            large: By path, the seconds of frames that are returned in any case, and larger.
+            paths: The videos; at most 12 evenly spaced frames of each are returned.
+            large: By path, the times of frames that are always returned, and larger.
             num_workers: Processes that decode.
         """
         reader = FrameReader(pipeline=self.video_pipeline, large=large)
-        return dict(map_in_workers(reader, [str(path) for path in paths], num_workers=num_workers))
+        names = [str(path) for path in paths]
+        return dict(map_in_workers(reader, names, num_workers=num_workers, timeout=VIDEO_TIMEOUT))
 
     @torch.inference_mode()
     def search(self, text: str, gallery: Gallery, *, topk: int = 5) -> list[SearchHit]:
         """Rank the videos of a gallery by their similarity to a sentence, best first.
 
         Raises:
-            ValueError: If ``topk`` is below 1, the gallery is another model's or empty, or a
-                score is not a number.
+            ValueError: If ``topk`` is below 1, the gallery is empty or was encoded by another
+                model, or a score is not a number.
         """
         if topk < 1:
             raise ValueError(f'topk={topk}, expected at least 1')
         if gallery.fingerprint != self.fingerprint:
-            raise ValueError('the gallery was encoded by another model or pipeline than this one')
+            raise ValueError('the gallery was encoded by another model or pipeline')
         if not len(gallery):
             raise ValueError(f'the gallery of {gallery.folder} holds no video')
         feature = self.encode_texts([text])
         scores = self._score(feature, gallery)
         if scores.isnan().any():
             name = gallery.videos[int(scores.isnan().nonzero()[0])].name
-            raise ValueError(f'the score of {name} is not a number: the weights may be broken')
+            raise ValueError(f'the score of {name} is not a number: the weights may be damaged')
         order = scores.sort(descending=True, stable=True).indices[:topk].tolist()
         return [
             SearchHit(
@@ -210,10 +212,6 @@ class RetrievalInferencer:
             )
             for rank, index in enumerate(order, start=1)
         ]
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
 
     def _score(self, text: Tensor, gallery: Gallery) -> Tensor:
         """Similarities without the logit scale: (1, D) -> (number of videos,)."""
@@ -227,31 +225,74 @@ class RetrievalInferencer:
             scores.append(self.model.similarity(*features)[0] / self.model.head.logit_scale.exp())
         return torch.cat(scores).float().cpu()
 
-    @torch.inference_mode()
-    def _encode_batch(self, batch: list[tuple[str, dict | Failure]]) -> VideoFeatures:
-        skipped = {path: item.reason for path, item in batch if isinstance(item, Failure)}
-        paths = [path for path, _ in batch if path not in skipped]
-        if not paths:
-            empty = torch.empty(0, 0)
-            return VideoFeatures([], torch.empty(0, 0, 0), empty.bool(), empty, skipped)
-        items = [_to_tensors(item) for _, item in batch if not isinstance(item, Failure)]
-        seconds = torch.stack([item.pop('frame_seconds') for item in items])
-        inputs = self.model.data_preprocessor(pseudo_collate(items), False)['inputs']
-        features = self.model.encode_video(inputs['imgs'], inputs['frame_mask'])
-        return VideoFeatures(
-            paths, features.float().cpu(), inputs['frame_mask'].cpu(), seconds, skipped
-        )
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+
+def _to_tensors(item: dict) -> dict:
+    inputs = {key: torch.from_numpy(value) for key, value in item['inputs'].items()}
+    return item | dict(inputs=inputs, frame_seconds=torch.from_numpy(item['frame_seconds']))
 
 
 def _best_seconds(text: Tensor, gallery: Gallery, index: int) -> float | None:
-    """When the frame of a video is shown whose cosine with a sentence is the largest."""
+    """Presentation time of the frame of a video with the largest cosine to a sentence."""
     cosines = F.normalize(gallery.frame_features[index], dim=-1) @ F.normalize(text[0], dim=-1)
     best = int(cosines.masked_fill(~gallery.frame_mask[index], -2).argmax())
     seconds = float(gallery.frame_seconds[index, best])
     return None if math.isnan(seconds) else seconds
 
 
-def _to_tensors(item: dict) -> dict:
-    item = dict(item, frame_seconds=torch.from_numpy(item['frame_seconds']))
-    inputs = {key: torch.from_numpy(value) for key, value in item['inputs'].items()}
-    return dict(item, inputs=inputs)
+def load_config(config: str | Path | Config) -> Config:
+    """Read a config, import its ``custom_imports`` and make its registry scope the default.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it cannot be read or has no model; the message names the file.
+    """
+    if not isinstance(config, Config):
+        path = Path(config).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f'config {path} does not exist')
+        try:
+            config = Config.fromfile(path)
+        except Exception as error:  # a config is code: it may raise anything
+            raise ValueError(f'config {path} cannot be read: {one_line(error)}') from error
+    if 'model' not in config:
+        raise ValueError(f'config {config.filename} has no model, found keys {sorted(config)}')
+    init_default_scope(config.get('default_scope') or 'mmaction')
+    return config
+
+
+def build_model(config: Config) -> nn.Module:
+    """Build ``config.model`` without initial weights.
+
+    Raises:
+        ValueError: If the model's settings are wrong; the message names the config.
+    """
+    try:
+        return MODELS.build(config.model)
+    except Exception as error:  # constructors raise many types
+        raise ValueError(
+            f'the model of config {config.filename} cannot be built: {one_line(error)}'
+        ) from error
+
+
+def _fingerprint(model: nn.Module, *settings: Any) -> str:
+    """Hash the weights of a model and the settings that its features depend on."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(f'{key} {value.dtype} {tuple(value.shape)};'.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def _resolve_device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise ValueError(f'device {str(device)!r} cannot be used: {one_line(error)}') from error
+    return torch.device(device)

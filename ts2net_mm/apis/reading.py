@@ -1,4 +1,4 @@
-"""Read videos the way a model's test pipeline does, and say in one line why one cannot be read."""
+"""Read videos as a model's test pipeline does: arrays for the model, pictures for people."""
 
 import os
 import stat
@@ -9,22 +9,99 @@ from typing import Any
 import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
+from mmengine.config import Config
 
+from ..datasets import FrameFolderInit, VideoInit
+from ..datasets.stored_steps import decoding_pipeline
+from ..utils.config_types import type_name
 from ..utils.workers import Failure
 from ..video.errors import UnreadableVideoError, unreadable_reason
 
-__all__ = ['Frame', 'FrameReader', 'PipelineReader', 'frame_seconds']
+__all__ = [
+    'Frame',
+    'FrameReader',
+    'PipelineReader',
+    'VIDEO_TIMEOUT',
+    'frame_template',
+    'split_test_pipeline',
+    'with_threads',
+]
+
+TEXT_TRANSFORM = 'TokenizeCaptions'
+DECODER_TIMEOUT = 60.0  # seconds for opening a video, and again for decoding its frames
+# Seconds for a whole video in a worker. It ends transforms that have no time limit, so it is above
+# what a guarded decoder may take: 120 to start its helper, 60 to open and 60 to decode.
+VIDEO_TIMEOUT = 600.0
+
+
+def split_test_pipeline(cfg: Config) -> tuple[list[dict], dict]:
+    """Return the test pipeline for videos alone, and the transform that tokenises sentences.
+
+    Decoding is guarded even if the config says ``DecordInit``, and pixels are square unless the
+    config says otherwise.
+
+    Raises:
+        ValueError: If the config has no test pipeline, or the pipeline does not tokenise captions.
+    """
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    pipeline = dataset.get('pipeline') or cfg.get('test_pipeline')
+    if not pipeline:
+        raise ValueError(f'config {cfg.filename} has no test pipeline')
+    video_pipeline, text_transform = [], None
+    for transform in decoding_pipeline(pipeline):  # a frame store has none of these videos
+        transform = dict(transform)
+        if type_name(transform) == TEXT_TRANSFORM:
+            text_transform = transform
+            continue
+        if type_name(transform) == 'DecordInit' and transform.get('io_backend', 'disk') == 'disk':
+            # the same frames, but a video that hangs or crashes the decoder is skipped
+            threads = transform.get('num_threads', 1)
+            transform = dict(type='GuardedDecordInit', timeout=DECODER_TIMEOUT, num_threads=threads)
+        elif _is_video_init(transform) and transform.get('decoder', 'pyav') == 'pyav':
+            transform.setdefault('square_pixels', True)
+        if 'text' in (keys := transform.get('collect_keys') or ()):
+            transform['collect_keys'] = tuple(key for key in keys if key != 'text')
+        video_pipeline.append(transform)
+    if text_transform is None:
+        raise ValueError(
+            f'the test pipeline of config {cfg.filename} has no {TEXT_TRANSFORM}, '
+            f'found {[type_name(transform) for transform in pipeline]}'
+        )
+    return video_pipeline, text_transform
+
+
+def with_threads(pipeline: Sequence[dict], num_threads: int) -> list[dict]:
+    """Decode each video with several threads, unless the config sets their number.
+
+    This is not part of `split_test_pipeline` because a gallery must not depend on the number of
+    cores.
+    """
+    return [
+        dict(num_threads=num_threads) | step if _is_video_init(step) else step for step in pipeline
+    ]
+
+
+def _is_video_init(transform: dict) -> bool:
+    return type_name(transform) == VideoInit.__name__
+
+
+def frame_template(pipeline: Sequence[dict]) -> str:
+    """Return how pictures are named if videos are folders of pictures; '' if they are files."""
+    for transform in pipeline:
+        if type_name(transform) == FrameFolderInit.__name__:
+            return TRANSFORMS.build(transform).filename_tmpl
+    return ''
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame to look at.
+    """A frame to show.
 
     Args:
         jpeg: The encoded picture.
-        seconds: When it is shown, or None if the pipeline does not tell.
-        width: Of the picture, pixels.
-        height: Of the picture, pixels.
+        seconds: Its presentation time, or None if the pipeline does not tell.
+        width: Pixels.
+        height: Pixels.
     """
 
     jpeg: bytes
@@ -34,7 +111,7 @@ class Frame:
 
 
 class PipelineReader:
-    """Run a pipeline on a video file; a file that cannot be read gives a ``Failure``.
+    """Run a pipeline on a video; a video that cannot be read gives a ``Failure``.
 
     Args:
         pipeline: Configs of the transforms; the last one packs.
@@ -44,31 +121,31 @@ class PipelineReader:
         self.transforms = [TRANSFORMS.build(dict(transform)) for transform in pipeline]
 
     def __call__(self, path: str) -> dict[str, Any] | Failure:
-        """Return what the pipeline packs, with arrays for tensors: they travel as plain bytes.
+        """Return what the pipeline packs, and the presentation times as ``frame_seconds``.
 
-        ``frame_seconds`` is added, see `frame_seconds`.
+        Inputs are arrays, because tensors would be sent through shared memory.
         """
         try:
-            results = _open(path)
+            results = _begin(path)
             for transform in self.transforms[:-1]:
                 results = transform(results)
-            seconds = frame_seconds(results)
+            seconds = _frame_seconds(results)
             results = self.transforms[-1](results)
-        except Exception as error:
-            return Failure(explain(error, path))
+        except Exception as error:  # transforms and decoders raise many types
+            return Failure(_explain(error, path))
         results['frame_seconds'] = seconds
         results['inputs'] = {key: np.asarray(value) for key, value in results['inputs'].items()}
         return results
 
 
 class FrameReader:
-    """Decode the frames that a model looks at, uncropped, as small pictures.
+    """Decode the frames that a model sees, uncropped, as small pictures.
 
     Args:
         pipeline: Configs of the transforms; it is run until there are frames.
-        max_frames: Most frames; of more, evenly spaced ones are taken.
+        max_frames: Number of frames above which evenly spaced ones are taken.
         max_height: Height in pixels above which pictures are made smaller.
-        large: By path, the seconds of frames that are kept in any case, and twice as high.
+        large: By path, the times of frames that are always kept, and twice as high.
     """
 
     def __init__(
@@ -87,20 +164,20 @@ class FrameReader:
     def __call__(self, path: str) -> list[Frame] | Failure:
         """Return the frames in their order."""
         try:
-            results = _open(path)
+            results = _begin(path)
             for transform in self.transforms:
                 results = transform(results)
                 if results.get('imgs') is not None:
                     break
             return self._pick(results, self.large.get(path, ()))
-        except Exception as error:
-            return Failure(explain(error, path))
+        except Exception as error:  # transforms and decoders raise many types
+            return Failure(_explain(error, path))
 
     def _pick(self, results: dict, large: Collection[float]) -> list[Frame]:
         mask = np.asarray(results.get('frame_mask', np.ones(len(results['imgs']), dtype=bool)))
         valid = np.flatnonzero(mask)
         places = np.linspace(0, len(valid) - 1, min(len(valid), self.max_frames))
-        seconds = [None if np.isnan(one) else float(one) for one in frame_seconds(results)]
+        seconds = [None if np.isnan(time) else float(time) for time in _frame_seconds(results)]
         chosen = set(valid[places.round().astype(int)])
         chosen.update(index for index in valid if seconds[index] in large)
         return [
@@ -118,8 +195,16 @@ class FrameReader:
         return Frame(jpeg, seconds, width, height)
 
 
-def frame_seconds(results: dict) -> np.ndarray:
-    """When each sampled frame is shown: (T,) float32, NaN where the pipeline does not tell."""
+def _begin(path: str) -> dict[str, Any]:
+    """Return what a data set passes to the pipeline; raise for a pipe, whose reading never ends."""
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UnreadableVideoError('it is no regular file')
+    return dict(filename=path, video_id=os.path.basename(path), start_index=0, modality='RGB')
+
+
+def _frame_seconds(results: dict) -> np.ndarray:
+    """Presentation time of each sampled frame: (T,) float32, NaN if the pipeline does not tell."""
     frames = np.ravel(results.get('frame_inds', ())).astype(int)
     if (times := results.get('frame_times')) is not None:
         return times[frames].astype(np.float32)
@@ -127,16 +212,8 @@ def frame_seconds(results: dict) -> np.ndarray:
     return (frames / fps if fps else np.full(len(frames), np.nan)).astype(np.float32)
 
 
-def explain(error: Exception, path: str) -> str:
-    """Say in one line why a video could not be read."""
+def _explain(error: Exception, path: str) -> str:
+    """Say in one line why a video cannot be read."""
     if isinstance(error, UnreadableVideoError):
         return error.reason
     return unreadable_reason(path, error)
-
-
-def _open(path: str) -> dict[str, Any]:
-    """What a data set would hand to the pipeline; refuses a pipe, where reading never ends."""
-    mode = os.stat(path).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise UnreadableVideoError('it is no regular file')
-    return dict(filename=path, video_id=os.path.basename(path), start_index=0, modality='RGB')

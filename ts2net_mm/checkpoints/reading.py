@@ -13,6 +13,7 @@ import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
+from ..utils.text import one_line
 from .downloading import fetch, is_url
 from .names import without_wrapper
 from .normalisation import warn_of_normalisation
@@ -23,7 +24,6 @@ __all__ = [
     'Checkpoint',
     'StateDict',
     'load_content',
-    'one_line',
     'read_checkpoint',
     'read_state_dict',
 ]
@@ -244,13 +244,6 @@ def _describe(path: Path, error: Exception) -> str:
     if 'Weights only load failed' in str(error):
         return 'it is a pickle of more than tensors and plain values, which is not loaded'
     return one_line(error)
-
-
-def one_line(error: BaseException) -> str:
-    """Shorten an error to its type and first sentence."""
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    sentence = re.split(r'\n|\.\s', str(text).strip(), maxsplit=1)[0]
-    return f'{type(error).__name__}: {sentence[:300]}'
 
 
 def _first(keys: list, most: int = 10) -> str:

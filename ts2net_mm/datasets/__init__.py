@@ -2,14 +2,12 @@
 
 from ..video.errors import UnreadableVideoError
 from .bad_videos import BadVideo, BadVideosError
-from .frame_store import FrameStoreError
+from .frame_store import FrameStoreDecode, FrameStoreError, FrameStoreInit
 from .samplers import DistinctGroupBatchSampler
 from .text_video_dataset import TextVideoDataset
 from .transforms import (
     CLIPResize,
     FrameFolderInit,
-    FrameStoreDecode,
-    FrameStoreInit,
     GuardedDecordInit,
     SampleFramesByRate,
     TokenizeCaptions,

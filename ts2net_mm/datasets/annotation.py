@@ -18,7 +18,7 @@ LONGEST_SECONDS = 1e9  # thirty years
 
 @dataclass(frozen=True)
 class VideoAnnotation:
-    """Captions of one video and all else its annotation says (``start``, ``end`` in seconds)."""
+    """Captions and other fields of a video's annotation (``start`` and ``end`` in seconds)."""
 
     video_id: str
     captions: list[str]
@@ -26,7 +26,7 @@ class VideoAnnotation:
 
 
 def how_to_prepare(path: str | Path) -> str:
-    """Name the script that writes a file of a known data set, as the end of a message.
+    """Return the end of a message that names the script which writes a known data set.
 
     Example:
         >>> how_to_prepare('data/msvd/train.json')
@@ -44,15 +44,15 @@ def load_annotations(path: str | Path) -> list[VideoAnnotation]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is no such JSON, names a video or a field twice, a caption is empty or no
-            string, or a time makes no sense; the message names file and key.
+        ValueError: If it is not such a JSON object, a video or a field is named twice, a caption is
+            empty or not a string, or a time is invalid; the message names file and key.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'annotation file {path} does not exist{how_to_prepare(path)}')
     try:
         pairs = json.loads(Path(path).read_text(encoding='utf-8'), object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:  # such as numbers of 5,000 digits
-        raise ValueError(f'{path} is no valid JSON: {error}') from error
+        raise ValueError(f'{path} is not valid JSON: {error}') from error
     if not isinstance(pairs, _Pairs):
         raise ValueError(
             f'{path} holds a {type(pairs).__name__}, expected an object {{file name: [captions]}}'
@@ -68,7 +68,7 @@ def load_annotations(path: str | Path) -> list[VideoAnnotation]:
 
 
 class _Pairs(list):
-    """A JSON object as a list, which keeps repeated names."""
+    """A JSON object as a list of pairs, which keeps repeated names."""
 
     def repeated_names(self) -> list[str]:
         return [name for name, count in Counter(name for name, _ in self).items() if count > 1]
@@ -77,7 +77,7 @@ class _Pairs(list):
 def _parse_video(path: str | Path, name: str, value: Any) -> VideoAnnotation:
     where = f'{path}: {name!r}'
     if not name or not _is_unicode(name) or '\0' in name:
-        raise ValueError(f'{where} is no file name')
+        raise ValueError(f'{where} is not a file name')
     value = _to_plain(where, value)
     fields = value if isinstance(value, dict) else {'captions': value}
     captions = fields.pop('captions', None)
@@ -92,14 +92,14 @@ def _parse_video(path: str | Path, name: str, value: Any) -> VideoAnnotation:
             raise ValueError(f'{where}: caption {number} is empty')
         if not _is_unicode(caption):
             raise ValueError(
-                f'{where}: caption {number} is {caption!a:.80}, which is no Unicode text'
+                f'{where}: caption {number} is {caption!a:.80}, which is not Unicode text'
             )
     _check_times(where, fields)
     return VideoAnnotation(name, captions, fields)
 
 
 def _is_unicode(text: str) -> bool:
-    """Tell whether a text is free of lone surrogates, which JSON can hold and no file can."""
+    """Tell whether a text has no lone surrogates, which are valid in JSON but not in UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -108,7 +108,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _to_plain(where: str, value: Any) -> Any:
-    """Turn JSON objects into dicts, at any depth."""
+    """Convert JSON objects to dicts, at any depth."""
     if isinstance(value, _Pairs):
         if repeated := value.repeated_names():
             raise ValueError(f'{where} holds {repeated[0]!r} more than once')

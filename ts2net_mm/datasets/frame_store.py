@@ -1,25 +1,32 @@
-"""Frames of videos in LMDB, one picture a key, as MMAction2's ``RawFrameDecode`` reads them."""
+"""A frame store: decoded frames in LMDB, one picture per key, as MMAction2 reads them."""
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+import cv2
 import lmdb
 import numpy as np
+from mmaction.datasets.transforms import RawFrameDecode
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
 from mmengine.fileio import LmdbBackend
+
+from ..video.errors import UnreadableVideoError
 
 __all__ = [
     'DATA',
     'DESCRIPTION',
-    'FRAME_NAME',
     'VERSION',
     'FrameStore',
+    'FrameStoreDecode',
     'FrameStoreError',
+    'FrameStoreInit',
     'StoredVideo',
     'close_access',
     'describe_difference',
@@ -30,30 +37,32 @@ __all__ = [
     'video_name',
 ]
 
-FRAME_NAME = '{:06}'  # of a frame number, after the video's own number
+FRAME_NAME = '{:06}'  # the number of a frame, which follows that of the video in a key
 DESCRIPTION = 'frame_store.json'
 DATA = 'data.mdb'
 VERSION = 1
+NAMED_VIDEOS = 5
+DECODING = (dict(type='VideoInit'), dict(type='VideoDecode'))
 
 
 class FrameStoreError(ValueError):
-    """A frame store that is missing, damaged, stale or made with other settings."""
+    """A frame store that is missing, damaged, outdated or made with other settings."""
 
 
 @dataclass(frozen=True)
 class StoredVideo:
-    """What a store knows of a video.
+    """The entry of a video in a frame store.
 
     Args:
-        name: Of the video, as in the annotation.
+        name: Name of the video in the annotation.
         size: Bytes of its file when it was decoded.
         mtime_ns: Time of the file's last change then, nanoseconds.
         total_frames: Frames of the video, stored or not.
         avg_fps: Its frames per second; None where the decoder does not tell.
         frames: Numbers of the stored frames, ascending; None for all.
-        frame_dir: What the keys of its frames begin with.
+        frame_dir: Prefix of the keys of its frames.
         reason: Why it could not be decoded; empty if it could.
-        times: When each frame is shown and when the last one ends, seconds, where its rate varies.
+        times: When each frame is shown and when the last one ends, seconds, for a variable rate.
     """
 
     name: str
@@ -67,11 +76,11 @@ class StoredVideo:
     times: Sequence[float] | None = None
 
     def is_of(self, status: os.stat_result) -> bool:
-        """Tell whether its file is still the one that was decoded."""
+        """Tell whether the file is unchanged since it was decoded."""
         return (self.size, self.mtime_ns) == (status.st_size, status.st_mtime_ns)
 
     def holds(self, needed: np.ndarray | None) -> bool:
-        """Tell whether these frames are stored; None stands for all of the video."""
+        """Tell whether these frames are stored; None means all frames of the video."""
         if self.frames is None:
             return True
         return needed is not None and bool(np.isin(needed, self.frames).all())
@@ -82,16 +91,16 @@ class StoredVideo:
 
 
 class FrameStore:
-    """A frame store to read from.
+    """Read access to a frame store.
 
     Args:
-        folder: Where it is.
+        folder: Folder of the store.
 
     Attributes:
         settings: How its frames were made.
 
     Raises:
-        FrameStoreError: If there is none, or it is damaged.
+        FrameStoreError: If there is no store, or it is damaged.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -106,7 +115,7 @@ class FrameStore:
         self.settings: dict[str, Any] = description['settings']
 
     def video(self, name: str) -> StoredVideo | None:
-        """Look a video up by its name in the annotation."""
+        """Look up a video by its name in the annotation."""
         return parse_video(self.get(video_key(name)))
 
     def get(self, key: str | Path) -> bytes | None:
@@ -119,38 +128,35 @@ class FrameStore:
             raise FrameStoreError(f'frame store {self.folder} is unreadable: {error}') from error
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what another process has to open for itself."""
+        """Drop the open database, which every process has to open for itself."""
         return dict(self.__dict__, _access=None)
 
 
 class _Access(LmdbBackend):
-    """Access to a folder that all of this process shares, because LMDB opens none twice."""
+    """An open database, shared within a process because LMDB must not open a folder twice."""
 
     _client: Any
-    _of_place: WeakValueDictionary[str, '_Access'] = WeakValueDictionary()
+    _by_folder: WeakValueDictionary[str, '_Access'] = WeakValueDictionary()
 
     @classmethod
     def to_folder(cls, folder: str | Path) -> '_Access':
         place = os.path.realpath(folder)
-        access = cls._of_place.get(place)
+        access = cls._by_folder.get(place)
         if access is None:
-            access = cls._of_place[place] = cls(place)
+            access = cls._by_folder[place] = cls(place)
         return access
-
-    def close(self) -> None:
-        """Let the folder be written or replaced; the next ``get`` opens it again."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
 
 
 def close_access(folder: str | Path) -> None:
-    """Close a frame store in this process, until it is read again."""
-    _Access.to_folder(folder).close()
+    """Close a frame store in this process, so that it can be written; reading opens it again."""
+    access = _Access.to_folder(folder)
+    if access._client is not None:
+        access._client.close()
+        access._client = None
 
 
 def describe_difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """Name the settings that differ: ``key=found, where key=expected is asked for``."""
+    """Describe the settings that differ: ``key=found, where key=expected is asked for``."""
     keys = [key for key in sorted({*found, *expected}) if found.get(key) != expected.get(key)]
     was, asked = (
         ', '.join(f'{key}={side.get(key)!r}' for key in keys) for side in (found, expected)
@@ -159,10 +165,10 @@ def describe_difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:
-    """Read what says how a store was made; None if the folder holds no store.
+    """Read the description of a store: its version, settings and size; None without a store.
 
     Raises:
-        FrameStoreError: If it cannot be used, or the store is incomplete.
+        FrameStoreError: If the description is invalid, or the store is incomplete.
     """
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -176,7 +182,7 @@ def read_description(folder: Path) -> dict[str, Any] | None:
         raise FrameStoreError(f'{path} has version {version!r}, expected {VERSION}')
     data = folder / DATA
     found = data.stat().st_size if data.is_file() else 0
-    if found < size:  # reading beyond the end would kill the process
+    if found < size:  # LMDB maps the file: reading beyond its end would kill the process
         raise FrameStoreError(f'{data} has {found:,} bytes, expected {size:,}: it is incomplete')
     return content
 
@@ -187,8 +193,8 @@ def video_name(item: Mapping[str, Any]) -> str:
 
 
 def video_key(name: str) -> str:
-    """Return the key of what a store knows of a video."""
-    # LMDB's keys have at most 511 bytes, and MMEngine's backend takes ASCII alone
+    """Return the key of a video's entry."""
+    # LMDB's keys have at most 511 bytes, and MMEngine's backend takes only ASCII
     return 'video ' + hashlib.sha256(name.encode()).hexdigest()
 
 
@@ -198,5 +204,154 @@ def frame_key(frame_dir: str, number: int) -> bytes:
 
 
 def parse_video(value: bytes | None) -> StoredVideo | None:
-    """Read what a store knows of a video."""
+    """Parse a video's entry."""
     return None if value is None else StoredVideo(**json.loads(value))
+
+
+@TRANSFORMS.register_module()
+class FrameStoreInit(BaseTransform):
+    """Look up a video in a frame store, in place of opening its file.
+
+    The file need not exist, but if it has changed since it was stored, that is an error.
+
+    Required key: filename; optional: video_id. Added keys: total_frames, avg_fps, frame_times (for
+    a variable rate), frame_store, frame_dir, filename_tmpl, modality.
+
+    Args:
+        db_path: Folder of the frame store, written by ``tools/data/store_frames.py``.
+        decoding: The transforms that open and decode a video when the store is made, and in a
+            search over videos that are in no store.
+
+    Raises:
+        FrameStoreError: If the video is not in the store, or its file has changed.
+        UnreadableVideoError: If the video could not be decoded when the store was made.
+    """
+
+    def __init__(self, *, db_path: str, decoding: Sequence[dict] = DECODING) -> None:
+        if len(decoding) != 2:
+            raise ValueError(f'decoding={decoding}, expected a transform to open and one to decode')
+        self.db_path = db_path
+        self.decoding = [dict(step) for step in decoding]
+        self._store: FrameStore | None = None
+        self._videos: dict[str, StoredVideo] = {}
+
+    @property
+    def store(self) -> FrameStore:
+        """The frame store."""
+        if self._store is None:
+            self._store = FrameStore(self.db_path)
+        return self._store
+
+    def check_videos(
+        self,
+        paths: Mapping[str, str],
+        needed_frames: Callable[[StoredVideo], np.ndarray | None] | None = None,
+    ) -> set[str]:
+        """Compare the files of videos with the stored ones, before the first is read.
+
+        Args:
+            paths: File of each video, by its name.
+            needed_frames: Returns the frames of a video that must be stored (None: all).
+
+        Returns:
+            Names of the videos that are in the store.
+
+        Raises:
+            FrameStoreError: If videos are not in the store, their files have changed, or frames
+                are missing, with the number of videos.
+        """
+        wrong: dict[str, list[str]] = {}
+        for name, path in paths.items():
+            video = self.store.video(name)
+            try:
+                status = os.stat(path)
+            except OSError:
+                status = None
+            if video is None:
+                if status is not None:
+                    wrong.setdefault('are not in', []).append(path)
+            elif status is not None and not video.is_of(status):
+                wrong.setdefault('have changed since they were put into', []).append(path)
+            elif needed_frames and not (video.reason or video.holds(needed_frames(video))):
+                wrong.setdefault('lack frames of this sampling in', []).append(path)
+            else:
+                self._videos[name] = video
+        for what, bad in wrong.items():
+            names = ', '.join(bad[:NAMED_VIDEOS])
+            raise FrameStoreError(
+                f'{len(bad)} of {len(paths)} videos {what} the frame store {self.db_path}, '
+                f'the first are {names}; tools/data/store_frames.py adds them'
+            )
+        return set(self._videos)
+
+    def transform(self, results: dict) -> dict:
+        """Add the stored facts of the video."""
+        name = video_name(results)
+        if name not in self._videos:
+            self.check_videos({name: results['filename']})
+        if name not in self._videos:
+            raise UnreadableVideoError.from_reason(results['filename'], 'the file does not exist')
+        video = self._videos[name]
+        if video.reason:
+            raise UnreadableVideoError.from_reason(results['filename'], video.reason)
+        results['total_frames'] = video.total_frames
+        if video.avg_fps is not None:
+            results['avg_fps'] = video.avg_fps
+        if video.times is not None:
+            results['frame_times'] = np.array(video.times)
+        results['frame_store'] = self.store
+        results['frame_dir'] = video.frame_dir
+        results['filename_tmpl'] = FRAME_NAME
+        results['modality'] = 'RGB'
+        return results
+
+    def __repr__(self) -> str:
+        """Show the settings."""
+        return f'{type(self).__name__}(db_path={self.db_path!r}, decoding={self.decoding})'
+
+
+@TRANSFORMS.register_module()
+class FrameStoreDecode(RawFrameDecode):
+    """MMAction2's ``RawFrameDecode`` on the frame store that ``FrameStoreInit`` has opened.
+
+    ``RawFrameDecode(io_backend='lmdb', db_path=...)`` reads the same frames; this transform names
+    the frame that is missing or damaged, and can be sent to a spawned worker at any time.
+
+    Args:
+        decoding_backend: Decoder of mmcv: 'cv2', 'pillow' or 'turbojpeg'.
+    """
+
+    def __init__(self, *, decoding_backend: str = 'cv2') -> None:
+        super().__init__(io_backend='lmdb', decoding_backend=decoding_backend)
+        self.file_client: Any = None
+
+    def transform(self, results: dict) -> dict:
+        """Decode the pictures of the sampled frames."""
+        pictures = _Pictures(results.pop('frame_store'), results['filename'])
+        self.file_client = pictures
+        try:
+            return super().transform(results)
+        except cv2.error as error:
+            raise FrameStoreError(pictures.problem('is damaged')) from error
+        finally:
+            self.file_client = None
+
+
+class _Pictures:
+    """Has the interface of MMEngine's ``FileClient``, and remembers the last key for errors."""
+
+    def __init__(self, store: FrameStore, filename: str) -> None:
+        self.store = store
+        self.filename = filename
+        self.key = ''
+
+    def get(self, key: str) -> bytes:
+        self.key = key
+        value = self.store.get(key)
+        if value is None:
+            raise FrameStoreError(self.problem('is missing'))
+        return value
+
+    def problem(self, what: str) -> str:
+        number = int(os.path.basename(self.key))
+        return f'frame {number} of {self.filename} {what} in the frame store {self.store.folder}'

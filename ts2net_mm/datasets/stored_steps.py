@@ -1,4 +1,4 @@
-"""Which steps of a pipeline a frame store does once, for all epochs."""
+"""The steps of a pipeline whose results a frame store keeps, so that they run only once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,33 +8,36 @@ import numpy as np
 from mmaction.datasets.transforms import DecordInit, Resize
 from mmaction.registry import TRANSFORMS
 
-from .frame_store import FrameStoreError, StoredVideo, describe_difference
-from .transforms.clip_resize import CLIPResize
-from .transforms.frame_folder import FrameFolderInit
-from .transforms.frame_store import FrameStoreDecode, FrameStoreInit
-from .transforms.sample_frames import SampleFramesByRate, frames_by_rate, frames_by_time
-from .transforms.video_decoding import VideoInit
+from .frame_store import (
+    FrameStoreDecode,
+    FrameStoreError,
+    FrameStoreInit,
+    StoredVideo,
+    describe_difference,
+)
+from .transforms import (
+    CLIPResize,
+    FrameFolderInit,
+    SampleFramesByRate,
+    VideoInit,
+    frames_by_rate,
+    frames_by_time,
+)
 
 __all__ = ['StoredSteps', 'check_frame_stores', 'decoding_pipeline', 'reads_folders']
-
 
 Step: TypeAlias = Any  # a config, or a callable
 
 
 def decoding_pipeline(pipeline: Sequence[Step]) -> list[Step]:
     """Replace the steps that read a frame store by those that decode the video files."""
-    openings = [step for step in pipeline if _is_type(step, FrameStoreInit)]
-    if not openings:
-        return list(pipeline)
-    init, decode = _build(openings[0]).decoding
-    return [
-        init
-        if _is_type(step, FrameStoreInit)
-        else decode
-        if _is_type(step, FrameStoreDecode)
-        else step
-        for step in pipeline
-    ]
+    steps = list(pipeline)
+    openings = [step for step in steps if _is_type(step, FrameStoreInit)]
+    if openings:
+        kinds = (FrameStoreInit, FrameStoreDecode)
+        for kind, decoding in zip(kinds, _build(openings[0]).decoding, strict=True):
+            steps = [decoding if _is_type(step, kind) else step for step in steps]
+    return steps
 
 
 def reads_folders(pipeline: Sequence[Step]) -> bool:
@@ -55,14 +58,14 @@ def _build(step: Step) -> Any:
 
 @dataclass(frozen=True)
 class StoredSteps:
-    """The beginning of a pipeline: how a video is opened, sampled, decoded and resized.
+    """The first steps of a pipeline: how a video is opened, sampled, decoded and resized.
 
     Args:
         opening: Finds the number of frames and their rate.
         sampling: Chooses frames.
         decoding: Decodes them.
-        resizing: Makes them smaller, without any randomness; a second time it changes nothing. None
-            where the pipeline does not begin with such a step.
+        resizing: Resizes them without randomness, such that repeating it changes nothing; None if
+            the step after decoding is of another kind.
     """
 
     opening: Any
@@ -72,16 +75,16 @@ class StoredSteps:
 
     @classmethod
     def from_pipeline(cls, pipeline: Sequence[Step]) -> 'StoredSteps':
-        """Build these steps of a pipeline, with decoding in place of a frame store.
+        """Build the first steps of a pipeline, with decoding in place of a frame store.
 
         Raises:
-            ValueError: If it does not open, sample and decode in its first three steps.
+            ValueError: If the first three steps are not opening, sampling and decoding.
         """
         transforms = [_build(step) for step in decoding_pipeline(pipeline)]
         names = [type(transform).__name__ for transform in transforms]
         if len(names) < 3 or not (names[0].endswith('Init') and names[2].endswith('Decode')):
             raise ValueError(
-                'a frame store needs a pipeline that begins with opening, sampling and decoding, '
+                'a frame store needs a pipeline that starts with opening, sampling and decoding, '
                 f'such as VideoInit, SampleFramesByRate, VideoDecode; found {names[:4]}'
             )
         opening, sampling, decoding = transforms[:3]
@@ -89,10 +92,10 @@ class StoredSteps:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the stored frames depend on, but for their choice."""
+        """What the pixels of the stored frames depend on."""
         opening = type(self.opening).__name__
         if isinstance(self.opening, DecordInit):
-            opening = DecordInit.__name__  # guarded or not, in whatever time
+            opening = DecordInit.__name__  # the guard and its time limit change no frame
         elif isinstance(self.opening, VideoInit):
             opening += f'({self.opening.decoder}, square_pixels={self.opening.square_pixels})'
         elif isinstance(self.opening, FrameFolderInit):
@@ -104,7 +107,7 @@ class StoredSteps:
         )
 
     def needed_frames(self, video: StoredVideo) -> np.ndarray | None:
-        """Number the frames that the sampling can ask for, ascending; None stands for all."""
+        """Return the numbers of the frames that the sampling can ask for, or None for all."""
         total_frames, avg_fps = video.total_frames, video.avg_fps
         if isinstance(self.sampling, SampleFramesByRate):
             rate = self.sampling.frame_rate
@@ -121,7 +124,7 @@ class StoredSteps:
 
 
 def _repeatable_resizing(transforms: Sequence[Any]) -> Any:
-    """Return the first step, without its crop, if a training may repeat it on stored frames."""
+    """Return the first step, without its crop, if repeating it on stored frames changes nothing."""
     first: Any = transforms[0] if transforms else None
     if isinstance(first, CLIPResize):
         return CLIPResize(size=first.size, crop=False)
@@ -134,11 +137,11 @@ def _repeatable_resizing(transforms: Sequence[Any]) -> Any:
 def check_frame_stores(
     pipeline: Sequence[Step], transforms: Sequence[Any], paths: Mapping[str, str]
 ) -> set[str]:
-    """Check that a frame store holds what a pipeline will ask for, if the pipeline reads one.
+    """Check that the frame store of a pipeline, if any, holds everything the pipeline will read.
 
     Args:
         pipeline: Configs of the transforms.
-        transforms: The same, built; its ``FrameStoreInit`` looks every video up.
+        transforms: The same transforms, built; ``FrameStoreInit`` keeps the entries of the videos.
         paths: File of each video, by its name.
 
     Returns:

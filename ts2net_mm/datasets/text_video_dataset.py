@@ -3,37 +3,23 @@
 import logging
 import os.path as osp
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from mmaction.datasets.base import BaseActionDataset
+from mmaction.datasets.transforms import CLIPTokenize, SampleFrames, UniformSample
 from mmaction.registry import DATASETS
 from mmengine.logging import print_log
 
-from ..video.errors import (
-    DECODING_ERRORS,
-    DecoderEndedError,
-    UnreadableVideoError,
-    unreadable_reason,
-)
-from .annotation import load_annotations
-from .bad_videos import (
-    BadVideo,
-    OnBadVideo,
-    attach_bad_videos,
-    check_on_bad_video,
-    random_state_kept_on_error,
-)
-from .missing_videos import OnMissing, leave_out_missing
-from .samplers.substitutes import ItemNumber
+from .annotation import VideoAnnotation, how_to_prepare, load_annotations
+from .bad_videos import BadVideoPolicy, OnBadVideo
 from .stored_steps import check_frame_stores, reads_folders
-from .transforms.sample_frames import reject_unread_times
-from .transforms.tokenize_captions import reject_lost_captions
 
-__all__ = ['TextVideoDataset']
+__all__ = ['TextVideoDataset', 'group_values', 'inner_datasets']
 
-MAX_SUBSTITUTES = 10
-# what the data set and its base classes put into an item
+OnMissing = Literal['error', 'drop']
+NAMED_FILES = 5
+# set by the data set and its base classes in each item
 RESERVED_FIELDS = {
     'bad_videos',
     'filename',
@@ -50,35 +36,33 @@ class TextVideoDataset(BaseActionDataset):
     """Pairs of video and caption for training, videos with all their captions for testing.
 
     The annotation is MMAction2's JSON ``{file name: [captions]}``; a value may also be
-    ``{"captions": [...], "start": seconds, "end": seconds}`` with any further fields, which travel
-    with the item. Where the pipeline begins with ``FrameFolderInit``, a video is a folder of
+    ``{"captions": [...], "start": seconds, "end": seconds}`` with any further fields, which are
+    copied into the item. If the pipeline starts with ``FrameFolderInit``, a video is a folder of
     pictures of that name, with or without the extension.
 
     Args:
         ann_file: Path of the annotation file.
         pipeline: Transforms of an item.
         data_prefix: ``dict(video=folder)`` of the video files.
-        test_mode: One item a video with all its captions, so that it is decoded once.
-        one_caption_per_video: In training, one item a video with a random caption instead of one
-            item a caption.
-        on_missing: What happens when video files do not exist: 'error' or 'drop'.
-        on_bad_video: What happens when a video cannot be read. In training 'replace' (the default)
+        test_mode: One item per video with all its captions, so that it is decoded once.
+        one_caption_per_video: In training, one item per video with a random caption instead of one
+            item per caption.
+        on_missing: What to do if video files do not exist: 'error' or 'drop'.
+        on_bad_video: What to do if a video cannot be read. In training 'replace' (the default)
             takes another item, always the same for an item and a batch; 'error' stops. In testing
-            'error' (the default) stops the test, after all videos if ``BadVideosHook`` is there, so
-            that it lists all of them; 'skip' leaves them out of `TextVideoRetrievalMetric`.
+            'error' (the default) stops the test, with ``BadVideosHook`` after the last video and
+            with a list of all bad ones; 'skip' excludes them from `TextVideoRetrievalMetric`.
         **kwargs: Arguments of MMEngine's BaseDataset.
 
     Raises:
         FileNotFoundError: If video files are missing, with their number and the first five.
-        ValueError: If the annotation is not what it should be, naming file and key, or
-            a setting makes no sense.
-        FrameStoreError: If the pipeline reads a frame store that does not hold the videos as they
-            are, or was made with other settings.
-        UnreadableVideoError: If an item cannot be read, see ``on_bad_video``, or no other can take
-            its place.
+        ValueError: If the annotation is invalid, naming file and key, or a setting is invalid.
+        FrameStoreError: If the frame store of the pipeline lacks videos or frames, holds videos
+            that have changed, or was made with other settings.
+        UnreadableVideoError: If an item cannot be read, see ``on_bad_video``, nor any substitute.
     """
 
-    # whether somebody collects the records of bad videos; BadVideosHook sets it
+    # whether a hook collects the records of bad videos; set by BadVideosHook
     bad_videos_watched = False
 
     def __init__(
@@ -100,11 +84,9 @@ class TextVideoDataset(BaseActionDataset):
         data_prefix = data_prefix or dict(video='')
         if 'video' not in data_prefix:
             raise ValueError(f"data_prefix={data_prefix} lacks 'video', the folder of the videos")
-        self.on_bad_video = check_on_bad_video(on_bad_video, test_mode)
-        self._gave_up: dict[str, str] = {}
-        self._named: set[str] = set()
         self.one_caption_per_video = one_caption_per_video
         self.on_missing = on_missing
+        self._policy = BadVideoPolicy(on_bad_video, test_mode=test_mode)
         self._steps = list(pipeline)
         self._reads_folders = reads_folders(self._steps)
         super().__init__(
@@ -119,23 +101,7 @@ class TextVideoDataset(BaseActionDataset):
         """Read the annotation and check that the videos exist."""
         annotations = load_annotations(self.ann_file)
         for annotation in annotations:
-            if reserved := RESERVED_FIELDS.intersection(annotation.fields):
-                raise ValueError(
-                    f'{self.ann_file}: {annotation.video_id!r} has the fields {sorted(reserved)}, '
-                    'whose names are taken by the data set'
-                )
-        reject_unread_times(self.ann_file, annotations, self.pipeline.transforms)
-        if self.test_mode:
-            reject_lost_captions(self.ann_file, annotations, self.pipeline.transforms)
-        paths = {one.video_id: self._path(one.video_id) for one in annotations}
-        existing = leave_out_missing(
-            annotations,
-            paths=paths,
-            stored=check_frame_stores(self._steps, self.pipeline.transforms, paths),
-            ann_file=self.ann_file,
-            folder=self.data_prefix['video'],
-            on_missing=self.on_missing,
-        )
+            self._check_annotation(annotation)
         items = [
             dict(
                 annotation.fields,
@@ -143,100 +109,85 @@ class TextVideoDataset(BaseActionDataset):
                 video_id=annotation.video_id,
                 text=annotation.captions,
             )
-            for annotation in existing
+            for annotation in annotations
         ]
+        items = self._without_missing(items)
         if self.test_mode or self.one_caption_per_video:
             return items
         return [dict(item, text=[caption]) for item in items for caption in item['text']]
 
+    def _check_annotation(self, annotation: VideoAnnotation) -> None:
+        """Reject fields that the data set sets itself, and those that the pipeline would ignore."""
+        where = f'{self.ann_file}: {annotation.video_id!r}'
+        fields, num_captions = annotation.fields, len(annotation.captions)
+        if reserved := RESERVED_FIELDS.intersection(fields):
+            raise ValueError(
+                f'{where} has the fields {sorted(reserved)}, which the data set sets itself'
+            )
+        has_times = fields.get('start') is not None or fields.get('end') is not None
+        for transform in self.pipeline.transforms:
+            if has_times and isinstance(transform, SampleFrames | UniformSample):
+                raise ValueError(
+                    f'{where} has start={fields.get("start")} and end={fields.get("end")}, which '
+                    f'{type(transform).__name__} does not read; use SampleFramesByRate'
+                )
+            if self.test_mode and num_captions > 1 and isinstance(transform, CLIPTokenize):
+                raise ValueError(
+                    f'{where} has {num_captions} captions, of which CLIPTokenize keeps the first; '
+                    "use TokenizeCaptions, or MMAction2's VideoTextDataset, which has one item per "
+                    'caption'
+                )
+
+    def _path(self, video_id: str) -> str:
+        path = osp.join(self.data_prefix['video'], video_id)
+        if self._reads_folders:
+            return path if osp.isdir(path) else osp.splitext(path)[0]
+        # MMAction2's DecordInit reads a name without extension as .mp4
+        return path if osp.splitext(path)[1] else path + '.mp4'
+
+    def _without_missing(self, items: list[dict]) -> list[dict]:
+        """Return the items whose videos exist as files or in a frame store."""
+        paths = {item['video_id']: item['filename'] for item in items}
+        stored = check_frame_stores(self._steps, self.pipeline.transforms, paths)
+        missing = {
+            name for name, path in paths.items() if name not in stored and not osp.exists(path)
+        }
+        if not missing:
+            return items
+        first = [item['filename'] for item in items if item['video_id'] in missing][:NAMED_FILES]
+        report = (
+            f'{self.ann_file}: {len(missing)} of {len(items)} video files are missing, '
+            f'the first are {", ".join(first)}'
+        )
+        if len(missing) == len(items):
+            folder = self.data_prefix['video']
+            raise FileNotFoundError(
+                f'{report}; is {folder!r} the right folder?{how_to_prepare(folder)}'
+            )
+        if self.on_missing == 'error':
+            raise FileNotFoundError(f"{report}; on_missing='drop' skips missing videos")
+        print_log(f'{report}; they are skipped', logger='current', level=logging.WARNING)
+        return [item for item in items if item['video_id'] not in missing]
+
     def prepare_data(self, idx: int) -> Any:
-        """Process an item, or what stands in for it where its video cannot be read."""
-        try:
-            return self._process(self.get_data_info(idx))
-        except UnreadableVideoError as error:
-            collected = self.test_mode and self.bad_videos_watched
-            if self.on_bad_video == 'error' and not collected:
-                raise
-            return self._stand_in(idx, error)
-
-    def _process(self, item: dict) -> Any:
-        """Draw a caption where one is due, then run the pipeline."""
-        filename = item['filename']
-        if filename in self._gave_up:
-            raise UnreadableVideoError.of(filename, self._gave_up[filename])
-        with random_state_kept_on_error():
-            if self.one_caption_per_video and not self.test_mode:
-                item['text'] = [item['text'][np.random.randint(len(item['text']))]]
-            item['captions'] = item['text']
-            try:
-                return self.pipeline(item)
-            except UnreadableVideoError:
-                raise
-            except DECODING_ERRORS as error:
-                reason = unreadable_reason(filename, error)
-                if isinstance(error, DecoderEndedError):
-                    self._gave_up[filename] = reason  # not to wait for it again
-                raise UnreadableVideoError.of(filename, reason) from error
-
-    def _stand_in(self, idx: int, error: UnreadableVideoError) -> Any:
-        """Process another item; in testing it bears the name and the captions of the bad one."""
-        item = self.get_data_info(idx)
-        bad = [self._record(item, error)]
-        for number in self._substitutes(idx):
-            other = self.get_data_info(number)
-            if other['filename'] in {video.filename for video in bad}:
-                continue
-            if self.test_mode:
-                other |= dict(video_id=item['video_id'], text=item['text'])
-            try:
-                result = self._process(other)
-            except UnreadableVideoError as another:
-                bad.append(self._record(other, another))
-                if len(bad) > MAX_SUBSTITUTES:
-                    break
-            else:
-                # the others of a test have their own turns
-                return self._mark(result, bad[:1] if self.test_mode else bad)
-        tried = '; '.join(f'{video.filename}: {video.reason}' for video in bad[1:])
-        if tried:
-            raise UnreadableVideoError(f'{error}; nor those tried in its place: {tried}') from error
-        if isinstance(idx, ItemNumber):
-            raise UnreadableVideoError(f'{error}; no other video fits into its batch') from error
-        raise error
-
-    def _mark(self, result: Any, bad: list[BadVideo]) -> Any:
-        """Attach the records, and name the videos here if nobody else will."""
-        if self.on_bad_video == 'replace' and not self.bad_videos_watched:
-            for video in bad:
-                if video.filename not in self._named:
-                    self._named.add(video.filename)
-                    message = f'cannot read video {video.filename}: {video.reason}; replaced'
-                    print_log(message, logger='current', level=logging.WARNING)
-        return attach_bad_videos(result, bad)
-
-    def _record(self, item: dict, error: UnreadableVideoError) -> BadVideo:
-        return BadVideo(
-            video_id=item['video_id'],
-            filename=item['filename'],
-            reason=error.reason,
-            num_texts=len(item['text']),
-            skip=self.on_bad_video == 'skip',
+        """Process an item, or a substitute if its video cannot be read."""
+        return self._policy.read(
+            idx, len(self), self.get_data_info, self._process, is_watched=self.bad_videos_watched
         )
 
-    def _substitutes(self, idx: int) -> list[int]:
-        """Items to try instead, a function of the item's number, or what the sampler allows."""
-        if isinstance(idx, ItemNumber):
-            # those of other data sets in a ConcatDataset cannot be reached from here
-            return [number for number in idx.substitutes if 0 <= number < len(self)]
-        rng = np.random.default_rng((len(self), idx % len(self)))
-        return rng.permutation(len(self)).tolist()
+    def _process(self, item: dict) -> Any:
+        """Draw a caption if there is a choice, then run the pipeline."""
+        if self.one_caption_per_video and not self.test_mode:
+            item['text'] = [item['text'][np.random.randint(len(item['text']))]]
+        item['captions'] = item['text']
+        return self.pipeline(item)
 
     def count_videos(self) -> int:
         """Count the different video files of all items."""
         return len({self.get_data_info(index)['filename'] for index in range(len(self))})
 
     def group_values(self, field: str = 'video_id') -> list[Any]:
-        """Value of an annotation field of each item, to group by.
+        """Return the value of an annotation field of each item, to group by.
 
         Raises:
             KeyError: If an item lacks the field.
@@ -255,9 +206,46 @@ class TextVideoDataset(BaseActionDataset):
             values.append(item[field])
         return values
 
-    def _path(self, video_id: str) -> str:
-        path = osp.join(self.data_prefix['video'], video_id)
-        if self._reads_folders:
-            return path if osp.isdir(path) else osp.splitext(path)[0]
-        # MMAction2's DecordInit reads a name without extension as .mp4
-        return path if osp.splitext(path)[1] else path + '.mp4'
+
+def group_values(dataset: Any, field: str) -> list[Any]:
+    """Return the value of an annotation field of each item, through MMEngine's wrappers.
+
+    Args:
+        dataset: A data set with a method ``group_values``, such as `TextVideoDataset`, or one or
+            several of them concatenated, repeated, balanced or cut.
+        field: The field.
+
+    Raises:
+        TypeError: If a data set has no such method.
+        KeyError: If an item lacks the field.
+    """
+    if callable(own := getattr(type(dataset), 'group_values', None)):
+        return own(dataset, field)
+    wrapped = _wrapped(dataset)
+    if not wrapped:
+        raise TypeError(
+            f'the data set must have a method group_values, as TextVideoDataset does; '
+            f'{type(dataset).__name__} has none'
+        )
+    values = [value for inner in wrapped for value in group_values(inner, field)]
+    for name in ('repeat_indices', 'indices'):  # of ClassBalancedDataset, and of torch's Subset
+        if (indices := vars(dataset).get(name)) is not None:
+            return [values[index] for index in indices]
+    # a RepeatDataset is longer than what it wraps, MMEngine's slice of a data set is shorter
+    return [values[index % len(values)] for index in range(len(dataset))]
+
+
+def inner_datasets(dataset: Any) -> list[Any]:
+    """List the data sets inside MMEngine's (nested) wrappers, or the data set itself."""
+    wrapped = _wrapped(dataset)
+    if not wrapped:
+        return [dataset]
+    return [inner for part in wrapped for inner in inner_datasets(part)]
+
+
+def _wrapped(dataset: Any) -> list[Any]:
+    # not getattr(), which wrappers pass on to what they wrap
+    attributes = getattr(dataset, '__dict__', {})
+    if 'datasets' in attributes:
+        return list(attributes['datasets'])
+    return [attributes[name] for name in ('dataset', '_dataset') if name in attributes]

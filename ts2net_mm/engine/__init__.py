@@ -1,19 +1,19 @@
-"""What MMEngine's loop needs for the recipe."""
+"""Optimiser, schedule, training loop and hooks of the recipe, for MMEngine's Runner."""
 
+from .bert_adam import BertAdam
+from .checkpointing import ResumableCheckpointHook
 from .hooks import (
     BadVideosHook,
     FiniteLossHook,
     LogitScaleClampHook,
     ModelConfigHook,
     NotFiniteError,
-    ResumableCheckpointHook,
     StrictCheckpointHook,
-    TerminationHook,
 )
 from .loops import ResumableTrainLoop
-from .optim_wrappers import AutocastOptimWrapper
-from .optimizers import BertAdam, CLIPOptimWrapperConstructor
-from .schedulers import WarmupCosineLR
+from .optim_wrapper import AutocastOptimWrapper, CLIPOptimWrapperConstructor
+from .schedules import WarmupCosineLR
+from .termination import TerminationHook
 
 __all__ = [
     'AutocastOptimWrapper',

@@ -1,4 +1,4 @@
-"""Say in one line which setting of a config is wrong."""
+"""One-line errors that name the wrong setting of a config."""
 
 import difflib
 import inspect
@@ -33,10 +33,10 @@ UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
 def require_settings(cfg: Config, *names: str, purpose: str) -> None:
-    """Check that a config has what a run needs, and batches of at least one item.
+    """Check that a config has the settings that a run needs, and batches of at least one item.
 
     Raises:
-        ValueError: With what is missing or wrong.
+        ValueError: With the settings that are missing or wrong.
     """
     missing = [name for name in names if cfg.get(name) is None]
     if missing:
@@ -49,55 +49,54 @@ def require_settings(cfg: Config, *names: str, purpose: str) -> None:
         size = loader.get('batch_size', 1) if isinstance(loader, Mapping) else 1
         if not isinstance(size, int) or size < 1:
             raise ValueError(
-                f'config {cfg.filename}: {name}.batch_size={size!r} is no whole number of at '
-                'least 1'
+                f'config {cfg.filename}: {name}.batch_size={size!r} is not a positive integer'
             )
 
 
 def suspicious_keys(cfg: Config) -> list[str]:
-    """Name the top-level settings that look like a misspelt one of the Runner, which ignores them.
+    """Describe the top-level settings that look like misspelt settings of the Runner.
 
-    Any other name may be a variable of the config's own.
+    The Runner ignores them. Any other name may be a variable of the config file.
     """
     known = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
     found = []
     for key in cfg:
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.9)
         if key not in known and close:
-            found.append(f'{key!r} is no setting of a run; did you mean {close[0]!r}?')
+            found.append(f'{key!r} is not a setting of a run; did you mean {close[0]!r}?')
     return found
 
 
 def explain_error(error: BaseException, cfg: Config | None = None) -> str | None:
-    """Return the line that says all a user needs; None where only a traceback can.
+    """Return one line for an error that a user can fix; None for errors that need a traceback.
 
-    Such are the errors of files and videos, the checks of this package, also in the workers of a
-    data loader, and whatever a part of the config raises while it is built.
+    The former are errors of files and videos, the checks of this package (also in the workers of a
+    data loader), and anything that a part of the config raises while it is built.
 
     Args:
-        error: What ended the run.
+        error: The error that ended the run.
         cfg: The config, to name the place in it.
     """
     if isinstance(error, EXPECTED) or _is_check_of_package(error):
-        return _own_message(error)
+        return _message_of(error)
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     part = next((part for frame in reversed(frames) if (part := _part_of(frame))), None)
     if part is not None:
         return _explain_part(error, *part, cfg)
     if frames and _is_check_of_mmengine(error, frames):
-        message = _own_message(error)
+        message = _message_of(error)
         keys = [key for key, value in (cfg or {}).items() if value == message]
         where = f'{keys[0]}={message!r}: ' if keys else ''
         return f'{_name(cfg)}{where}{type(error).__name__}: {message}'
     in_pipeline = 'prepare_data' in [frame.f_code.co_name for frame in frames]
     if (in_pipeline or ', in prepare_data' in str(error)) and 'unexpected keyword' in str(error):
-        # some transforms look at their settings at the first item only
-        return f'{_name(cfg)}a transform of a pipeline: {_own_message(error)}'
+        # some transforms read their settings only when the first item is loaded
+        return f'{_name(cfg)}a transform of a pipeline: {_message_of(error)}'
     return None
 
 
 def _is_check_of_package(error: BaseException) -> bool:
-    """Tell whether this package itself has raised the error, here or in a worker process."""
+    """Tell whether this package raised the error, in this process or in a worker."""
     if not isinstance(error, ValueError):
         return False
     text = str(error)
@@ -111,9 +110,9 @@ def _is_check_of_package(error: BaseException) -> bool:
 
 
 def _is_check_of_mmengine(error: BaseException, frames: list[FrameType]) -> bool:
-    """Tell whether the Runner refuses its settings, or one of MMEngine's hooks its own."""
+    """Tell whether the Runner, or one of MMEngine's hooks, rejected its settings."""
     names = [frame.f_globals.get('__name__', '') for frame in frames]
-    while names and not names[-1].startswith('mmengine.'):  # such as logging, called by it
+    while names and not names[-1].startswith('mmengine.'):  # such as logging, called by MMEngine
         names.pop()
     building = any(frame.f_code is Runner.__init__.__code__ for frame in frames)
     in_hook = bool(names) and names[-1].startswith('mmengine.hooks.')
@@ -121,8 +120,8 @@ def _is_check_of_mmengine(error: BaseException, frames: list[FrameType]) -> bool
     return isinstance(error, kinds) and (building or in_hook)
 
 
-def _own_message(error: BaseException) -> str:
-    """The message, without the traceback of a worker process that torch puts into it."""
+def _message_of(error: BaseException) -> str:
+    """The message, without the traceback of a worker process that torch adds to it."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if 'Original Traceback' in text:
         last = text.strip().splitlines()[-1]
@@ -131,7 +130,7 @@ def _own_message(error: BaseException) -> str:
 
 
 def _part_of(frame: FrameType) -> tuple[Mapping, Registry | None] | None:
-    """The part of a config that a frame builds."""
+    """The part of a config that is built in a stack frame, and its registry."""
     if frame.f_code is build_from_cfg.__code__:
         part, registry = frame.f_locals.get('cfg'), frame.f_locals.get('registry')
     elif frame.f_code is Runner.build_dataloader.__code__:
@@ -148,7 +147,7 @@ def _explain_part(
     name = kind if isinstance(kind, str) else getattr(kind, '__name__', 'DataLoader')
     place = _place_of(part, cfg)
     where = f'{_name(cfg)}{place} ({name})' if place else f'{_name(cfg)}{name}'
-    message = ' '.join(_own_message(error).split())
+    message = ' '.join(_message_of(error).split())
     if isinstance(error, KeyError) and 'is not in the' in message and registry is not None:
         hint = _did_you_mean(str(kind).rpartition('.')[2], _names_in(registry))
         return f'{_name(cfg)}{place or "type"}: there is no {registry.name} {kind!r}{hint}'
@@ -159,13 +158,15 @@ def _explain_part(
             else kind or DataLoader
         )
         hint = _did_you_mean(unexpected[1], _arguments_of(built))
-        return f'{where} takes no argument {unexpected[1]!r}{hint}'
+        return f'{where} has no argument {unexpected[1]!r}{hint}'
     if isinstance(error, KeyError) and registry is None:
         return f'{where} has no {message!r}'
-    if isinstance(error, TypeError):  # a value of the wrong type, which the message may not name
+    if isinstance(
+        error, TypeError
+    ):  # a value of the wrong type; the message may not name the setting
         plain = {k: v for k, v in part.items() if isinstance(v, str) and k != 'type'}
         given = ', '.join(f'{key}={value!r}' for key, value in plain.items())
-        message += f' (texts given: {given})' if given else ''
+        message += f' (strings given: {given})' if given else ''
     return f'{where}: {type(error).__name__}: {message[:500]}'
 
 
@@ -179,7 +180,7 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _names_in(registry: Registry) -> set[str]:
-    """The names that a registry finds: its own and those of its parents."""
+    """The names that a registry finds: its own and its parents'."""
     names: set[str] = set()
     level: Registry | None = registry
     while level is not None:
@@ -189,7 +190,7 @@ def _names_in(registry: Registry) -> set[str]:
 
 
 def _arguments_of(built: Any) -> set[str]:
-    """The arguments of a class, those that it passes on to its bases included."""
+    """The arguments of a class and of its bases."""
     names: set[str] = set()
     for function in inspect.getmro(built) if inspect.isclass(built) else [built]:
         try:
@@ -200,9 +201,10 @@ def _arguments_of(built: Any) -> set[str]:
 
 
 def _place_of(part: Mapping, cfg: Config | None) -> str:
-    """The key under which a part stands in the config, such as model.neck; '' if that is unclear.
+    """The path of a part in the config, such as model.neck; '' if it is ambiguous.
 
-    What is built may have lost or got a setting since the config was read.
+    The part is found by its type and most of its settings, because some settings may have been
+    added or removed since the config was read.
     """
     shared: dict[str, int] = {}
     for place, value in _walk(cfg.to_dict() if cfg is not None else {}, ''):

@@ -1,4 +1,4 @@
-"""One run at a time in a work folder, and what a new one finds there."""
+"""The lock of a work folder, and the checkpoints of earlier runs in it."""
 
 import json
 import os
@@ -22,29 +22,29 @@ NAMED_FILES = 5
 
 
 class WorkDirError(ValueError):
-    """The work folder is that of another run, or cannot be written."""
+    """The work folder is in use by another run, or cannot be written."""
 
 
 @contextmanager
 def claim_work_dir(folder: str | Path, rank: int = 0) -> Iterator[None]:
-    """Keep other runs out of a folder for as long as this one lives, however it ends.
+    """Lock a work folder against other runs, until this run ends in whatever way.
 
-    Process 0 of a distributed run takes the lock for all of them. The kernel frees it when that
-    process is gone. On a file system without locks the run goes on without one.
+    Process 0 of a distributed run takes the lock for all processes. The kernel releases it when
+    that process ends. On a file system without locks the run continues without a lock.
 
     Args:
-        folder: The work folder; it is made if it does not exist.
-        rank: Number of this process in its run.
+        folder: The work folder, created if missing.
+        rank: Rank of this process.
 
     Raises:
-        WorkDirError: With the process that holds the folder, or why it cannot be written.
+        WorkDirError: With the process that holds the lock, or why the folder cannot be written.
     """
     lock = FileLock(Path(folder) / LOCK)
-    error = _take(lock, Path(folder)) if rank == 0 else None
+    error = _acquire(lock, Path(folder)) if rank == 0 else None
     if torch_dist.is_initialized():
-        told = [error]
-        broadcast_object_list(told)
-        error = told[0]
+        shared = [error]
+        broadcast_object_list(shared)
+        error = shared[0]
     if error:
         raise WorkDirError(error)
     try:
@@ -55,17 +55,17 @@ def claim_work_dir(folder: str | Path, rank: int = 0) -> Iterator[None]:
             lock.release()
 
 
-def _take(lock: FileLock, folder: Path) -> str | None:
+def _acquire(lock: FileLock, folder: Path) -> str | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout:
         return (
             f'{folder} is the work folder of another run{_describe_holder(folder)}; '
-            'choose another --work-dir or wait for its end'
+            'choose another --work-dir or wait until that run ends'
         )
     except OSError as error:
-        if folder.is_dir() and os.access(folder, os.W_OK):  # only its locks are the problem
+        if folder.is_dir() and os.access(folder, os.W_OK):  # the file system has no locks
             return None
         return f'cannot write into the work folder {folder}: {error.strerror}'
     holder = dict(
@@ -86,7 +86,7 @@ def _describe_holder(folder: Path) -> str:
 
 
 def describe_earlier_run(folder: str | Path) -> str | None:
-    """Name the checkpoints that another run would write over; None if there are none."""
+    """Name the checkpoints that a new run may overwrite; None if there are none."""
     found = sorted(Path(folder).glob('*.pth'), key=lambda path: (path.stat().st_mtime, path.name))
     if not found:
         return None
@@ -94,6 +94,6 @@ def describe_earlier_run(folder: str | Path) -> str | None:
     others = len(found) - NAMED_FILES
     more = f' and {others} older ones' if others > 0 else ''
     return (
-        f'{folder} holds checkpoints of an earlier run: {names}{more}; this run writes over those '
-        'of the same names (--resume goes on from the newest instead)'
+        f'{folder} has checkpoints of an earlier run: {names}{more}; this run overwrites files of '
+        'the same names (--resume continues from the newest instead)'
     )

@@ -1,15 +1,12 @@
 """Retrieval metrics: functions on a similarity matrix, and the metric of the evaluation loop."""
 
-from .dual_softmax import inverted_softmax
-from .dump import save_similarity
 from .hard_examples import most_confused_pairs, worst_ranked_texts
 from .metric import TextVideoRetrievalMetric
-from .query_bank import dynamic_inverted_softmax
+from .normalisation import dynamic_inverted_softmax, inverted_softmax
 from .query_bank_hook import QueryBankHook
 from .ranking import retrieval_metrics
-from .report import measure_similarity
-from .similarity_file import load_similarity
-from .table import format_table
+from .report import format_table, measure_similarity
+from .similarity_file import load_similarity, save_similarity
 
 __all__ = [
     'QueryBankHook',

@@ -5,20 +5,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .ranking import check_scores, text_to_video_ranks
-from .scores import reject, row_blocks
+from .ranking import check_finite, check_scores, row_blocks, text_to_video_ranks
 
 __all__ = ['ConfusedPair', 'WorstText', 'most_confused_pairs', 'worst_ranked_texts']
 
 
 @dataclass(frozen=True)
 class WorstText:
-    """A text whose video comes late.
+    """A text whose video is ranked low.
 
     Args:
         text: Row.
         rank: Rank of its own video, from 1.
-        best_videos: Columns that score best, best first.
+        best_videos: Columns with the highest scores, highest first.
     """
 
     text: int
@@ -28,12 +27,12 @@ class WorstText:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Two videos that take each other's texts.
+    """Two videos that attract each other's texts.
 
     Args:
         videos: Two columns, the smaller first.
-        excess: How much higher the texts of each score with the other one than with their own
-            video, the mean of both sides; above 0 the model would swap them.
+        excess: How much higher the texts of each score with the other video than with their own,
+            the mean of both sides; above 0 the model would swap them.
     """
 
     videos: tuple[int, int]
@@ -45,7 +44,7 @@ def worst_ranked_texts(
 ) -> list[WorstText]:
     """List the texts with the largest ranks, the largest first; texts ranked first never count.
 
-    Among equal ranks the text comes first that misses its video by most.
+    Equal ranks are ordered by the margin to the best video, the largest margin first.
 
     Args:
         similarity: Scores; see `retrieval_metrics`.
@@ -59,11 +58,11 @@ def worst_ranked_texts(
     Raises:
         ValueError: If the scores cannot be ranked or are not finite.
     """
-    scores, owners = _check(similarity, video_of_text)
+    scores, owners = check_scores(similarity, video_of_text)
+    check_finite(scores)
     ranks = text_to_video_ranks(scores, owners)
-    own = scores[np.arange(len(scores)), owners]
-    misses = scores.max(axis=1) - own
-    order = np.lexsort((-misses, -ranks))[:count]
+    margins = scores.max(axis=1) - scores[np.arange(len(scores)), owners]
+    order = np.lexsort((-margins, -ranks))[:count]
     return [
         WorstText(
             text=int(text),
@@ -78,10 +77,9 @@ def worst_ranked_texts(
 def most_confused_pairs(
     similarity: np.ndarray, video_of_text: np.ndarray, *, count: int
 ) -> list[ConfusedPair]:
-    """List the pairs of videos whose texts tell them apart least, the worst first.
+    """List the pairs of videos that the model separates worst by their texts, the worst first.
 
-    Of a video with several texts the mean of their scores counts. Videos without texts are left
-    out.
+    The scores of a video's texts are averaged. Videos without texts are ignored.
 
     Args:
         similarity: Scores; see `retrieval_metrics`.
@@ -94,7 +92,8 @@ def most_confused_pairs(
     Raises:
         ValueError: If the scores cannot be ranked or are not finite.
     """
-    scores, owners = _check(similarity, video_of_text)
+    scores, owners = check_scores(similarity, video_of_text)
+    check_finite(scores)
     order = np.argsort(owners, kind='stable')
     videos, starts, sizes = np.unique(owners[order], return_index=True, return_counts=True)
     means = np.empty((len(videos), len(videos)))
@@ -113,9 +112,3 @@ def most_confused_pairs(
         )
         for index in worst
     ]
-
-
-def _check(similarity: np.ndarray, video_of_text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scores, owners = check_scores(similarity, video_of_text)
-    reject(scores, lambda block: ~np.isfinite(block), 'NaN or infinite')
-    return scores, owners

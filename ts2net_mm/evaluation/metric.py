@@ -9,24 +9,18 @@ import torch
 from mmaction.evaluation.metrics import RetrievalMetric
 from mmaction.registry import METRICS, MODELS
 from mmengine.device import get_device
+from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..datasets.bad_videos import BadVideo, bad_videos_of
-from .bank_queries import BankQueries, query_bank_options
-from .dump import save_similarity
-from .left_out import left_out_metrics, reject_bad_videos, split_left_out
-from .predictions import (
-    VideoPrediction,
-    compact_prediction,
-    join_pairs,
-    reject_duplicates,
-    stack_features,
-)
+from ..datasets.bad_videos import BadVideo, BadVideosError, bad_videos_of
+from .predictions import VideoPrediction, join_pairs, stack_features
+from .query_bank import QueryBank, QueryBankOptions
 from .ranking import METRIC_NAMES
 from .report import measure_similarity
+from .similarity_file import save_similarity
 
-__all__ = ['TextVideoRetrievalMetric']
+__all__ = ['TextVideoRetrievalMetric', 'reject_bad_videos']
 
 
 @METRICS.register_module()
@@ -35,13 +29,13 @@ class TextVideoRetrievalMetric(RetrievalMetric):
 
     It gathers the frame features of each video and the features of its captions from all processes,
     and compares all with all on one of them. See `retrieval_metrics` for what is counted. Videos
-    that the data set skips as unreadable are no queries and no candidates;
-    ``left_out/videos`` and ``left_out/texts`` count them.
+    that the data set skips as unreadable are neither queries nor candidates;
+    ``skipped/videos`` and ``skipped/texts`` count them.
 
     Predictions of MMAction2's own models, with one vector a video and one a caption, are compared
-    by their cosines, as MMAction2's `RetrievalMetric` does. Items without a ``video_id`` may be
-    several of one video: those with the same ``filename`` are joined, and those without count as
-    videos of their own.
+    by their cosines, as in MMAction2's `RetrievalMetric`. Several items without a ``video_id`` may
+    belong to one video: those with the same ``filename`` are joined, and those without a
+    ``filename`` count as separate videos.
 
     Args:
         metric_list: Which of R1, R5, R10, R50, MdR and MnR to report, in both directions.
@@ -55,14 +49,14 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         hard_negative: Annotation field that names, for some videos, another video of the split.
             Reports ``t2v/{field}_acc``, the percentage of the texts of these videos for which the
             right video scores strictly higher.
-        logit_scale: Factor between cosine and logit for predictions that tell none, such as those
-            of MMAction2's models; CLIP's is 100. It matters to the inverted softmax.
-        collect_device: Where results of several processes meet, 'cpu' or 'gpu'.
+        logit_scale: Factor between cosine and logit for predictions without one, such as those of
+            MMAction2's models; CLIP's is 100. It matters to the inverted softmax.
+        collect_device: Where results of several processes are gathered, 'cpu' or 'gpu'.
         prefix: Put before every key, with a slash; nothing by default.
 
     Raises:
         ValueError: If a name in ``metric_list`` is unknown, ``dump`` is no ``.npz``,
-            ``logit_scale`` is not positive or ``query_bank`` makes no sense; later on predictions
+            ``logit_scale`` is not positive or ``query_bank`` is invalid; later on predictions
             that cannot be ranked, naming the video, and if the features of the bank are missing.
 
     Example:
@@ -95,8 +89,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         names = (metric_list,) if isinstance(metric_list, str) else tuple(metric_list)
-        unknown = [name for name in names if name not in METRIC_NAMES]
-        if unknown or not names:
+        if not names or not set(names) <= set(METRIC_NAMES):
             raise ValueError(f'metric_list={metric_list!r} must name some of {METRIC_NAMES}')
         if dump is not None and not str(dump).endswith('.npz'):
             raise ValueError(f'dump={str(dump)!r} must end in .npz')
@@ -104,20 +97,20 @@ class TextVideoRetrievalMetric(RetrievalMetric):
             raise ValueError(f'logit_scale={logit_scale} must be positive')
         self.metric_list = names
         self.inverted_softmax = inverted_softmax
-        self.query_bank = None if query_bank is None else query_bank_options(query_bank)
-        self._bank: BankQueries | None = None
+        self.query_bank = None if query_bank is None else QueryBankOptions.from_config(query_bank)
+        self._bank: QueryBank | None = None
         self._bank_features: Tensor | None = None
         self.dump = dump
         self.similarity = similarity
         self.hard_negative = hard_negative
         self.logit_scale = logit_scale
 
-    def receive_bank(self, queries: BankQueries, features: Tensor | None) -> None:
-        """Take over the query bank of the next evaluation.
+    def receive_bank(self, bank: QueryBank, features: Tensor | None) -> None:
+        """Set the query bank of the next evaluation.
 
         Args:
-            queries: The captions of the bank.
-            features: Their features, (Q, D); None but on the main process.
+            bank: The captions of the bank.
+            features: Their features, (Q, D), on the main process; None on the others.
 
         Raises:
             ValueError: If a feature is not finite, naming its caption.
@@ -125,12 +118,11 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         if features is not None:
             bad = (~torch.isfinite(features).all(dim=1)).nonzero()
             if len(bad):
-                caption = queries.captions[int(bad[0])]
                 raise ValueError(
                     f'query_bank: {len(bad)} of {len(features)} captions have NaN or infinite '
-                    f'features, the first is {caption!r}'
+                    f'features, the first is {bank.captions[int(bad[0])]!r}'
                 )
-        self._bank, self._bank_features = queries, features
+        self._bank, self._bank_features = bank, features
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the features of a batch of predictions."""
@@ -141,16 +133,17 @@ class TextVideoRetrievalMetric(RetrievalMetric):
             )
         for sample in data_samples:
             if bad := bad_videos_of(sample):
-                self.results.append(bad[0])  # in its place: shards are put together by position
+                # kept as a result, because MMEngine interleaves those of the processes by position
+                self.results.append(bad[0])
                 continue
-            prediction = compact_prediction(
+            prediction = VideoPrediction.from_sample(
                 sample, hard_negative=self.hard_negative, logit_scale=self.logit_scale
             )
             if self.dump and prediction.captions is None:
                 raise ValueError(
                     f"dump={str(self.dump)!r} needs 'captions', which the prediction of "
                     f'{prediction.video_id or "a video without a name"!r} lacks: TextVideoDataset '
-                    'tells them, name them in PackActionInputs(meta_keys=...)'
+                    'provides them, name them in PackActionInputs(meta_keys=...)'
                 )
             self.results.append(prediction)
 
@@ -158,107 +151,93 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         """Compute the metrics in the main process.
 
         Raises:
-            BadVideosError: In all processes, if videos of any of them could not be read and are not
-                to be skipped.
+            BadVideosError: In all processes, if any of them has unreadable videos that are not to
+                be skipped.
         """
-        reject_bad_videos([one for one in self.results if isinstance(one, BadVideo)], size)
+        reject_bad_videos([result for result in self.results if isinstance(result, BadVideo)], size)
         return super().evaluate(size)
 
     def compute_metrics(self, results: list[VideoPrediction | BadVideo]) -> dict[str, float]:
         """Rank the predictions of the whole split."""
-        predictions, left_out = split_left_out(results)
+        skipped = [result for result in results if isinstance(result, BadVideo)]
+        predictions = [result for result in results if isinstance(result, VideoPrediction)]
         if nameless := sum(not prediction.video_id for prediction in predictions):
             print_log(
-                f'{nameless} predictions name no video and count as videos of their own; '
+                f'{nameless} predictions name no video and count as separate videos; '
                 "PackActionInputs(meta_keys=('filename',)) joins the captions of a video",
                 logger='current',
             )
-        predictions = join_pairs(predictions)
-        return self._rank(predictions, left_out) | left_out_metrics(left_out)
-
-    def _rank(
-        self, results: list[VideoPrediction], left_out: Sequence[BadVideo]
-    ) -> dict[str, float]:
-        if not results:
+        videos = join_pairs(predictions)
+        if not videos:
             raise ValueError('there are no test videos to rank')
-        video_ids = [prediction.video_id for prediction in results]
-        reject_duplicates(video_ids)
-        owners = np.repeat(np.arange(len(results)), [len(one.texts) for one in results])
-        print_log(f'Retrieval over {len(results)} videos and {len(owners)} texts', logger='current')
-        logits, bank_logits = self._compare(results)
-        metrics = self._report(logits, owners, bank_logits, results[0].logit_scale)
+        owners = np.repeat(np.arange(len(videos)), [len(video.texts) for video in videos])
+        print_log(f'Retrieval over {len(videos)} videos and {len(owners)} texts', logger='current')
+        logits, bank_logits = self._compare(videos)
+        bank = self.query_bank
+        settings: dict[str, Any] = (
+            dict(inverse_temperature=bank.inverse_temperature, topk=bank.topk) if bank else {}
+        )
+        measured = measure_similarity(
+            logits,
+            owners,
+            inverted_softmax=self.inverted_softmax,
+            bank_logits=bank_logits,
+            logit_scale=videos[0].logit_scale,
+            **settings,
+        )
+        metrics = {k: value for k, value in measured.items() if k.split('/')[1] in self.metric_list}
         if self.hard_negative:
-            key = f't2v/{self.hard_negative}_acc'
-            gone = {video.video_id for video in left_out}
-            metrics[key] = self._hard_negative_accuracy(results, logits, owners, gone)
+            metrics[f't2v/{self.hard_negative}_acc'] = self._hard_negative_accuracy(
+                videos, logits, owners, {video.video_id for video in skipped}
+            )
         if self.dump:
             save_similarity(
                 self.dump,
                 similarity=logits,
                 video_of_text=owners,
-                video_ids=video_ids,
-                captions=[caption for one in results for caption in one.captions or ()],
-                logit_scale=results[0].logit_scale,
+                video_ids=[video.video_id for video in videos],
+                captions=[caption for video in videos for caption in video.captions or ()],
+                logit_scale=videos[0].logit_scale,
                 bank_similarity=bank_logits,
                 bank_captions=self._bank.captions if self._bank else None,
             )
-        return metrics
+        return metrics | _skipped_metrics(skipped)
 
     @torch.no_grad()
-    def _compare(self, results: Sequence[VideoPrediction]) -> tuple[np.ndarray, np.ndarray | None]:
+    def _compare(self, videos: Sequence[VideoPrediction]) -> tuple[np.ndarray, np.ndarray | None]:
         """Compare all texts with all videos: (N, M) with the logit scale, and (Q, M) of a bank."""
         device = get_device()
-        similarity = MODELS.build(dict(self.similarity or results[0].similarity)).to(device)
-        texts, frames, mask = (feature.to(device) for feature in stack_features(results))
+        similarity = MODELS.build(dict(self.similarity or videos[0].similarity)).to(device)
+        texts, frames, mask = (feature.to(device) for feature in stack_features(videos))
 
         def logits_of(texts: Tensor) -> np.ndarray:
             logits = similarity(texts.to(device), frames, mask).float()
-            return logits.mul_(results[0].logit_scale).cpu().numpy()
+            return logits.mul_(videos[0].logit_scale).cpu().numpy()
 
         bank_logits = None
         if self._bank is not None and self._bank_features is not None:
-            _warn_of_test_videos(self._bank, [one.video_id for one in results])
+            _warn_of_test_videos(self._bank, [video.video_id for video in videos])
             bank_logits = logits_of(self._bank_features)
         return logits_of(texts), bank_logits
 
-    def _report(
-        self,
-        logits: np.ndarray,
-        owners: np.ndarray,
-        bank_logits: np.ndarray | None,
-        logit_scale: float,
-    ) -> dict[str, float]:
-        bank: dict[str, Any] = {}
-        if self.query_bank is not None:
-            bank = dict(
-                bank_logits=bank_logits,
-                inverse_temperature=self.query_bank.inverse_temperature,
-                topk=self.query_bank.topk,
-                logit_scale=logit_scale,
-            )
-        metrics = measure_similarity(logits, owners, inverted_softmax=self.inverted_softmax, **bank)
-        return {
-            key: value for key, value in metrics.items() if key.split('/')[1] in self.metric_list
-        }
-
     def _hard_negative_accuracy(
         self,
-        results: Sequence[VideoPrediction],
+        videos: Sequence[VideoPrediction],
         logits: np.ndarray,
         owners: np.ndarray,
-        left_out: set[str],
+        skipped: set[str],
     ) -> float:
         """Percentage of texts whose video beats the one that its annotation names."""
-        column = {prediction.video_id: index for index, prediction in enumerate(results)}
-        rival_of_video = np.full(len(results), -1)
-        for index, prediction in enumerate(results):
-            rival = prediction.hard_negative
-            if rival is None or rival in left_out:
+        column = {video.video_id: index for index, video in enumerate(videos)}
+        rival_of_video = np.full(len(videos), -1)
+        for index, video in enumerate(videos):
+            rival = video.hard_negative
+            if rival is None or rival in skipped:
                 continue
             if column.get(rival, index) == index:
                 raise ValueError(
-                    f'{self.hard_negative}={rival!r} of video {prediction.video_id!r} '
-                    f'names no other of the {len(results)} test videos'
+                    f'{self.hard_negative}={rival!r} of video {video.video_id!r} '
+                    f'names no other of the {len(videos)} test videos'
                 )
             rival_of_video[index] = column[rival]
         rivals = rival_of_video[owners]
@@ -271,11 +250,45 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         return 100.0 * float(np.mean(logits[rows, owners[rows]] > logits[rows, rivals[rows]]))
 
 
-def _warn_of_test_videos(queries: BankQueries, video_ids: Sequence[str]) -> None:
-    """Say so if the bank may hold captions of test videos, which would make the numbers void."""
-    if shared := sorted(set(queries.video_ids) & set(video_ids)):
+def reject_bad_videos(videos: Sequence[BadVideo], size: int) -> None:
+    """Raise if any process has unreadable videos not to be skipped; all processes must call it.
+
+    Args:
+        videos: Those of this process.
+        size: Videos of the split.
+
+    Raises:
+        BadVideosError: In all processes, naming all of the videos.
+    """
+    shards = all_gather_object([video for video in videos if not video.skip])
+    bad = {video for shard in shards for video in shard}
+    if bad:
+        raise BadVideosError.from_videos(
+            f'{len(bad)} of {size} test videos are unreadable',
+            bad,
+            "fix them, or skip them with dataset=dict(on_bad_video='skip')",
+        )
+
+
+def _skipped_metrics(videos: Sequence[BadVideo]) -> dict[str, float]:
+    """Log the skipped videos, and count them and their captions."""
+    if not videos:
+        return {}
+    lines = (f'{video.filename}: {video.reason}' for video in videos)
+    print_log(
+        '\n  '.join(('Skipped as queries and candidates:', *lines)),
+        logger='current',
+        level=logging.WARNING,
+    )
+    texts = sum(video.num_texts for video in videos)
+    return {'skipped/videos': float(len(videos)), 'skipped/texts': float(texts)}
+
+
+def _warn_of_test_videos(bank: QueryBank, video_ids: Sequence[str]) -> None:
+    """Warn if the bank may hold captions of test videos, which would invalidate the numbers."""
+    if shared := sorted(set(bank.video_ids) & set(video_ids)):
         print_log(
-            f'query_bank: {len(shared)} videos of the bank bear names of test videos, the first is '
+            f'query_bank: {len(shared)} videos of the bank have names of test videos, the first is '
             f'{shared[0]!r}: if they are the same videos, t2v_qb has seen test captions',
             logger='current',
             level=logging.WARNING,

@@ -1,107 +1,98 @@
-"""Querybank normalisation with the dynamic inverted softmax (Bogolin et al., CVPR 2022)."""
+"""The training captions of a query bank, and the settings that choose them."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from .scores import as_scores, reject, row_blocks
+from ..datasets.annotation import load_annotations
+from .normalisation import INVERSE_TEMPERATURE, TOPK, check_settings
 
-__all__ = ['INVERSE_TEMPERATURE', 'TOPK', 'check_settings', 'dynamic_inverted_softmax']
-
-# Defaults of the authors' code, https://github.com/ioanacroi/qb-norm
-INVERSE_TEMPERATURE = 20.0
-TOPK = 1
+__all__ = ['QueryBank', 'QueryBankOptions']
 
 
-def dynamic_inverted_softmax(
-    similarity: Any,
-    bank_similarity: Any,
-    *,
-    inverse_temperature: float = INVERSE_TEMPERATURE,
-    topk: int = TOPK,
-) -> np.ndarray:
-    """Take from each video what it scores with the queries of a bank, where that may matter.
-
-    A video is a *hub candidate* if it is among the ``topk`` best of at least one bank query. Texts
-    whose best video is a hub candidate have their row normalised; the rows of the others stay as
-    they are. Normalised is ``s - log(sum(exp(b * s_bank))) / b``, with the sum over the bank and
-    ``b`` the inverse temperature. This is ``log(exp(b * s) / sum(exp(b * s_bank))) / b``: it orders
-    the videos of a text as the paper's quotient does, and neither overflows nor vanishes.
-
-    Only scores of one row compare with each other: use it for text-to-video ranks alone. Ties are
-    resolved towards more hub candidates and more normalised rows.
+@dataclass(frozen=True, kw_only=True)
+class QueryBankOptions:
+    """Settings of a query bank.
 
     Args:
-        similarity: Finite scores of the test texts; NumPy array or tensor of any device.
-        bank_similarity: Finite scores of the bank queries with the same videos.
-        inverse_temperature: Factor on the scores inside the exponential, made for cosines. For
-            logits divide it by their scale.
-        topk: How many best videos of a bank query are hub candidates.
-
-    Shape:
-        similarity: (N, M), bank_similarity: (Q, M) -> (N, M), of the same float type (half
-        precision becomes single).
-
-    Raises:
-        ValueError: On values that are not finite, on what are no matrices of the same videos, and
-            on settings out of range.
-
-    Example:
-        >>> import numpy as np
-        >>> scores = np.array([[0.9, 0.1], [0.5, 0.4]])  # video 0 attracts both texts
-        >>> bank = np.array([[0.8, 0.1], [0.7, 0.3]])  # and every query of the bank
-        >>> dynamic_inverted_softmax(scores, bank).argmax(axis=1).tolist()
-        [0, 1]
+        ann_file: Annotation file of the training split, MMAction2's video-text JSON; its videos are
+            not read.
+        num_queries: Most captions of the bank, None for all. The scores of the bank take
+            4 x queries x test videos bytes.
+        seed: Decides which captions are drawn, if there are more.
+        inverse_temperature: Factor on the cosines; see `dynamic_inverted_softmax`.
+        topk: Best videos of a bank query that are hub candidates; see there.
     """
-    scores = as_scores(similarity)
-    bank = as_scores(bank_similarity, 'bank_similarity')
-    if bank.shape[1] != scores.shape[1]:
-        raise ValueError(
-            f'bank_similarity has {bank.shape[1]} videos, but similarity {scores.shape[1]}'
-        )
-    check_settings(inverse_temperature, topk)
-    if topk > scores.shape[1]:
-        raise ValueError(f'topk={topk} exceeds the {scores.shape[1]} videos')
-    for matrix, name in ((scores, 'similarity'), (bank, 'bank_similarity')):
-        reject(matrix, lambda block: ~np.isfinite(block), 'NaN or infinite', name)
-    is_hub = _hub_candidates(bank, topk)
-    attraction = _soft_maximum(bank, inverse_temperature)
-    result = scores.copy()
-    for rows in row_blocks(scores.shape):
-        block = result[rows]
-        is_best = block == block.max(axis=1, keepdims=True)
-        normalised = (is_best & is_hub).any(axis=1)
-        block[normalised] -= attraction
-    return result
+
+    ann_file: str
+    num_queries: int | None = 10_000
+    seed: int = 0
+    inverse_temperature: float = INVERSE_TEMPERATURE
+    topk: int = TOPK
+
+    @classmethod
+    def from_config(cls, settings: Any) -> QueryBankOptions:
+        """Read and check the settings of a config.
+
+        Raises:
+            ValueError: If they are no dict, lack ``ann_file``, or a setting is unknown or out of
+                range.
+        """
+        names = [field.name for field in fields(cls)]
+        if not isinstance(settings, Mapping) or 'ann_file' not in settings:
+            raise ValueError(
+                f"query_bank={settings!r} must be a dict with 'ann_file', "
+                'the annotation of the training split'
+            )
+        if unknown := [name for name in settings if name not in names]:
+            raise ValueError(f'query_bank has the unknown settings {unknown}, it takes {names}')
+        options = cls(**settings)
+        if not isinstance(options.ann_file, str) or not options.ann_file:
+            raise ValueError(f'query_bank: ann_file={options.ann_file!r} must be a path')
+        integers = dict(num_queries=1, seed=0)
+        if options.num_queries is None:
+            del integers['num_queries']
+        for name, least in integers.items():
+            value = getattr(options, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(
+                    f'query_bank: {name}={value!r} must be a whole number of at least {least}'
+                )
+        try:
+            check_settings(options.inverse_temperature, options.topk)
+        except ValueError as error:
+            raise ValueError(f'query_bank: {error}') from error
+        return options
 
 
-def check_settings(inverse_temperature: float, topk: int) -> None:
-    """Raise if a setting of the dynamic inverted softmax is out of range.
+@dataclass(frozen=True)
+class QueryBank:
+    """The captions of a query bank, and the video of each."""
 
-    Raises:
-        ValueError: see `dynamic_inverted_softmax`.
-    """
-    is_number = isinstance(inverse_temperature, int | float)
-    if not is_number or not 0 < inverse_temperature < float('inf'):
-        raise ValueError(f'inverse_temperature={inverse_temperature!r} must be a positive number')
-    if not isinstance(topk, int) or isinstance(topk, bool) or topk < 1:
-        raise ValueError(f'topk={topk!r} must be a whole number of at least 1')
+    captions: list[str]
+    video_ids: list[str]
 
+    @classmethod
+    def from_annotations(cls, options: QueryBankOptions) -> QueryBank:
+        """Draw captions uniformly without repetition; a seed always gives the same captions.
 
-def _hub_candidates(bank: np.ndarray, topk: int) -> np.ndarray:
-    """Tell which videos are among the best of any bank query: (Q, M) -> (M,) bool."""
-    place = bank.shape[1] - topk
-    is_hub = np.zeros(bank.shape[1], dtype=bool)
-    for rows in row_blocks(bank.shape):
-        last_best = np.partition(bank[rows], place, axis=1)[:, place]
-        is_hub |= (bank[rows] >= last_best[:, None]).any(axis=0)
-    return is_hub
-
-
-def _soft_maximum(bank: np.ndarray, inverse_temperature: float) -> np.ndarray:
-    """Compute log(sum(exp(b * scores))) / b over the bank in double precision: (Q, M) -> (M,)."""
-    top = bank.max(axis=0).astype(np.float64)
-    total = np.zeros(bank.shape[1])
-    for rows in row_blocks(bank.shape):
-        total += np.exp(inverse_temperature * (bank[rows] - top)).sum(axis=0)
-    return top + np.log(total) / inverse_temperature
+        Raises:
+            FileNotFoundError: If the annotation file does not exist.
+            ValueError: If it is no annotation.
+        """
+        pairs = [
+            (caption, annotation.video_id)
+            for annotation in load_annotations(options.ann_file)
+            for caption in annotation.captions
+        ]
+        if options.num_queries is not None and options.num_queries < len(pairs):
+            drawn = np.random.default_rng(options.seed).choice(
+                len(pairs), options.num_queries, replace=False
+            )
+            pairs = [pairs[index] for index in np.sort(drawn)]
+        captions, video_ids = zip(*pairs, strict=True)
+        return cls(list(captions), list(video_ids))

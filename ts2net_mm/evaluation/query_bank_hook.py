@@ -1,7 +1,6 @@
 """Encode the captions of a query bank before an evaluation."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmaction.registry import HOOKS
@@ -13,23 +12,23 @@ from mmengine.runner import Runner, autocast
 from torch import Tensor
 
 from ..datasets import TokenizeCaptions
-from ..datasets.wrappers import inner_datasets
-from .bank_queries import BankQueries, draw_queries
+from ..datasets.text_video_dataset import inner_datasets
 from .metric import TextVideoRetrievalMetric
+from .query_bank import QueryBank
 
 __all__ = ['QueryBankHook']
 
-TEXTS_AT_A_TIME = 256
+BATCH_SIZE = 256  # captions
 
 
 @HOOKS.register_module()
 class QueryBankHook(Hook):
-    """Give the metrics with a ``query_bank`` the text features they need, which only a model has.
+    """Give each metric with a ``query_bank`` the text features of its captions.
 
-    It belongs into ``custom_hooks`` and does nothing where no metric has a bank. The settings stand
-    in the metric. Captions pass the ``TokenizeCaptions`` of the evaluated data set. The processes
-    share the work; each batch of captions is the same whatever their number, and so are the
-    features.
+    A metric has no model, so this belongs in ``custom_hooks``; it does nothing where no metric has
+    a bank. The settings are those of the metric. Captions go through the ``TokenizeCaptions`` of
+    the evaluated data set. The processes share the work; the batches of captions do not depend on
+    the number of processes, so the features do not either.
 
     Raises:
         ValueError: Before the evaluation starts, if the data set does not tokenise captions; at its
@@ -43,82 +42,64 @@ class QueryBankHook(Hook):
     """
 
     def __init__(self) -> None:
-        self._banks: list[_Bank] = []
+        self._banks: list[tuple[TextVideoRetrievalMetric, QueryBank, TokenizeCaptions]] = []
 
     def before_val(self, runner: Runner) -> None:
         """Draw the captions of the validation metrics."""
-        self._banks = list(_draw_banks(runner.val_loop))
+        self._draw_banks(runner.val_loop)
 
     def before_test(self, runner: Runner) -> None:
         """Draw the captions of the test metrics."""
-        self._banks = list(_draw_banks(runner.test_loop))
+        self._draw_banks(runner.test_loop)
 
-    # Encoding waits for the first batch, when all hooks have set the model: EMAHook, for one, gives
-    # it other weights.
+    # Encoding waits for the first batch, when all hooks have prepared the model: EMAHook, for
+    # example, swaps its weights.
     def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Encode them."""
-        self._fill_banks(runner, runner.val_loop)
+        """Encode the captions before the first batch."""
+        self._encode_banks(runner, runner.val_loop)
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Encode them."""
-        self._fill_banks(runner, runner.test_loop)
+        """Encode the captions before the first batch."""
+        self._encode_banks(runner, runner.test_loop)
 
-    def _fill_banks(self, runner: Runner, loop: Any) -> None:
-        banks, self._banks = self._banks, []
-        for metric, queries, tokenize in banks:
-            features = self._encode(runner, loop, tokenize, queries.captions, metric.collect_device)
-            metric.receive_bank(queries, features)
+    def _draw_banks(self, loop: Any) -> None:
+        self._banks = []
+        for metric in loop.evaluator.metrics:
+            if not isinstance(metric, TextVideoRetrievalMetric) or metric.query_bank is None:
+                continue
+            bank = QueryBank.from_annotations(metric.query_bank)
+            print_log(
+                f'Query bank: {len(bank.captions)} captions of {metric.query_bank.ann_file}',
+                logger='current',
+            )
+            self._banks.append((metric, bank, _find_tokenizer(loop.dataloader.dataset)))
 
     @torch.no_grad()
-    def _encode(
-        self,
-        runner: Runner,
-        loop: Any,
-        tokenize: TokenizeCaptions,
-        captions: list[str],
-        collect_device: str,
-    ) -> Tensor | None:
-        """Encode sentences on all processes: Q strings -> (Q, D) on the main one, else None."""
+    def _encode_banks(self, runner: Runner, loop: Any) -> None:
+        """Encode the captions on all processes; the main process gets all features."""
+        banks, self._banks = self._banks, []
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.eval()  # as the loop is about to do
-        device = next(model.parameters()).device
-        starts = range(0, len(captions), TEXTS_AT_A_TIME)
-        own = []
-        for start in starts[get_rank() :: get_world_size()]:
-            batch = captions[start : start + TEXTS_AT_A_TIME]
-            tokens = torch.as_tensor(tokenize(dict(text=batch))['text']).to(device)
-            with autocast(enabled=loop.fp16):
-                own.append(model.encode_text(tokens).float().cpu())
-        collected = collect_results(own, len(starts), device=collect_device)
-        return None if collected is None else torch.cat([part.cpu() for part in collected])
-
-
-class _Bank(NamedTuple):
-    """A metric, the captions of its bank, and what reads them."""
-
-    metric: TextVideoRetrievalMetric
-    queries: BankQueries
-    tokenize: TokenizeCaptions
-
-
-def _draw_banks(loop: Any) -> Iterator[_Bank]:
-    for metric in loop.evaluator.metrics:
-        if not isinstance(metric, TextVideoRetrievalMetric) or metric.query_bank is None:
-            continue
-        queries = draw_queries(metric.query_bank)
-        print_log(
-            f'Query bank: {len(queries.captions)} captions of {metric.query_bank.ann_file}',
-            logger='current',
-        )
-        yield _Bank(metric, queries, _find_tokenizer(loop.dataloader.dataset))
+        for metric, bank, tokenize in banks:
+            model.eval()  # as the loop is about to do
+            device = next(model.parameters()).device
+            starts = range(0, len(bank.captions), BATCH_SIZE)
+            features: list[Tensor] = []
+            for start in starts[get_rank() :: get_world_size()]:
+                batch = bank.captions[start : start + BATCH_SIZE]
+                tokens = torch.as_tensor(tokenize(dict(text=batch))['text']).to(device)
+                with autocast(enabled=loop.fp16):
+                    features.append(model.encode_text(tokens).float().cpu())
+            parts = collect_results(features, len(starts), device=metric.collect_device)
+            gathered = None if parts is None else torch.cat([part.cpu() for part in parts])
+            metric.receive_bank(bank, gathered)
 
 
 def _find_tokenizer(dataset: Any) -> TokenizeCaptions:
-    """Take the transform that reads captions out of the pipeline of a data set."""
+    """Find the transform that tokenises captions in the pipeline of a data set."""
     transforms = [
         transform
-        for one in inner_datasets(dataset)
-        for transform in getattr(getattr(one, 'pipeline', None), 'transforms', ())
+        for inner in inner_datasets(dataset)
+        for transform in getattr(getattr(inner, 'pipeline', None), 'transforms', ())
     ]
     for transform in transforms:
         if isinstance(transform, TokenizeCaptions):

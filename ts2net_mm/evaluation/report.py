@@ -1,12 +1,31 @@
-"""Plain and normalised metrics of one similarity matrix."""
+"""All metrics of a similarity matrix, and their table for people."""
+
+import re
+from collections.abc import Mapping
+from io import StringIO
 
 import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
-from .dual_softmax import inverted_softmax as weight_by_inverted_softmax
-from .query_bank import INVERSE_TEMPERATURE, TOPK, dynamic_inverted_softmax
-from .ranking import DIRECTIONS, retrieval_metrics
+from .normalisation import INVERSE_TEMPERATURE, TOPK, dynamic_inverted_softmax
+from .normalisation import inverted_softmax as weight_by_inverted_softmax
+from .ranking import DIRECTIONS, METRIC_NAMES, check_scores, direction_metrics
 
-__all__ = ['measure_similarity']
+__all__ = ['format_table', 'measure_similarity']
+
+ROWS = {
+    't2v': 'text to video',
+    'v2t': 'video to text',
+    't2v_dsl': 'text to video, inverted softmax',
+    'v2t_dsl': 'video to text, inverted softmax',
+    't2v_qb': 'text to video, query bank',
+}
+_KEY = re.compile(
+    rf'(?:(?P<prefix>.*)/)?(?:(?P<row>{"|".join(ROWS)})/(?P<name>{"|".join(METRIC_NAMES)})'
+    r'|t2v/(?P<field>.+)_acc|(?P<skipped>skipped/videos))'
+)
 
 
 def measure_similarity(
@@ -19,7 +38,7 @@ def measure_similarity(
     inverse_temperature: float = INVERSE_TEMPERATURE,
     topk: int = TOPK,
 ) -> dict[str, float]:
-    """Measure a matrix as it is and, where asked, after the normalisations.
+    """Rank a matrix as it is and, on request, after each normalisation.
 
     Args:
         logits: Scores with the logit scale, texts as rows.
@@ -36,30 +55,80 @@ def measure_similarity(
     Raises:
         ValueError: see `retrieval_metrics`, `inverted_softmax` and `dynamic_inverted_softmax`.
     """
-    metrics = retrieval_metrics(logits, video_of_text)
+    scores, owners = check_scores(logits, video_of_text)
+    metrics = direction_metrics(scores, owners, 't2v') | direction_metrics(scores, owners, 'v2t')
     if inverted_softmax:
         for direction in DIRECTIONS:
-            # no name for the weighted matrix: it would live on beside the next one
-            metrics |= _of_direction(
-                weight_by_inverted_softmax(logits, direction), video_of_text, direction, 'dsl'
+            # A name for the weighted matrix would keep it in memory beside the next one.
+            metrics |= direction_metrics(
+                weight_by_inverted_softmax(scores, direction), owners, direction, '_dsl'
             )
     if bank_logits is not None:
         normalised = dynamic_inverted_softmax(
-            logits,
+            scores,
             bank_logits,
             inverse_temperature=inverse_temperature / logit_scale,
             topk=topk,
         )
-        metrics |= _of_direction(normalised, video_of_text, 't2v', 'qb')
+        metrics |= direction_metrics(normalised, owners, 't2v', '_qb')
     return metrics
 
 
-def _of_direction(
-    scores: np.ndarray, video_of_text: np.ndarray, direction: str, suffix: str
-) -> dict[str, float]:
-    metrics = retrieval_metrics(scores, video_of_text)
-    return {
-        key.replace('/', f'_{suffix}/'): value
-        for key, value in metrics.items()
-        if key.startswith(direction)
-    }
+def format_table(metrics: Mapping[str, float]) -> str:
+    """Lay out what `TextVideoRetrievalMetric` returned, a row for each direction.
+
+    Recalls are percent, ranks start at 1. Keys of other metrics are ignored; without any known key
+    the result is empty. The text has no escape codes and is a Markdown table too.
+
+    Args:
+        metrics: Keys and values, with or without a prefix.
+
+    Example:
+        >>> print(format_table({'t2v/R1': 47.0, 't2v/MnR': 8.25, 't2v/reversal_acc': 93.0}))
+        |               | R@1  | MnR |
+        |---------------|------|-----|
+        | text to video | 47.0 | 8.2 |
+        reversal: the right video scores higher for 93.0 % of the texts
+    """
+    cells: dict[tuple[str, str], dict[str, float]] = {}
+    lines = []
+    for key, value in metrics.items():
+        match = _KEY.fullmatch(key)
+        if match is None:
+            continue
+        prefix = match['prefix'] or ''
+        label = f'{prefix}: ' if prefix else ''
+        if match['row']:
+            cells.setdefault((prefix, match['row']), {})[match['name']] = value
+        elif match['field']:
+            lines.append(
+                f'{label}{match["field"]}: the right video scores higher for {value:.1f} % '
+                'of the texts'
+            )
+        else:
+            texts = metrics[f'{key.removesuffix("videos")}texts']
+            lines.append(
+                f'{label}skipped: {value:.0f} unreadable videos and their {texts:.0f} texts'
+            )
+    if cells:
+        lines.insert(0, _render(cells))
+    return '\n'.join(lines)
+
+
+def _render(cells: Mapping[tuple[str, str], Mapping[str, float]]) -> str:
+    """Draw a row for each (prefix, row of the metrics)."""
+    names = [name for name in METRIC_NAMES if any(name in row for row in cells.values())]
+    table = Table(box=box.MARKDOWN)
+    table.add_column('', no_wrap=True)
+    for name in names:
+        title = name.replace('R', 'R@') if name[1:].isdigit() else name
+        table.add_column(title, justify='right', no_wrap=True)
+    for prefix, row in sorted(cells, key=lambda key: (key[0], list(ROWS).index(key[1]))):
+        values = cells[prefix, row]
+        label = f'{prefix}: {ROWS[row]}' if prefix else ROWS[row]
+        table.add_row(label, *(f'{values[name]:.1f}' if name in values else '-' for name in names))
+    # A fixed width: cut to that of a terminal or a log, the table would lose figures.
+    console = Console(file=StringIO(), width=200, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(table)
+    return '\n'.join(line.rstrip() for line in capture.get().splitlines() if line.strip())

@@ -11,9 +11,9 @@ import numpy as np
 from mmaction.registry import DATASETS
 from mmengine.config import Config
 
-from ..checkpoints.reading import one_line
 from ..datasets.frame_store import StoredVideo, video_name
 from ..datasets.stored_steps import StoredSteps, decoding_pipeline
+from ..utils.text import one_line
 from ..utils.workers import Failure
 from ..video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
 

@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ['PART', 'move_into_place', 'replacing', 'temporary_beside', 'write_text']
+__all__ = [
+    'PART',
+    'ensure_folder',
+    'ensure_writable',
+    'move_into_place',
+    'replacing',
+    'temporary_beside',
+    'write_text',
+]
 
 PART = '.part'  # how temporary names end
 
@@ -49,6 +57,43 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file in UTF-8, complete or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
+
+
+def ensure_folder(path: str | Path, kind: str) -> Path:
+    """Make a folder if it is missing, and check that it can be written.
+
+    Args:
+        path: The folder.
+        kind: What the folder is, for the message.
+
+    Raises:
+        OSError: If it cannot be made or written.
+    """
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f'{kind} {folder} cannot be made: {error.strerror}') from error
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f'{kind} {folder} cannot be written')
+    return folder
+
+
+def ensure_writable(path: str | Path, kind: str) -> Path:
+    """Make the folder of a file, and check that the file can be written.
+
+    Args:
+        path: The file.
+        kind: What the file is, for the message.
+
+    Raises:
+        OSError: If the path is a folder, or its own folder cannot be made or written.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise IsADirectoryError(f'{kind} {path} is a folder, expected a file name')
+    ensure_folder(path.parent, f'folder of the {kind}')
+    return path
 
 
 def _sync(path: Path) -> None:

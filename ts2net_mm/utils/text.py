@@ -1,12 +1,13 @@
-"""Make file names fit to print, and tell sentences from none."""
+"""One-line error messages, printable file names, and whether a text has words."""
 
+import re
 import unicodedata
 
-__all__ = ['has_words', 'printable']
+__all__ = ['has_words', 'one_line', 'printable']
 
 
 def printable(text: str) -> str:
-    r"""Replace what cannot be shown by escapes: line breaks, control codes, undecodable bytes.
+    r"""Escape characters that cannot be shown: line breaks, control codes, undecodable bytes.
 
     Example:
         >>> printable('a\nb.mp4')
@@ -18,8 +19,20 @@ def printable(text: str) -> str:
     )
 
 
+def one_line(error: BaseException) -> str:
+    """Shorten an error to its type and first sentence.
+
+    Example:
+        >>> one_line(ValueError('no such layer. The layers are\\n...'))
+        'ValueError: no such layer'
+    """
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    sentence = re.split(r'\n|\.\s', str(text).strip(), maxsplit=1)[0]
+    return f'{type(error).__name__}: {sentence[:300]}'
+
+
 def has_words(text: str) -> bool:
-    """Tell whether a text holds a letter, digit or emoji, and not punctuation or blanks alone.
+    """Tell whether a text has a letter, digit or emoji, not only punctuation and spaces.
 
     Example:
         >>> has_words('a dog'), has_words('狗'), has_words('!!!'), has_words('\u200b')

@@ -1,4 +1,4 @@
-"""Reading video files."""
+"""Find and read video files."""
 
 from .guarded_reader import DecoderStartError, GuardedVideoReader
 

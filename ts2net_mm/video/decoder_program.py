@@ -1,7 +1,7 @@
-"""The program that decodes: ``python decoder_program.py SOCKET MEMORY``, two file descriptors.
+"""The decoding process: ``python decoder_program.py SOCKET MEMORY``, two file descriptors.
 
-It is started by its path, so that it imports a decoder and NumPy and nothing else: 0.2 seconds
-instead of many.
+It is started by its path and imports its neighbours by file name, so that it loads a decoder and
+NumPy but not the package: it starts in 0.2 seconds instead of many.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ PR_SET_PDEATHSIG = 1  # Linux: signal to get when the parent dies
 
 
 class Decoder:
-    """Answers requests about one video after the other, the open one at hand."""
+    """Answers requests about one video after the other, and keeps the last one open."""
 
     def __init__(self, memory: FrameMemory) -> None:
         self.memory = memory
@@ -30,9 +30,12 @@ class Decoder:
         self.reader: Any = None
 
     def answer(self, opening: tuple, method: str, arguments: tuple) -> Any:
-        """Call a method of the reader; frames go to the shared memory, their shape back.
+        """Call a method of the reader; write frames to the shared memory and return their shape.
 
-        Why PyAV cannot read a video comes back as ``{'unreadable': reason}``.
+        Args:
+            opening: Decoder and arguments of the reader, which identify an open video.
+            method: 'open', or the name of a method.
+            arguments: Its arguments.
         """
         if method == 'open' or opening != self.opening:
             if isinstance(self.reader, _PyAVReader):
@@ -59,7 +62,7 @@ def _open_with_decord(filename: str, num_threads: int, square_pixels: bool) -> A
 
 
 class _PyAVReader:
-    """A `VideoReader` with decord's names."""
+    """A `VideoReader` with the methods of decord's."""
 
     def __init__(self, filename: str, num_threads: int, square_pixels: bool) -> None:
         from reader import VideoReader
@@ -89,7 +92,11 @@ _OPENERS = {'decord': _open_with_decord, 'pyav': _PyAVReader}
 
 
 def main(connection: Connection, memory: FrameMemory) -> None:
-    """Answer until the other side hangs up."""
+    """Answer requests until the other side closes the connection.
+
+    Errors are returned as they are, but ``NoFramesError``, which the other side cannot unpickle,
+    as ``{'unreadable': reason}``.
+    """
     decoder = Decoder(memory)
     connection.send('ready')
     while True:
@@ -112,7 +119,7 @@ def main(connection: Connection, memory: FrameMemory) -> None:
 if __name__ == '__main__':
     if sys.platform == 'linux':
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # Below Python, decord prints the whole content of a file that it cannot open.
+    # decord's C++ code prints the whole content of a file that it cannot open
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)

@@ -1,4 +1,4 @@
-"""Say in one line why a video cannot be read."""
+"""Errors of videos that cannot be read, and their reasons in one line."""
 
 import os
 import re
@@ -8,9 +8,9 @@ from decord import DECORDError
 
 __all__ = ['DECODING_ERRORS', 'DecoderEndedError', 'UnreadableVideoError', 'unreadable_reason']
 
-# what DecordInit, DecordDecode and RawFrameDecode raise on a bad file
+# raised by DecordInit, DecordDecode and RawFrameDecode on a bad file
 DECODING_ERRORS = (DECORDError, RuntimeError, OSError, cv2.error)
-# what decord says (its messages have no types), and what it means for the owner of the file
+# parts of decord's messages, whose errors have no types of their own, and what they mean
 DECORD_REASONS = {
     'cannot find video stream': 'it has no video stream (audio only?)',
     'Cannot create buffer source': 'it has no frames that can be decoded',
@@ -22,20 +22,20 @@ DECORD_REASONS = {
     'Error getting frame': 'it is damaged: frames cannot be decoded',
     'The size must exactly match': 'decord cannot read frames of this width (16 or 48 pixels)',
 }
-# [12:30:59] /path/of/source.cc:61:, several times in one message
+# such as "[12:30:59] /path/of/source.cc:61: ", several times in a message
 DECORD_LOCATION = re.compile(r'\[[\d:]+\] \S+\.(?:cc|h):\d+: ')
 
 
 class DecoderEndedError(RuntimeError):
-    """A decoding process that a video has crashed, or that was ended for its sake."""
+    """The decoding process crashed on a video, or was killed because it took too long."""
 
 
 class UnreadableVideoError(RuntimeError):
     """A video file that cannot be decoded; the message names the file and the reason.
 
     Args:
-        message: For people.
-        reason: The reason alone, in one line.
+        message: The whole message.
+        reason: The reason alone, in one line; the message by default.
     """
 
     def __init__(self, message: str, *, reason: str = '') -> None:
@@ -43,13 +43,13 @@ class UnreadableVideoError(RuntimeError):
         self.reason = reason or message
 
     @classmethod
-    def of(cls, filename: str, reason: str) -> 'UnreadableVideoError':
-        """Return the error for a file."""
+    def from_reason(cls, filename: str, reason: str) -> 'UnreadableVideoError':
+        """Return the error of a file."""
         return cls(f'cannot read video {filename}: {reason}', reason=reason)
 
 
 def unreadable_reason(filename: str, error: Exception) -> str:
-    """Turn what a decoder raised into one line a user can act on."""
+    """Describe what a decoder raised in one line that a user can act on."""
     if isinstance(error, DecoderEndedError):
         return str(error)
     if not os.path.exists(filename):

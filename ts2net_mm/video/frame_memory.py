@@ -1,4 +1,4 @@
-"""Memory that two processes share, for the frames of one video."""
+"""Shared memory through which a decoding process returns frames."""
 
 import mmap
 import os
@@ -12,12 +12,12 @@ KEPT_BYTES = 2**26  # 24 frames of 1280 x 720
 
 
 class FrameMemory:
-    """One side of the memory: the decoder writes frames, the other side copies them out.
+    """One side of the memory: the decoding process writes frames, the other side copies them out.
 
-    It grows to what a video needs. Up to 64 MiB stay for the next one, more is given back.
+    It grows to what a video needs. Up to 64 MiB are kept for the next video, more is released.
 
     Args:
-        descriptor: Of a file that both processes have opened.
+        descriptor: Descriptor of a file that both processes have opened.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -25,7 +25,7 @@ class FrameMemory:
         self._map: mmap.mmap | None = None
 
     def write(self, frames: np.ndarray) -> tuple[int, ...]:
-        """Store frames and return their shape, which the other side needs."""
+        """Store frames and return their shape, which the other side needs to read them."""
         if os.fstat(self.descriptor).st_size < frames.nbytes:
             os.ftruncate(self.descriptor, frames.nbytes)
         np.copyto(self._view(frames.shape), frames)

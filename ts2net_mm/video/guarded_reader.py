@@ -1,4 +1,4 @@
-"""A video reader at work in a process that can be ended."""
+"""Read videos in a helper process, which is killed when a video makes it hang."""
 
 import os
 import socket
@@ -28,11 +28,11 @@ KILL_TIMEOUT = 5.0
 
 
 class DecoderStartError(Exception):
-    """The decoding process does not start, whatever the video."""
+    """The decoding process does not start, which no video causes."""
 
 
 class GuardedVideoReader:
-    """A video that is read in a helper process, which a hang or a crash ends.
+    """A video that is read in a helper process, so that a hang or a crash ends only that process.
 
     It has the methods of ``decord.VideoReader`` that MMAction2's ``DecordDecode`` calls. Each
     thread has one helper for all its videos.
@@ -40,20 +40,19 @@ class GuardedVideoReader:
     Args:
         filename: Path of the video.
         decoder: 'pyav' reads by presentation time, see `VideoReader`; 'decord' counts frames.
-        num_threads: Threads of the decoder; 0 for one a core.
+        num_threads: Threads of the decoder; 0 for one per core.
         timeout: Seconds for opening the video, and again for each call.
         square_pixels: Show pixels that are not square as players do; 'pyav' only.
 
     Attributes:
         times: When each of the N frames is shown, and when the last one ends, seconds: (N + 1,)
-            float64. None where the frames follow each other at a constant rate from the start, and
-            with decord, which does not tell.
+            float64. None for a constant rate from the start, and with decord, which does not tell.
 
     Raises:
-        DecoderEndedError: If the video crashes the decoder or takes too long, here and in all
-            methods.
+        DecoderEndedError: If the video crashes the decoder or takes too long; all methods do so
+            too.
         DecoderStartError: If the helper does not start.
-        UnreadableVideoError: If PyAV cannot read the video, likewise.
+        UnreadableVideoError: If PyAV cannot read the video; all methods do so too.
     """
 
     def __init__(
@@ -68,29 +67,29 @@ class GuardedVideoReader:
         self.filename = filename
         self.num_threads = num_threads
         self.timeout = timeout
-        # absolute, because the helper keeps the folder in which it was started
+        # absolute, because the helper stays in the folder in which it was started
         self._opening = (decoder, os.path.abspath(filename), num_threads, square_pixels)
         self._num_frames, self._avg_fps, self.times = self._call('open')
 
     def __len__(self) -> int:
-        """Frames of the video."""
+        """Return the number of frames."""
         return self._num_frames
 
     def get_avg_fps(self) -> float:
-        """Frames a second."""
+        """Return the frames per second."""
         return self._avg_fps
 
     @property
     def seconds(self) -> float:
-        """When the last frame ends."""
+        """Time at which the last frame ends."""
         return len(self) / self._avg_fps if self.times is None else float(self.times[-1])
 
     def get_batch(self, indices: Sequence[int] | np.ndarray) -> '_Frames':
-        """Decode the numbered frames: (N, H, W, 3)."""
+        """Decode frames by their numbers: (N, H, W, 3)."""
         return self._frames('get_batch', np.asarray(indices))
 
     def seek(self, index: int) -> None:
-        """Go to the key frame before a frame."""
+        """Seek to the key frame before a frame."""
         self._call('seek', int(index))
 
     def next(self) -> '_Frames':
@@ -104,12 +103,12 @@ class GuardedVideoReader:
     def _call(self, method: str, *arguments: Any) -> Any:
         answer = _helper().ask((self._opening, method, arguments), self.timeout)
         if isinstance(answer, dict):
-            raise UnreadableVideoError.of(self.filename, answer['unreadable'])
+            raise UnreadableVideoError.from_reason(self.filename, answer['unreadable'])
         return answer
 
 
 class _Frames:
-    """Stands for decord's own array."""
+    """Has the interface of decord's arrays."""
 
     def __init__(self, array: np.ndarray) -> None:
         self._array = array
@@ -119,7 +118,7 @@ class _Frames:
 
 
 class _Helper:
-    """A process that runs `decoder_program`, and the memory in which it leaves frames."""
+    """A process that runs `decoder_program`, and the memory to which it writes frames."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
@@ -127,7 +126,7 @@ class _Helper:
         descriptor = self.memory.descriptor
         ours, theirs = socket.socketpair()
         with theirs:
-            # A session of its own: Ctrl-C is for this process, which then hangs up.
+            # a session of its own, so that Ctrl-C reaches only this process, which then ends it
             self.process = subprocess.Popen(
                 [sys.executable, str(PROGRAM), str(theirs.fileno()), str(descriptor)],
                 stdin=subprocess.DEVNULL,
@@ -145,7 +144,7 @@ class _Helper:
             raise DecoderStartError(f'the decoding process does not start: {end}') from None
 
     def is_ours(self) -> bool:
-        """Tell whether it lives, and was not started by a process that then forked this one."""
+        """Tell whether it is alive and was started by this process, not by the parent of a fork."""
         return self.end.alive and self.owner == os.getpid() and self.process.poll() is None
 
     def ask(self, request: tuple, timeout: float) -> Any:
@@ -174,14 +173,14 @@ class _Helper:
 
 
 def _end(process: subprocess.Popen, connection: Connection, descriptor: int, owner: int) -> None:
-    """Kill a helper, which may be deaf to all other signals, and close what it used."""
+    """Kill a helper, which may ignore all other signals, and close its files."""
     if owner == os.getpid():
         process.kill()
-        # one that waits for a dead disk stays; nobody should wait for it
+        # a process that waits for a dead disk cannot be killed; do not wait for it
         with suppress(subprocess.TimeoutExpired):
             process.wait(KILL_TIMEOUT)
     else:
-        process.returncode = 0  # another process looks after it
+        process.returncode = 0  # its owner waits for it; Popen must not warn here
     connection.close()
     os.close(descriptor)
 
@@ -190,7 +189,7 @@ _local = threading.local()
 
 
 def _helper() -> _Helper:
-    """Return this thread's helper, a new one after a fork and after the end of the last."""
+    """Return the helper of this thread; start one at first, after a fork and after a crash."""
     helper = getattr(_local, 'helper', None)
     if helper is None or not helper.is_ours():
         helper = _local.helper = _Helper()
@@ -198,7 +197,7 @@ def _helper() -> _Helper:
 
 
 def _shared_file() -> int:
-    """Return a descriptor of an empty file that has no name, in memory where that exists."""
+    """Return the descriptor of an empty file without a name, in memory if the system can."""
     if hasattr(os, 'memfd_create'):
         return os.memfd_create('frames')
     with tempfile.TemporaryFile() as file:

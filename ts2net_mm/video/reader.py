@@ -1,4 +1,4 @@
-"""Read the frame that a video shows at a given time, from every file that FFmpeg reads."""
+"""Read the frames of a video by presentation time, from every file that FFmpeg reads."""
 
 from bisect import bisect_right
 from collections.abc import Container, Iterator, Sequence
@@ -16,41 +16,41 @@ from av.video.reformatter import VideoReformatter
 
 __all__ = ['NoFramesError', 'VideoReader']
 
-USUAL_RATE = Fraction(25)  # frames a second, where a file states neither times nor a rate
-ROUNDING = 1e-4  # seconds, of stated times
-JITTER = 0.02  # of a frame's duration: rounding of times in coarse units
-SAME_RATE = 0.01  # how far the stated rate may be from the mean one
-# formats of FFmpeg that are no videos: pictures (beside those that end in _pipe), lists of other
-# files, and text as a terminal shows it
+USUAL_RATE = Fraction(25)  # frames per second, for files that state neither times nor a rate
+ROUNDING = 1e-4  # seconds; tolerance for stated times
+JITTER = 0.02  # share of a frame's duration; tolerance for times in coarse units
+SAME_RATE = 0.01  # largest relative difference between the stated and the mean rate
+# FFmpeg's formats that are not videos: pictures (and all names that end in _pipe), lists of other
+# files, and text shown as in a terminal
 PICTURES = ('image2', 'ico')
-STILL_BRANDS = ('avif', 'heic', 'heix', 'mif1')  # of files that MP4 shares with HEIF
+STILL_BRANDS = ('avif', 'heic', 'heix', 'mif1')  # HEIF pictures, which use the container of MP4
 PLAYLISTS = ('hls', 'dash', 'concat', 'imf', 'sdp', 'rtsp')
 TEXTS = ('tty', 'bin', 'xbin', 'adf', 'idf')
-MAX_PIXELS = 2**27  # of a frame, 16K; a damaged header may state more than memory holds
+MAX_PIXELS = 2**27  # of a frame, 16K; a damaged header may state more than fits into memory
 REORDERED = 4  # frames by which B-frames may delay the first one
 
 
 class NoFramesError(ValueError):
-    """A file without a frame that can be shown; the message says why."""
+    """A file without any frame to show; the message is the reason."""
 
 
 class VideoReader:
     """The frames that a video shows, by number or by time.
 
-    The packets are listed once, without decoding, so length and times are those of the frames that
-    a player shows: edit lists, variable rates and B-frames included. Frames are decoded from the
-    key frame before them. Where the times of decoded frames disagree with the list (some AVI files,
+    The packets are listed once, without decoding, so that length and times are those of the frames
+    that a player shows, with edit lists, variable rates and B-frames. Frames are decoded from the
+    key frame before them. If the times of decoded frames disagree with the list (some AVI files,
     raw streams) or a seek lands behind its target (MPEG transport and program streams), the video
     is decoded in order from its start.
 
     Args:
         file: Path of the video, or its content.
-        num_threads: Threads of the decoder; 0 for one a core.
+        num_threads: Threads of the decoder; 0 for one per core.
         square_pixels: Stretch the frames of videos whose pixels are not square to the shape in
             which players show them.
 
     Raises:
-        NoFramesError: If it is no video, or there is no video stream or no frame in it.
+        NoFramesError: If it is not a video, or has no video stream or no frames.
         OSError: If the file cannot be opened.
 
     Attributes:
@@ -64,13 +64,13 @@ class VideoReader:
         self.square_pixels = square_pixels
         self.num_threads = num_threads
         self._file = file
-        # in units of the stream's time base: times of the frames, and of the key frames
+        # times of the frames and of the key frames, in units of the stream's time base
         self._pts: list[int] = []
         self._key_pts: list[int] = []
-        # whether frames are known by their order alone, as their times cannot be relied on
+        # whether frames are counted, because their times are missing or not unique
         self._by_order = False
         self._may_seek = True
-        self._has_pauses = False  # packets without content: the last frame is shown for longer
+        self._has_pauses = False  # packets without content, during which the last frame is shown
         self._picture: _Picture | None = None
         self._open()
         try:
@@ -96,21 +96,21 @@ class VideoReader:
         self.close()
 
     def __len__(self) -> int:
-        """Number of frames."""
+        """Return the number of frames."""
         return len(self._pts)
 
     @property
     def rate(self) -> float:
-        """Mean frames a second; the stated rate where it is that."""
+        """Mean frames per second; the stated rate if it is about the same."""
         mean = len(self) / (self.end - float(self.times[0]))
         stated = self._stream.average_rate
         return float(stated) if stated and abs(stated / mean - 1) < SAME_RATE else mean
 
     @property
     def uneven_times(self) -> np.ndarray | None:
-        """The times and the end, (N + 1,); None where frame n is shown at n / rate.
+        """Times and end, (N + 1,); None if the rate is constant, with frame n at n / rate.
 
-        The first frame of a stream with B-frames may be a few frames late, which is no late start.
+        The first frame of a stream with B-frames may be a few frames late; that counts as 0.
         """
         steps = np.diff(self.times)
         if not len(steps):
@@ -127,20 +127,20 @@ class VideoReader:
         self._container.close()
 
     def frame_at(self, seconds: float) -> int:
-        """Number of the frame that is shown at a time; the first or last one outside the video."""
+        """Return the number of the frame shown at a time; outside the video the first or last."""
         return max(0, bisect_right(self.times, seconds + ROUNDING) - 1)
 
     def get_frames(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """Decode frames by their numbers, in any order and with repetition.
 
-        A frame that is damaged beyond decoding is replaced by the one that is shown before it.
+        A frame that cannot be decoded is replaced by the frame shown before it.
 
         Returns:
             (len(numbers), H, W, 3) uint8, RGB, upright.
 
         Raises:
-            IndexError: If there is no frame of a number.
-            NoFramesError: If none of the video can be decoded.
+            IndexError: If a number is out of range.
+            NoFramesError: If no frame of the video can be decoded.
         """
         wanted = sorted({int(number) for number in numbers})
         if not wanted or not 0 <= wanted[0] <= wanted[-1] < len(self):
@@ -158,11 +158,11 @@ class VideoReader:
         if not isinstance(self._file, str):
             self._file.seek(0)
         else:
-            with open(self._file, 'rb') as file:  # of itself, FFmpeg says less
+            with open(self._file, 'rb') as file:  # for clearer errors than FFmpeg's
                 if not file.read(1):
                     raise NoFramesError('the file is empty')
         try:
-            # lest a list of other files leads into the network
+            # a list of other files must not open the network
             self._container = av.open(
                 self._file,
                 mode='r',
@@ -174,20 +174,20 @@ class VideoReader:
         try:
             _reject_other_media(self._container)
             self._stream = _choose_stream(self._container)
-            if self._stream.codec_context is None:  # its type does not say that this may be
+            if self._stream.codec_context is None:  # for unknown codecs, against PyAV's type
                 raise NoFramesError('FFmpeg does not know its video codec')
         except BaseException:
             self.close()
             raise
         self._time_base = self._stream.time_base or Fraction(1, av.time_base)
-        # of the earliest stream, which is second 0
+        # time of the earliest stream, which defines second 0
         self._start = Fraction(self._container.start_time or 0, av.time_base)
         self._stream.codec_context.thread_count = self.num_threads
         self._stream.codec_context.thread_type = 'AUTO'
         self._stream.codec_context.options = dict(max_pixels=str(MAX_PIXELS))
 
     def _list_packets(self) -> int:
-        """Number the frames that are shown by the times of their packets; how long the last is."""
+        """Number the frames by the times of their packets; return the duration of the last."""
         shown: list[tuple[int, int]] = []
         for packet in self._demux():
             if not packet.size:
@@ -209,7 +209,7 @@ class VideoReader:
         return shown[-1][1]
 
     def _number_by_decoding(self) -> int:
-        """Number the frames as they are decoded; by the rate, where their times make no sense."""
+        """Number the frames by decoding them; return their duration if it follows from the rate."""
         self._reopen()
         self._may_seek = False
         pts = [frame.pts for frame in self._decode()]
@@ -229,7 +229,7 @@ class VideoReader:
         self._number = {pts: number for number, pts in enumerate(self._pts)}
         rate = self._stream.average_rate
         if 'avi' in self._container.format.name and rate and not self._has_pauses:
-            # AVI states no times but counts frames; what FFmpeg makes of B-frames there is off
+            # AVI counts frames instead of times; FFmpeg derives wrong times for B-frames
             self._by_order = True
             self.times = np.arange(len(self)) / float(rate)
             self.end = len(self) / float(rate)
@@ -244,7 +244,7 @@ class VideoReader:
             self.end = float(self.times[-1]) + float(1 / USUAL_RATE)
 
     def _decode_from_key_frames(self, wanted: Sequence[int], batch: '_Batch') -> bool:
-        """Decode what lies between the key frames and the wanted ones; False if that goes wrong."""
+        """Decode from the key frame before each wanted frame; return False if that fails."""
         shown = {self._pts[number] for number in wanted}
         frames: Iterator[av.VideoFrame] = iter(())
         position = -1
@@ -255,7 +255,7 @@ class VideoReader:
                     self._container.seek(self._pts[key], stream=self._stream)
                 except av.FFmpegError:
                     return False
-                # frames that no other frame builds on matter only where they are wanted
+                # skip frames that no other frame refers to, unless they are wanted
                 frames, position, has_key = self._decode(shown | {self._pts[key]}), -1, False
             while position < number:
                 frame = next(frames, None)
@@ -265,18 +265,18 @@ class VideoReader:
                 if position <= before:
                     return False
                 has_key |= position == key
-            if position > number or not has_key:  # damaged, or the seek landed behind the key
+            if position > number or not has_key:  # damaged, or a seek behind the key frame
                 return False
             batch.put(number, self._to_array(frame))  # type: ignore[arg-type]
         return True
 
     def _key_before(self, number: int) -> int:
-        """Number of the key frame before a frame; 0 if that one is cut off by an edit list."""
+        """Return the number of the key frame before a frame; 0 if an edit list removed it."""
         index = bisect_right(self._key_pts, self._pts[number]) - 1
         return self._number.get(self._key_pts[index], 0) if index >= 0 else 0
 
     def _decode_in_order(self, wanted: Sequence[int], batch: '_Batch') -> None:
-        """Decode from the start; a frame that is missing looks like the one before it."""
+        """Decode from the start; a frame that is missing is replaced by the one before it."""
         self._reopen()
         left = list(wanted)
         last: av.VideoFrame | None = None
@@ -297,13 +297,13 @@ class VideoReader:
             batch.put(number, self._to_array(last))
 
     def _reopen(self) -> None:
-        """Go to the start, which a seek does not reach in every format."""
+        """Return to the start, which a seek does not reach in every format."""
         self.close()
         self._open()
 
     def _demux(self) -> Iterator[av.Packet]:
-        """Yield packets up to the end, or to where the file is damaged beyond reading."""
-        # a generator, though typed an iterator; it leaks where it is neither exhausted nor closed
+        """Yield packets up to the end, or up to unreadable data."""
+        # a generator, though typed as an iterator: it leaks unless it is exhausted or closed
         demux: Any = self._container.demux(self._stream)
         with closing(demux) as packets:
             while True:
@@ -311,15 +311,15 @@ class VideoReader:
                     yield next(packets)
                 except (StopIteration, av.FFmpegError):
                     return
-                except IndexError:  # PyAV's, at the end, where streams appear on the way
+                except IndexError:  # of PyAV, at the end of files in which more streams appear
                     return
 
     def _decode(self, needed: Container[int] | None = None) -> Iterator[av.VideoFrame]:
-        """Yield frames in the order in which they are shown; damaged packets are passed over.
+        """Yield frames in the order in which they are shown; skip damaged packets.
 
         Args:
-            needed: Times of the frames that have to come, if not all; the decoder leaves out others
-                where that changes nothing else.
+            needed: Times of the frames to yield, if not all; the decoder drops others to which no
+                frame refers.
         """
         for packet in self._demux():
             if needed is not None and packet.pts is not None:
@@ -338,7 +338,7 @@ class VideoReader:
 
 
 def _reject_other_media(container: InputContainer) -> None:
-    """Refuse what FFmpeg takes for a video though nobody else does."""
+    """Reject files that FFmpeg opens as a video although they are none."""
     name = container.format.name
     is_still = container.metadata.get('major_brand') in STILL_BRANDS
     if name in PICTURES or name.endswith('_pipe') or is_still:
@@ -350,7 +350,7 @@ def _reject_other_media(container: InputContainer) -> None:
 
 
 def _choose_stream(container: InputContainer) -> av.VideoStream:
-    """FFmpeg's default video stream; a cover picture is none."""
+    """Return FFmpeg's default video stream, except for cover pictures."""
     streams = container.streams.video
     videos = [one for one in streams if not one.disposition & Disposition.attached_pic]
     if not videos:
@@ -364,10 +364,10 @@ def _choose_stream(container: InputContainer) -> av.VideoStream:
 
 
 class _Batch:
-    """Decoded frames in the order in which they were asked for.
+    """Decoded frames in the order of a request.
 
     Args:
-        numbers: Of the frames, with repetition.
+        numbers: Numbers of the frames, with repetition.
 
     Attributes:
         frames: (len(numbers), H, W, 3) uint8; empty before the first one.
@@ -384,11 +384,11 @@ class _Batch:
 
 
 class _Picture:
-    """How frames become upright pictures, all of the size of the first one.
+    """Converts frames to upright pictures, all of the size of the first one.
 
     Args:
-        first: A frame of the video.
-        pixel_aspect: Width of a pixel over its height; nothing for square pixels.
+        first: First decoded frame of the video.
+        pixel_aspect: Width of a pixel over its height; None to keep the stored size.
     """
 
     def __init__(self, first: av.VideoFrame, pixel_aspect: Fraction | None) -> None:
@@ -396,8 +396,8 @@ class _Picture:
         self.width, self.height = first.width, first.height
         if pixel_aspect:
             self.width = max(1, round(self.width * pixel_aspect))
-        # (x, y) goes to (ax + cy, bx + dy), and the rows are (a, b, _), (c, d, _), (_, _, _)
-        side_data: Any = first.side_data  # typed by the names of its keys, which fail
+        # maps (x, y) to (ax + cy, bx + dy), with rows (a, b, _), (c, d, _), (_, _, _)
+        side_data: Any = first.side_data  # PyAV's types allow only keys that it does not accept
         found = side_data.get(SideData.DISPLAYMATRIX)
         matrix = [1, 0, 0, 0, 1] if found is None else np.frombuffer(bytes(found), np.int32)
         a, b, _, c, d = matrix[:5]

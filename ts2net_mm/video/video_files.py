@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 FILENAME_TEMPLATE = 'img_{:05}.jpg'  # as MMAction2 names extracted frames
 
-# Of files that are videos and nothing else: no '.gif' (a picture, too) and no '.ts' (TypeScript).
+# of files that are always videos: not '.gif' (also pictures) and '.ts' (also TypeScript)
 VIDEO_EXTENSIONS = frozenset(
     [
         '.3g2',
@@ -57,12 +57,12 @@ VIDEO_EXTENSIONS = frozenset(
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video file and what tells whether it has changed.
+    """A video file, with its size and time as signs of a change.
 
     Args:
-        path: Where it is.
-        name: Its path inside the folder that was searched, with forward slashes.
-        size: Bytes, -1 if the file cannot be looked at (such as a broken link).
+        path: Path of the file.
+        name: Path relative to the folder that was searched, with forward slashes.
+        size: Bytes; -1 if the file cannot be accessed (such as a broken link).
         mtime_ns: Time of the last change, nanoseconds.
     """
 
@@ -77,12 +77,12 @@ def find_videos(
 ) -> list[VideoFile]:
     """List the videos of a folder and its sub-folders, sorted by name.
 
-    A file counts by its extension, in upper or lower case. Hidden files and folders are left out;
-    links to folders are followed, each folder once.
+    Videos are recognised by their extension, in upper or lower case. Hidden files and folders are
+    ignored; links to folders are followed, each folder once.
 
     Args:
-        folder: Where to look.
-        extensions: Which endings count, with their dot; None for every file.
+        folder: Folder to search.
+        extensions: Extensions of videos, with their dot; None for every file.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
@@ -99,7 +99,7 @@ def find_videos(
 
 
 def last_ending(name: str) -> str:
-    """Return the part of a name from its last dot on, '.' for a bare dot at the end, or ''.
+    """Return the end of a name from its last dot on, '.' for a dot at the very end, or ''.
 
     Example:
         >>> last_ending('a.b.MP4'), last_ending('a.'), last_ending('.hidden'), last_ending('a')
@@ -110,7 +110,7 @@ def last_ending(name: str) -> str:
 
 
 def describe_endings(counts: Mapping[str, int]) -> str:
-    """Say how many files there are of each ending.
+    """Describe how many files there are of each ending.
 
     Example:
         >>> describe_endings({'.jpg': 1200, '': 1})
@@ -122,10 +122,10 @@ def describe_endings(counts: Mapping[str, int]) -> str:
 def find_frame_folders(folder: str | Path, filename_tmpl: str) -> list[VideoFile]:
     """List the folders of pictures in a folder and its sub-folders, sorted by name.
 
-    Their size is that of all pictures, their time of change that of the latest.
+    The size is that of all pictures together, the time of change that of the latest one.
 
     Args:
-        folder: Where to look, as `find_videos` does.
+        folder: Folder to search, as in `find_videos`.
         filename_tmpl: Name of a picture, with its number in braces.
 
     Raises:
@@ -155,7 +155,7 @@ def _check_folder(folder: str | Path) -> Path:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield each folder once with the names of its files, without hidden ones."""
+    """Yield each folder once, with the names of its files except hidden ones."""
     visited = set()
     for parent, subfolders, names in os.walk(root, followlinks=True, onerror=_report):
         identity = os.stat(parent)
@@ -168,7 +168,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _report(error: OSError) -> None:
-    logger.warning('folder %s is left out: %s', error.filename, error.strerror)
+    logger.warning('folder %s is skipped: %s', error.filename, error.strerror)
 
 
 def _look_at(path: Path, root: Path) -> VideoFile:
@@ -181,7 +181,7 @@ def _look_at(path: Path, root: Path) -> VideoFile:
 
 
 def frame_numbers(names: Iterable[str], filename_tmpl: str = FILENAME_TEMPLATE) -> list[int]:
-    """Number the pictures among file names, ascending; other names are left out.
+    """Return the numbers of the pictures among file names, ascending; ignore other names.
 
     Example:
         >>> frame_numbers(['img_00002.jpg', 'img_00001.jpg', 'notes.txt'])

@@ -1,11 +1,11 @@
-# 12 frames at one a second, 32 tokens: the paper's protocol but for ActivityNet and DiDeMo.
-# A data set's own file sets data_root and ann_file.
+# 12 frames, one per second, 32 tokens: the paper's protocol, except for ActivityNet and DiDeMo.
+# The file of each data set sets data_root and ann_file.
 num_frames = 12
 max_words = 32
 batch_size = 16
 
 video_pipeline = [
-    dict(type='VideoInit', timeout=60),  # seconds, then a video counts as unreadable
+    dict(type='VideoInit', timeout=60),  # seconds, after which a video counts as unreadable
     dict(type='SampleFramesByRate', num_frames=num_frames),
     dict(type='VideoDecode'),
     dict(type='CLIPResize', size=224),

@@ -1,7 +1,7 @@
 # TS2-Net on CLIP ViT-B/32. A neck and a head follow the ViT; all sizes are arguments of the parts.
 model = dict(
     type='TS2Net',
-    # a name of OpenAI's, which is downloaded once, or a file of any format: docs/weights.md
+    # a name of an OpenAI model, downloaded once, or a file of any format: docs/weights.md
     init_cfg=dict(type='CLIPPretrained', checkpoint='ViT-B/32'),
     backbone=dict(
         type='TokenShiftViT',
@@ -25,7 +25,7 @@ model = dict(
     neck=dict(type='TokenSelection', embed_dims=512, topk=3),
     head=dict(
         type='RetrievalHead',
-        # what the released code's gather makes of the gradients of its 8 processes
+        # as the gather of the released code scales the gradients of its 8 processes
         loss=dict(type='SymmetricContrastiveLoss', gradient_scale=1 / 8),
         temporal=dict(
             type='TemporalTransformer',

@@ -1,7 +1,7 @@
-# A present-day recipe: AdamW on fp32 weights, bf16 autocast on a GPU, 5 epochs, global batch 128.
+# A modern recipe: AdamW on fp32 weights, bf16 autocast on a GPU, 5 epochs, global batch 128.
 # docs/recipe.md names the source of every setting; the rates were not tuned here.
-clip_lr = 2e-6  # of CLIP's parameters
-lr = 2e-5  # of new modules
+clip_lr = 2e-6  # learning rate of CLIP's parameters
+lr = 2e-5  # learning rate of new modules
 warmup_ratio = 0.1
 max_epochs = 5
 
@@ -9,8 +9,8 @@ train_cfg = dict(type='ResumableTrainLoop', max_epochs=max_epochs, val_interval=
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
-# AmpOptimWrapper refuses to run on a CPU. An import statement would make MMEngine read this file as
-# another kind of config, which others cannot inherit.
+# AmpOptimWrapper does not run on a CPU. __import__, because an import statement would make MMEngine
+# read this file as a pure Python config, from which other configs cannot inherit.
 if __import__('torch').cuda.is_available():
     # bf16 has the range of fp32 and needs no loss scale
     precision = dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))

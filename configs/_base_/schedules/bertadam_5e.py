@@ -1,8 +1,8 @@
 # The released recipe: BertAdam, CLIP at 1e-7 and new modules at 1e-4, 5 epochs, global batch 128.
 # docs/recipe.md explains every setting.
-lr = 1e-4  # of new modules
-clip_lr_mult = 1e-3  # CLIP's rate over that
-fp16_arithmetic = True  # CLIP's matrices are updated in fp16, which is far from 1e-7 in fp32
+lr = 1e-4  # learning rate of new modules
+clip_lr_mult = 1e-3  # CLIP's learning rate relative to lr
+fp16_arithmetic = True  # update CLIP's matrices in fp16: other step sizes than 1e-7 in fp32
 max_epochs = 5
 
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=max_epochs, val_interval=1)
@@ -21,7 +21,7 @@ optim_wrapper = dict(
         max_grad_norm=1.0,  # of each tensor
     ),
     paramwise_cfg=dict(clip_lr_mult=clip_lr_mult, fp16_arithmetic=fp16_arithmetic),
-    clip_grad=dict(max_norm=1.0),  # of all gradients, before the former
+    clip_grad=dict(max_norm=1.0),  # of all gradients together, before the clip of each tensor
 )
 param_scheduler = dict(type='WarmupCosineLR', warmup_ratio=0.1, by_epoch=False)
 

@@ -80,11 +80,13 @@ def test_names_once_and_counts_by_epoch(runner):
         'cannot read video /3.mp4: reason 3; replaced',
         'cannot read video /4.mp4: reason 4; replaced',
         'cannot read video /5.mp4: reason 5; replaced',
-        'Epoch(train) [1]  replaced items: 3, bad videos so far: 3 of 100',
+        'Epoch(train) [1]  replaced items: 3, unreadable videos so far: 3 of 100',
     ]
     runner.records.clear()
     run_epoch(hook, runner, batch([4]), batch())
-    assert runner.records == ['Epoch(train) [2]  replaced items: 1, bad videos so far: 3 of 100']
+    assert runner.records == [
+        'Epoch(train) [2]  replaced items: 1, unreadable videos so far: 3 of 100'
+    ]
     runner.records.clear()
     run_epoch(hook, runner, batch(), batch())
     assert not runner.records
@@ -97,8 +99,8 @@ def test_too_many(runner):
     with pytest.raises(BadVideosError) as caught:
         hook.after_train_iter(runner, 0, data_batch=batch([1], [7]))
     assert str(caught.value) == (
-        '3 of 100 training videos cannot be read, more than max_share=0.02; mend them or take them '
-        'out of the annotation\n  /1.mp4: reason 1\n  /2.mp4: reason 2\n  /7.mp4: reason 7'
+        '3 of 100 training videos cannot be read, more than max_share=0.02; fix them or remove '
+        'them from the annotation\n  /1.mp4: reason 1\n  /2.mp4: reason 2\n  /7.mp4: reason 7'
     )
 
 
@@ -117,18 +119,21 @@ def test_several_processes_meet_every_interval_and_at_the_end(runner, monkeypatc
         theirs = hook._other.pop(0) if hook._other else []
         return [mine, theirs]
 
-    module = hooks.bad_videos
+    module = hooks
     monkeypatch.setattr(module, 'all_gather_object', gather)
     monkeypatch.setattr(module, 'get_world_size', lambda: 2)
     hook = BadVideosHook(interval=3, max_share=1)
-    other = hooks.bad_videos.bad_videos_of(batch([8]))
+    other = hooks.bad_videos_of(batch([8]))
     hook._other = [[], [other]]
     run_epoch(hook, runner, *[batch([n]) for n in range(1, 9)])
     assert meetings == [(3, 3), (6, 3), (9, 2)]
     assert [line for line in runner.records if '/8.mp4' in line] == [
         'cannot read video /8.mp4: reason 8; replaced'
     ]
-    assert runner.records[-1] == 'Epoch(train) [1]  replaced items: 9, bad videos so far: 8 of 100'
+    assert (
+        runner.records[-1]
+        == 'Epoch(train) [1]  replaced items: 9, unreadable videos so far: 8 of 100'
+    )
 
 
 @pytest.mark.parametrize('phase', ['val', 'test'])

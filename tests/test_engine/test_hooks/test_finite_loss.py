@@ -16,7 +16,7 @@ def test_run_ends_with_iteration_videos_and_checkpoint(toy, tmp_path, value):
     message = str(caught.value)
     assert 'loss is ' in message
     assert 'at iteration 7 (epoch 2, batch 2)' in message
-    assert f'process 0 holds {", ".join(model.batches[6])};' in message
+    assert f'process 0 has the videos {", ".join(model.batches[6])};' in message
     assert message.endswith(f'the last checkpoint is {tmp_path / "iter_6.pth"}')
     assert not (tmp_path / 'iter_8.pth').exists()
 

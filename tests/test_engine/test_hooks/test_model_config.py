@@ -63,4 +63,4 @@ def test_what_cannot_be_kept_is_told_once(log_records):
         hook.before_save_checkpoint(SimpleNamespace(cfg=Config(dict(model=model))), checkpoint)
         assert checkpoint['meta'] == dict(epoch=1)
     (told,) = (record.getMessage() for record in log_records if record.levelname == 'WARNING')
-    assert 'tell no model config, because the run has TokenShiftViT, MyNeck of other' in told
+    assert 'store no model config, because the run has TokenShiftViT, MyNeck of other' in told

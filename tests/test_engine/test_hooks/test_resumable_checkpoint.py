@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.fileio import LocalBackend
 
-from ts2net_mm.engine.atomic_files import AtomicLocalBackend
+from ts2net_mm.engine.checkpointing import AtomicLocalBackend
 
 
 def names(folder: Path) -> set[str]:
@@ -105,7 +105,7 @@ def test_nothing_but_truncated_checkpoints(toy, tmp_path):
     toy().train()
     for path in tmp_path.glob('epoch_*.pth'):
         path.write_bytes(b'')
-    with pytest.raises(ValueError, match='no checkpoint of .* is complete'):
+    with pytest.raises(ValueError, match='all checkpoints of .* are damaged'):
         toy(resume=True).train()
 
 
@@ -128,7 +128,7 @@ def test_nothing_left_to_train(toy, monkeypatch):
     runner = toy(resume=True)
     warnings = warnings_of(runner, monkeypatch)
     assert runner.train().losses == []
-    expected = 'nothing is left to train: the checkpoint is of epoch 2, and max_epochs is 2'
+    expected = 'nothing left to train: the checkpoint is of epoch 2, max_epochs is 2'
     assert expected in warnings
 
 
@@ -178,7 +178,7 @@ def test_load_from_alone_does_not_resume(toy, tmp_path):
 
 
 def test_leftovers_of_a_killed_run_are_removed(toy, tmp_path):
-    leftover = tmp_path / '.iter_3.pth.part'
+    leftover = tmp_path / '.iter_3.pth.77.part'
     leftover.write_bytes(b'half')
     toy().train()
     assert not leftover.exists()
@@ -191,7 +191,7 @@ def test_a_place_that_is_no_local_folder_keeps_its_backend(toy, monkeypatch):
     class Elsewhere:
         pass
 
-    module = 'ts2net_mm.engine.hooks.resumable_checkpoint.get_file_backend'
+    module = 'ts2net_mm.engine.checkpointing.get_file_backend'
     monkeypatch.setattr(module, lambda folder: Elsewhere())
     runner.train()
     assert hook.backend_args is None
@@ -213,6 +213,6 @@ def test_checkpoint_of_other_processes_or_another_loop(toy, tmp_path, monkeypatc
 
 
 def test_checkpoint_between_two_updates(toy):
-    with pytest.raises(ValueError, match='interval=3 is no multiple of accumulative_counts=2'):
+    with pytest.raises(ValueError, match='interval=3 is not a multiple of accumulative_counts=2'):
         toy(by_epoch=False, interval=3, accumulative_counts=2).train()
     toy(by_epoch=False, interval=4, accumulative_counts=2).train()

@@ -21,11 +21,11 @@ def terminate(monkeypatch):
             done = len(runner.model.losses) >= iteration
             return signal.SIGTERM if done and hook._validating == validating else None
 
-        monkeypatch.setattr('ts2net_mm.engine.hooks.termination.received_signal', received)
+        monkeypatch.setattr('ts2net_mm.engine.termination.received_signal', received)
         with pytest.raises(Terminated):
             runner.train()
         hook.save_after_error(runner)
-        monkeypatch.setattr('ts2net_mm.engine.hooks.termination.received_signal', lambda: None)
+        monkeypatch.setattr('ts2net_mm.engine.termination.received_signal', lambda: None)
 
     return run
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler, pseudo_collate
 from torch.utils.data import BatchSampler, DataLoader
 
-from ts2net_mm.engine.loops.repeatable_loader import RepeatableBatches, repeatable_loader
+from ts2net_mm.engine.loops import RepeatableBatches, repeatable_loader
 
 
 def stop_before(runner, iteration: int) -> None:
@@ -112,7 +112,7 @@ def test_another_number_of_batches_inside_an_epoch(toy):
     stop_before(first, 4)
     with pytest.raises(KeyboardInterrupt):
         first.train()
-    with pytest.raises(ValueError, match='lies after 2 of 5 batches of an epoch, which now has 6'):
+    with pytest.raises(ValueError, match='saved after 2 of 5 batches of an epoch that now has 6'):
         toy(by_epoch=False, interval=2, resume=True, size=12).train()
 
 

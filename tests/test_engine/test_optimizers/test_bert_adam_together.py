@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ts2net_mm.engine import BertAdam
-from ts2net_mm.engine.optimizers import bert_adam
+from ts2net_mm.engine import BertAdam, bert_adam
 
 
 def step_alone(parameter, moments, *, dtype, lr, betas, eps, weight_decay, max_grad_norm) -> None:

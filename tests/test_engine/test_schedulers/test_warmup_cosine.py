@@ -190,7 +190,7 @@ def test_registry_and_optimiser_wrapper():
     ('settings', 'message'),
     [
         (dict(by_epoch=True), 'counts iterations, set by_epoch=False'),
-        (dict(warmup_ratio=1.0), r'warmup_ratio=1\.0 must be from 0 to below 1'),
+        (dict(warmup_ratio=1.0), r'warmup_ratio=1\.0 must be at least 0 and below 1'),
         (dict(warmup_ratio=-0.1), r'warmup_ratio=-0\.1 must be'),
         (dict(begin=10), 'end should be larger than begin'),
     ],

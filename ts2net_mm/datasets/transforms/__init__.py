@@ -1,22 +1,17 @@
 """Transforms that MMAction2 does not have."""
 
-from .clip_resize import CLIPResize
-from .frame_folder import FrameFolderInit
-from .frame_store import FrameStoreDecode, FrameStoreInit
-from .guarded_decord_init import GuardedDecordInit
-from .sample_frames import SampleFramesByRate, frames_by_rate
-from .tokenize_captions import TokenizeCaptions
-from .video_decoding import VideoDecode, VideoInit
+from .clip_inputs import CLIPResize, TokenizeCaptions
+from .decoding import FrameFolderInit, GuardedDecordInit, VideoDecode, VideoInit
+from .sampling import SampleFramesByRate, frames_by_rate, frames_by_time
 
 __all__ = [
     'CLIPResize',
     'FrameFolderInit',
-    'FrameStoreDecode',
-    'FrameStoreInit',
     'GuardedDecordInit',
     'SampleFramesByRate',
     'TokenizeCaptions',
     'VideoDecode',
     'VideoInit',
     'frames_by_rate',
+    'frames_by_time',
 ]

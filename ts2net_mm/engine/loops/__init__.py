@@ -1,5 +1,0 @@
-"""The training loop."""
-
-from .resumable import ResumableTrainLoop
-
-__all__ = ['ResumableTrainLoop']

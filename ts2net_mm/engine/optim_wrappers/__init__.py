@@ -1,5 +1,0 @@
-"""Wrappers of the optimiser."""
-
-from .autocast import AutocastOptimWrapper
-
-__all__ = ['AutocastOptimWrapper']

@@ -1,0 +1,165 @@
+"""Normalisations against hubs, the candidates that score high with almost every query."""
+
+from typing import Any
+
+import numpy as np
+
+from .ranking import DIRECTIONS, as_matrix, check_finite, row_blocks
+
+__all__ = [
+    'INVERSE_TEMPERATURE',
+    'TOPK',
+    'check_settings',
+    'dynamic_inverted_softmax',
+    'inverted_softmax',
+]
+
+# Defaults of the authors' code, https://github.com/ioanacroi/qb-norm
+INVERSE_TEMPERATURE = 20.0
+TOPK = 1
+
+
+def inverted_softmax(similarity: Any, direction: str = 't2v') -> np.ndarray:
+    """Weight every score by the share of its candidate that its query gets.
+
+    Also called dual softmax. The result is ``similarity * softmax(similarity over the queries)``.
+    Text to video: over the texts, as in the released code. Video to text: over the videos, for each
+    caption separately; the best caption of a video is taken after the weighting. (Over the texts,
+    as in the released code, it would change no rank.) Every row and every column counts as a
+    query, and all queries must be known, so these numbers do not compare with plain ones.
+
+    Scores are used as they are, so logits keep their scale. Shrinking a negative score raises it:
+    use this on logits whose good matches are positive. Scores more than about 100 below the best
+    query of their candidate become zero in single precision, and then tie.
+
+    Args:
+        similarity: Finite logits; NumPy array or tensor of any device.
+        direction: ``'t2v'`` or ``'v2t'``.
+
+    Shape:
+        similarity: (N, M) -> (N, M), texts as rows in both directions, of the same float type (half
+        precision becomes single).
+
+    Raises:
+        ValueError: On an unknown direction, on values that are not finite, on what is not a matrix.
+
+    Example:
+        >>> import numpy as np
+        >>> scores = np.array([[9.0, 1.0], [5.0, 4.0]])  # video 0 attracts both texts
+        >>> scores.argmax(axis=1).tolist(), inverted_softmax(scores, 't2v').argmax(axis=1).tolist()
+        ([0, 0], [0, 1])
+    """
+    if direction not in DIRECTIONS:
+        raise ValueError(f'direction must be one of {DIRECTIONS}, got {direction!r}')
+    scores = as_matrix(similarity)
+    check_finite(scores)
+    if direction == 't2v':
+        return _weight_by_query_share(scores)
+    return _weight_by_query_share(scores.T).T
+
+
+def _weight_by_query_share(scores: np.ndarray) -> np.ndarray:
+    """Multiply a (queries, candidates) matrix by its softmax over the queries."""
+    top = scores.max(axis=0)
+    total = np.zeros(scores.shape[1])
+    for rows in row_blocks(scores.shape):
+        total += np.exp(np.subtract(scores[rows], top, dtype=np.float64)).sum(axis=0)
+    weighted = np.empty_like(scores)
+    for rows in row_blocks(scores.shape):
+        share = np.exp(np.subtract(scores[rows], top, dtype=np.float64)) / total
+        weighted[rows] = scores[rows] * share
+    return weighted
+
+
+def dynamic_inverted_softmax(
+    similarity: Any,
+    bank_similarity: Any,
+    *,
+    inverse_temperature: float = INVERSE_TEMPERATURE,
+    topk: int = TOPK,
+) -> np.ndarray:
+    """Subtract from each video what it scores with the queries of a bank, where that may matter.
+
+    Querybank normalisation (QB-Norm, Bogolin et al., CVPR 2022). A video is a *hub candidate* if it
+    is among the ``topk`` best of at least one bank query. Texts whose best video is a hub candidate
+    have their row normalised; the rows of the others are unchanged. The normalised score is
+    ``s - log(sum(exp(b * s_bank))) / b``, with the sum over the bank and ``b`` the inverse
+    temperature. This is ``log(exp(b * s) / sum(exp(b * s_bank))) / b``: it orders the videos of a
+    text as the paper's quotient does, and neither overflows nor vanishes.
+
+    Only scores of one row compare with each other: use it for text-to-video ranks alone. Ties are
+    resolved towards more hub candidates and more normalised rows.
+
+    Args:
+        similarity: Finite scores of the test texts; NumPy array or tensor of any device.
+        bank_similarity: Finite scores of the bank queries with the same videos.
+        inverse_temperature: Factor on the scores inside the exponential, made for cosines. For
+            logits divide it by their scale.
+        topk: How many best videos of a bank query are hub candidates.
+
+    Shape:
+        similarity: (N, M), bank_similarity: (Q, M) -> (N, M), of the same float type (half
+        precision becomes single).
+
+    Raises:
+        ValueError: On values that are not finite, on what are no matrices of the same videos, and
+            on settings out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> scores = np.array([[0.9, 0.1], [0.5, 0.4]])  # video 0 attracts both texts
+        >>> bank = np.array([[0.8, 0.1], [0.7, 0.3]])  # and every query of the bank
+        >>> dynamic_inverted_softmax(scores, bank).argmax(axis=1).tolist()
+        [0, 1]
+    """
+    scores = as_matrix(similarity)
+    bank = as_matrix(bank_similarity, 'bank_similarity')
+    num_videos = scores.shape[1]
+    if bank.shape[1] != num_videos:
+        raise ValueError(f'bank_similarity has {bank.shape[1]} videos, but similarity {num_videos}')
+    check_settings(inverse_temperature, topk)
+    if topk > num_videos:
+        raise ValueError(f'topk={topk} exceeds the {num_videos} videos')
+    check_finite(scores)
+    check_finite(bank, 'bank_similarity')
+    is_hub = _hub_candidates(bank, topk)
+    attraction = _soft_maximum(bank, inverse_temperature)
+    result = scores.copy()
+    for rows in row_blocks(scores.shape):
+        block = result[rows]
+        is_best = block == block.max(axis=1, keepdims=True)
+        normalised = (is_best & is_hub).any(axis=1)
+        block[normalised] -= attraction
+    return result
+
+
+def check_settings(inverse_temperature: float, topk: int) -> None:
+    """Raise if a setting of the dynamic inverted softmax is out of range.
+
+    Raises:
+        ValueError: see `dynamic_inverted_softmax`.
+    """
+    is_number = isinstance(inverse_temperature, int | float)
+    if not is_number or not 0 < inverse_temperature < float('inf'):
+        raise ValueError(f'inverse_temperature={inverse_temperature!r} must be a positive number')
+    if not isinstance(topk, int) or isinstance(topk, bool) or topk < 1:
+        raise ValueError(f'topk={topk!r} must be a whole number of at least 1')
+
+
+def _hub_candidates(bank: np.ndarray, topk: int) -> np.ndarray:
+    """Find the videos among the best of any bank query: (Q, M) -> (M,) bool."""
+    place = bank.shape[1] - topk
+    is_hub = np.zeros(bank.shape[1], dtype=bool)
+    for rows in row_blocks(bank.shape):
+        last_best = np.partition(bank[rows], place, axis=1)[:, place]
+        is_hub |= (bank[rows] >= last_best[:, None]).any(axis=0)
+    return is_hub
+
+
+def _soft_maximum(bank: np.ndarray, inverse_temperature: float) -> np.ndarray:
+    """Compute log(sum(exp(b * scores))) / b over the bank in double precision: (Q, M) -> (M,)."""
+    top = bank.max(axis=0).astype(np.float64)
+    total = np.zeros(bank.shape[1])
+    for rows in row_blocks(bank.shape):
+        total += np.exp(inverse_temperature * (bank[rows] - top)).sum(axis=0)
+    return top + np.log(total) / inverse_temperature
