@@ -9,7 +9,7 @@ from decord import DECORDError
 __all__ = ['DECODING_ERRORS', 'DecoderEndedError', 'UnreadableVideoError', 'unreadable_reason']
 
 # what DecordInit, DecordDecode and RawFrameDecode raise on a bad file
-DECODING_ERRORS = (DECORDError, RuntimeError, OSError, cv2.error)
+DECODING_ERRORS = (DECORDError, RuntimeError, OSError, MemoryError, cv2.error)
 # what decord says (its messages have no types), and what it means for the owner of the file
 DECORD_REASONS = {
     'cannot find video stream': 'it has no video stream (audio only?)',

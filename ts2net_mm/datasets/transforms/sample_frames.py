@@ -15,6 +15,7 @@ from ..annotation import VideoAnnotation
 __all__ = ['SampleFramesByRate', 'frames_by_rate', 'frames_by_time', 'reject_unread_times']
 
 ROUNDING = 1e-4  # seconds, of the times that files state
+MAX_TRUNCATED = 0.05  # of a rate, beyond which parts of a video are taken by time
 
 
 def frames_by_rate(
@@ -83,7 +84,9 @@ def frames_by_time(
 class SampleFramesByRate(BaseTransform):
     """Take frames at a fixed rate and at most ``num_frames`` of them, evenly spread.
 
-    A video with fewer frames is padded by its last one; ``frame_mask`` tells them apart.
+    A video with fewer frames is padded by its last one; ``frame_mask`` tells them apart. At a
+    constant rate the frames are those of `frames_by_rate`; at one that varies, and for parts of
+    videos of which truncating the rate would miss more than 5 %, those of `frames_by_time`.
 
     Required keys: total_frames, avg_fps, filename; optional: frame_times (of a variable rate),
     start, end (seconds). Added keys: frame_inds, frame_mask, clip_len, frame_interval, num_clips.
@@ -108,7 +111,10 @@ class SampleFramesByRate(BaseTransform):
         """Choose the frames of one item."""
         total, fps = results['total_frames'], results['avg_fps']
         start, end = results.get('start'), results.get('end')
-        if (times := results.get('frame_times')) is not None:
+        times = results.get('frame_times')
+        if times is None and (start, end) != (None, None) and fps % 1 > MAX_TRUNCATED * fps:
+            times = np.arange(total + 1) / fps  # else the part would be another one
+        if times is not None:
             frames = frames_by_time(times, frame_rate=self.frame_rate, start=start, end=end)
         else:
             frames = frames_by_rate(total, fps, frame_rate=self.frame_rate, start=start, end=end)
