@@ -4,6 +4,7 @@ import importlib.util
 import json
 import logging
 import multiprocessing
+import os
 import shutil
 import signal
 import subprocess
@@ -148,6 +149,55 @@ def start_script() -> Callable[..., BaseProcess]:
         return process
 
     return start
+
+
+@pytest.fixture(scope='session')
+def stop_program() -> Callable[..., tuple[int, str]]:
+    """Function that starts a program, sends a signal, and checks that no process is left of it."""
+
+    def stop(
+        command: Sequence[object], how: int, *, when: Callable[[], bool], path: str = ''
+    ) -> tuple[int, str]:
+        root = Path(__file__).parents[1]
+        paths = [str(root), *filter(None, [os.environ.get('PYTHONPATH')])]
+        environment = os.environ | {'PYTHONPATH': os.pathsep.join(paths)}
+        environment['PATH'] = os.pathsep.join(filter(None, [path, environment['PATH']]))
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 120
+        while not when():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        if how == signal.SIGINT:  # as a terminal does, to the whole group
+            os.killpg(process.pid, how)
+        else:
+            process.send_signal(how)
+        _, errors = process.communicate(timeout=60)
+        while processes_of_session(process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return process.returncode, errors
+
+    return stop
+
+
+def processes_of_session(session: int) -> list[int]:
+    """Processes that still run."""
+    members = []
+    for status in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            fields = status.read_text().rsplit(')', 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == session and fields[0] != 'Z':
+            members.append(int(status.parent.name))
+    return members
 
 
 @pytest.fixture

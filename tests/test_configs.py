@@ -152,7 +152,7 @@ def test_clip_fits(path, log_records):
     settings = open_clip.get_model_config(name)
     with torch.device('meta'):
         clip = open_clip.model.CLIP(**settings, quick_gelu=True)
-    fitted = fit_weights(model, Checkpoint.of(clip.state_dict(), name))
+    fitted = fit_weights(model, Checkpoint.from_content(clip.state_dict(), name))
     new = {key.split('.')[0] for key in model.state_dict().keys() - fitted.keys()}
     assert new <= {'neck', 'head'}
     from_text = bool(getattr(model.head.temporal, 'pos_embed', None) is not None)
@@ -171,7 +171,7 @@ def test_released_weights_in_a_model_of_64_frames(log_records):
     positions = Config.fromfile(CONFIGS / 'ts2net_activitynet.py').model.head.temporal.num_positions
     cfg['head']['temporal'] |= dict(num_positions=positions, stretch_positions=False)
     longer = MODELS.build(cfg).eval()
-    load_weights(longer, Checkpoint.of(weights, 'released.bin'))
+    load_weights(longer, Checkpoint.from_content(weights, 'released.bin'))
     torch.manual_seed(0)
     imgs, mask = torch.randn(1, 64, 3, 56, 56), (torch.arange(64) < 50)[None]
     with torch.no_grad():

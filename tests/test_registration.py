@@ -57,8 +57,7 @@ TOOLS = (
     'data/compress_videos.py',
     'data/store_frames.py',
     'data/moving_shapes/render.py',
-    'data/msrvtt/prepare.py',
-    'data/pairs/prepare.py',
+    'data/prepare.py',
 )
 WRONG_PATHS = (
     ('train.py', 'no.py'),
@@ -69,7 +68,7 @@ WRONG_PATHS = (
     ('analysis/eval_matrix.py', 'no.npz'),
     ('analysis/hard_examples.py', 'no.npz', 'x.html'),
     ('data/store_frames.py', 'no.py', '--out', 'x'),
-    ('data/msrvtt/prepare.py', '--annotations', 'no', '--videos', 'tests', '--out', 'x'),
+    ('data/prepare.py', 'msrvtt', '--annotations', 'no', '--videos', 'tests', '--out', 'x'),
 )
 
 

@@ -57,7 +57,9 @@ def convert(args: argparse.Namespace) -> None:
     from ts2net_mm.checkpoints import convert_checkpoint, read_checkpoint, save_weights
 
     checkpoint = read_checkpoint(args.src)
-    state_dict, config = convert_checkpoint(checkpoint, args.to, config_beside=not args.dst.suffix)
+    state_dict, config = convert_checkpoint(
+        checkpoint, args.to, has_config_json=not args.dst.suffix
+    )
     save_weights(args.dst, state_dict, config, args.to)
     weights = sum(tensor.numel() for tensor in state_dict.values())
     print(f'{args.dst}: {len(state_dict)} tensors, {weights:,} numbers, {args.to} format')

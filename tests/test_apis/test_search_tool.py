@@ -227,7 +227,7 @@ def test_folders_that_may_hold_videos(tool, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(weights=__file__), 'is no checkpoint that can be read'),
+        (dict(weights=__file__), 'cannot be read as a checkpoint'),
         (dict(weights='ViT-B/33'), 'a name would be one of ViT-B/32, ViT-B/16'),
         (dict(config=RUNTIME), 'has no model'),
     ],
@@ -244,8 +244,8 @@ def test_errors_are_one_line(search, change, message):
         ([], 'required: sentence'),
         (['  '], "the sentence '  ' has no word"),
         (['!!! \u200b'], 'has no word'),
-        (['a', '--topk', '0'], "'0' is no whole number of at least 1"),
-        (['a', '--workers', '0'], "'0' is no whole number of at least 1"),
+        (['a', '--topk', '0'], "'0' is not a whole number of at least 1"),
+        (['a', '--workers', '0'], "'0' is not a whole number of at least 1"),
         (['a', '--device', '0'], "'0' is not a device like 'cpu' or 'cuda:1'"),
     ],
 )

@@ -75,7 +75,7 @@ def test_tensor_outside_its_storage(tmp_path, save_torchscript):
         for name in good.namelist():
             record = good.read(name)
             bad.writestr(name, record[:8] if name.endswith('data/0') else record)
-    with pytest.raises(ValueError, match='x is no checkpoint that can be read: RuntimeError'):
+    with pytest.raises(ValueError, match='x cannot be read as a checkpoint: RuntimeError'):
         read_checkpoint(tmp_path / 'x')
 
 
@@ -93,7 +93,7 @@ def test_tensor_outside_its_storage(tmp_path, save_torchscript):
 def test_files_of_another_kind(tmp_path, content, message):
     path = tmp_path / 'clip.pt'
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f'clip.pt is no checkpoint that can be read: {message}'):
+    with pytest.raises(ValueError, match=f'clip.pt cannot be read as a checkpoint: {message}'):
         read_checkpoint(path)
 
 
@@ -108,9 +108,9 @@ def test_files_that_are_cut_off(openai, tmp_path, save_torchscript, container):
         save_torchscript(openai, path)
     cut = tmp_path / 'cut'
     cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match='cut is no checkpoint that can be read: ') as caught:
+    with pytest.raises(ValueError, match='cut cannot be read as a checkpoint: ') as caught:
         read_checkpoint(cut)
-    assert container == 'safetensors' or 'it is cut off' in str(caught.value)
+    assert container == 'safetensors' or 'it is truncated' in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,9 @@ def test_a_record_with_a_wrong_checksum(openai, tmp_path):
     place = data.index(openai['visual.proj'].numpy().tobytes())
     data[place] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=r'x\.pt is no .*the checksum of its record x/data/\d+ is'):
+    with pytest.raises(
+        ValueError, match=r'x\.pt cannot be .*the checksum of its record x/data/\d+ is'
+    ):
         read_checkpoint(path)
 
 
@@ -216,8 +218,8 @@ def test_variant_spread_over_files_of_torch(tmp_path):
     ('name', 'message'),
     [
         ('list.bin', r'list\.bin holds a list, expected a state dict'),
-        ('../list.bin', r"names '\.\./list\.bin', expected the name of a file beside it"),
-        (3, r'names 3, expected the name of a file beside it'),
+        ('../list.bin', r"names '\.\./list\.bin', expected the name of a file next to it"),
+        (3, r'names 3, expected the name of a file next to it'),
     ],
 )
 def test_index_of_something_else(tmp_path, name, message):

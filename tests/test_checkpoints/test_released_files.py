@@ -17,7 +17,7 @@ from ts2net_mm.checkpoints import (
 
 DATA = Path(__file__).parents[1] / 'data'
 NOTE = (
-    '10 tensors left out, which the released model saves and never reads: text_token_selector.*, '
+    '10 tensors skipped, which the released model saves but never reads: text_token_selector.*, '
     'visual_prompt_encoder.*'
 )
 

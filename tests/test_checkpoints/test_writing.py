@@ -82,7 +82,7 @@ def test_gelu_has_no_place_in_openais_formats(hugging_face_model, tmp_path, to):
     hugging_face_model(hidden_act='gelu').save_pretrained(tmp_path)
     checkpoint = read_checkpoint(tmp_path)
     with pytest.raises(
-        ValueError, match="cannot tell backbone.act_cfg='gelu', they mean 'quick_gelu'"
+        ValueError, match="cannot express backbone.act_cfg='gelu', they mean 'quick_gelu'"
     ):
         convert_checkpoint(checkpoint, to)
 
@@ -114,7 +114,7 @@ def test_open_clip_loads_what_we_write(openai, open_clip_model, tmp_path):
 
 def test_incomplete_weights_are_not_converted(openai):
     del openai['visual.ln_post.bias']
-    with pytest.raises(ValueError, match=r'clip.pt: .*1 missing: backbone.ln1.bias'):
+    with pytest.raises(ValueError, match=r'clip.pt does .*1 missing: backbone.ln1.bias'):
         convert_checkpoint(Checkpoint(openai, name='clip.pt'), 'huggingface')
 
 
@@ -193,18 +193,20 @@ WIDE = dict(backbone=dict(num_heads=4))
     ],
 )
 def test_settings_that_would_be_lost(openai, settings, to, message):
-    with pytest.raises(ValueError, match='cannot tell .*' + message):
+    with pytest.raises(ValueError, match='cannot express .*' + message):
         convert_checkpoint(Checkpoint(openai, settings), to)
     convert_checkpoint(Checkpoint(openai, settings), 'ts2net_mm')
 
 
 def test_selection_of_another_size(released):
-    with pytest.raises(ValueError, match='cannot tell neck.topk=5, they mean 3'):
+    with pytest.raises(ValueError, match='cannot express neck.topk=5, they mean 3'):
         convert_checkpoint(Checkpoint(released, dict(neck=dict(topk=5))), 'released')
 
 
 def test_heads_stand_in_the_folder_of_hugging_face_only(openai):
     checkpoint = Checkpoint(openai, WIDE)
     convert_checkpoint(checkpoint, 'huggingface')
-    with pytest.raises(ValueError, match='Hugging Face weights cannot tell backbone.num_heads=4'):
-        convert_checkpoint(checkpoint, 'huggingface', config_beside=False)
+    with pytest.raises(
+        ValueError, match='Hugging Face weights cannot express backbone.num_heads=4'
+    ):
+        convert_checkpoint(checkpoint, 'huggingface', has_config_json=False)

@@ -104,7 +104,7 @@ def test_an_error_of_a_worker_process_is_one_line(tmp_path):
 @pytest.mark.parametrize('name', ['msrvtt', 'moving_shapes'])
 def test_missing_data_names_what_makes_it(tmp_path, name):
     path = tmp_path / name / 'train.json'
-    script = 'render.py' if name == 'moving_shapes' else 'prepare.py'
+    script = 'moving_shapes/render.py' if name == 'moving_shapes' else f'prepare.py {name}'
     line = explain(lambda cfg: load_annotations(path), Config())
     assert line is not None
-    assert line.endswith(f'does not exist; tools/data/{name}/{script} makes {tmp_path / name}')
+    assert line.endswith(f'does not exist; tools/data/{script} makes {tmp_path / name}')

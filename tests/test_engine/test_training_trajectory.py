@@ -56,7 +56,7 @@ def test_the_config_has_the_settings_of_the_reference(recipe):
 def test_frozen_parameters(model, recipe):
     assert recipe.model.backbone.frozen_stages == recipe.model.text_encoder.frozen_stages == 0
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
-    assert frozen == {RELEASED.our_name(key) for key in REFERENCE['frozen']}
+    assert frozen == {RELEASED.target_key(key) for key in REFERENCE['frozen']}
 
 
 def train(model, batch, recipe, dtype) -> dict[str, list[float]]:
@@ -86,7 +86,7 @@ def train(model, batch, recipe, dtype) -> dict[str, list[float]]:
 def check_movements(model, released_weights, **tolerance) -> None:
     """Compare how far every tensor went."""
     trained = dict(model.named_parameters())
-    assert {RELEASED.our_name(key) for key in REFERENCE['movement_l2']} == set(trained)
+    assert {RELEASED.target_key(key) for key in REFERENCE['movement_l2']} == set(trained)
     for key, distance in REFERENCE['movement_l2'].items():
         ((name, start),) = RELEASED.to_ours({key: released_weights[key]})[0].items()
         moved = (trained[name].detach() - start).norm().item()

@@ -99,9 +99,9 @@ def test_loss_and_all_gradients(model, expected, expected_grad_norms):
 
     loss.backward()
     parameters = dict(model.named_parameters())
-    assert {RELEASED.our_name(key) for key in expected_grad_norms} == set(parameters)
+    assert {RELEASED.target_key(key) for key in expected_grad_norms} == set(parameters)
     for key, norm in expected_grad_norms.items():
-        found = parameters[RELEASED.our_name(key)].grad.norm().item()
+        found = parameters[RELEASED.target_key(key)].grad.norm().item()
         assert found == pytest.approx(norm, rel=GRADIENT_TOLERANCE), key
     for key in (key for key in expected if key.startswith('grad/')):
         renamed, _ = RELEASED.to_ours({key.removeprefix('grad/'): expected[key]})

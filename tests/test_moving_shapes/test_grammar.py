@@ -1,5 +1,6 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from ts2net_mm.moving_shapes import (
@@ -8,6 +9,7 @@ from ts2net_mm.moving_shapes import (
     Meaning,
     all_captions,
     all_meanings,
+    split_meanings,
 )
 
 
@@ -44,21 +46,11 @@ def test_reversal_of_a_meaning_is_a_meaning():
     assert sum(meaning.reversal == meaning for meaning in meanings) == 6 * 18
 
 
-def test_meaning_as_text():
-    assert str(Meaning('white', 'triangle', ('up', 'shrinks'))) == 'white triangle: up, shrinks'
-
-
 def test_captions_of_one_event():
     captions = all_captions(Meaning('purple', 'circle', ('left',)))
     assert len(captions) == len(set(captions)) == 2 * 3
     assert 'a purple circle moves left' in captions
     assert 'the purple circle moves left' in captions
-
-
-def test_a_colour_with_a_vowel_takes_an():
-    captions = all_captions(Meaning('orange', 'circle', ('left',)))
-    assert 'an orange circle moves left' in captions
-    assert not any(caption.startswith('a ') for caption in captions)
 
 
 def test_captions_of_two_events_keep_their_order():
@@ -75,3 +67,49 @@ def test_captions_of_two_events_keep_their_order():
 def test_a_caption_has_one_meaning():
     captions = [caption for meaning in all_meanings() for caption in all_captions(meaning)]
     assert len(captions) == len(set(captions)) == 18 * (6 * 6 + 30 * 54)
+
+
+SEEDS = range(5)
+
+
+def _split(seed):
+    return split_meanings(np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+def test_each_meaning_is_in_one_part(seed):
+    split = _split(seed)
+    parts = [list(split.train), split.val.meanings, split.test.meanings]
+    assert [len(part) for part in parts] == [248, 200, 200]
+    assert sorted(sum(parts, [])) == sorted(all_meanings())
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+def test_pairs_are_reversals(seed):
+    split = _split(seed)
+    assert len(split.test.pairs) == 50
+    assert len(split.val.pairs) == 50
+    for first, second in split.test.pairs + split.val.pairs:
+        assert first.reversal == second
+        assert first != second
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+def test_training_shows_every_part_of_what_is_tested(seed):
+    train = _split(seed).train
+    sequences = Counter(meaning.events for meaning in train)
+    assert len(sequences) == 36
+    assert min(sequences.values()) >= 4
+    objects = Counter((meaning.colour, meaning.shape) for meaning in train)
+    assert len(objects) == 18
+    assert min(objects.values()) >= 12
+    events = {(meaning.colour, event) for meaning in train for event in meaning.events}
+    assert len(events) == 9 * 6
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+def test_held_out_meanings_are_spread_evenly(seed):
+    split = _split(seed)
+    for part in (split.test, split.val):
+        counts = Counter(meaning.events for meaning in part.meanings).values()
+        assert (min(counts), max(counts)) == (5, 6)

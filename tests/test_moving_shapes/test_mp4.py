@@ -1,10 +1,9 @@
-import cv2
 import decord
 import numpy as np
 import pytest
 
 from ts2net_mm.moving_shapes import FPS, Meaning, Scene, draw_frames, sample_scene
-from ts2net_mm.moving_shapes.mp4 import encode_mp4, is_complete_mp4, write_mp4
+from ts2net_mm.moving_shapes.mp4 import encode_mp4, is_complete_mp4
 
 
 def _frames(colour='red'):
@@ -36,15 +35,6 @@ def test_decord_reads_the_frames_and_the_rate(video):
     assert np.abs(decoded.mean(axis=(1, 2, 3)) - _frames().mean(axis=(1, 2, 3))).max() < 2
 
 
-def test_opencv_reads_the_frames_and_the_rate(video):
-    capture = cv2.VideoCapture(str(video))
-    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(12)
-    count = 0
-    while capture.read()[0]:
-        count += 1
-    assert count == 24
-
-
 @pytest.mark.parametrize('colour', ['red', 'green', 'blue', 'yellow', 'white', 'purple'])
 def test_colours_survive(tmp_path, colour):
     path = tmp_path / 'video.mp4'
@@ -57,11 +47,6 @@ def test_colours_survive(tmp_path, colour):
     assert np.abs(difference).max() <= 10
 
 
-def test_noise_of_the_background_survives(video):
-    corner = _decode(video)[:, -20:, -20:].astype(float)
-    assert corner.std(axis=(1, 2)).mean() == pytest.approx(8, abs=2)
-
-
 def test_a_reversed_video_decodes_to_the_same_pictures(tmp_path):
     forwards, backwards = tmp_path / 'forwards.mp4', tmp_path / 'backwards.mp4'
     forwards.write_bytes(encode_mp4(_frames(), fps=FPS))
@@ -69,39 +54,9 @@ def test_a_reversed_video_decodes_to_the_same_pictures(tmp_path):
     assert np.array_equal(_decode(backwards), _decode(forwards)[::-1])
 
 
-def test_other_sizes_and_rates(tmp_path):
-    path = tmp_path / 'video.mp4'
-    path.write_bytes(encode_mp4(np.zeros((5, 32, 64, 3), dtype=np.uint8), fps=25))
-    assert _decode(path).shape == (5, 32, 64, 3)
-    assert decord.VideoReader(str(path)).get_avg_fps() == pytest.approx(25)
-
-
-def test_encoding_is_reproducible():
-    assert encode_mp4(_frames(), fps=FPS) == encode_mp4(_frames(), fps=FPS)
-
-
-def test_write_leaves_only_the_complete_file(tmp_path):
-    scratch = tmp_path / 'scratch'
-    scratch.mkdir()
-    write_mp4(tmp_path / 'video.mp4', _frames(), fps=FPS, scratch=scratch)
-    assert is_complete_mp4(tmp_path / 'video.mp4')
-    assert not list(scratch.iterdir())
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / 'video.mp4'
-    path.write_bytes(b'old')
-    with pytest.raises(FileNotFoundError, match='nowhere'):
-        write_mp4(path, _frames(), fps=FPS, scratch=tmp_path / 'nowhere')
-    assert path.read_bytes() == b'old'
-
-
-def test_complete_file(video):
-    assert is_complete_mp4(video)
-
-
 @pytest.mark.parametrize('keep', [0, 4, 20, 30, 1000, -1])
 def test_truncated_file_is_not_complete(video, keep):
+    assert is_complete_mp4(video)
     video.write_bytes(video.read_bytes()[:keep])
     assert not is_complete_mp4(video)
 
@@ -109,9 +64,6 @@ def test_truncated_file_is_not_complete(video, keep):
 @pytest.mark.parametrize('content', [bytes(100), b'no video at all', b'\0\0\0\x08free'])
 def test_other_content_is_not_complete(tmp_path, content):
     path = tmp_path / 'video.mp4'
+    assert not is_complete_mp4(path)
     path.write_bytes(content)
     assert not is_complete_mp4(path)
-
-
-def test_absent_file_is_not_complete(tmp_path):
-    assert not is_complete_mp4(tmp_path / 'video.mp4')

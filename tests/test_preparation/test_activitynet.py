@@ -33,16 +33,15 @@ def test_one_paragraph_from_0_to_the_duration(activitynet, miniatures):
     ('file', 'content', 'message'),
     [
         ('val_1.json', None, r'lacks val_1\.json; expected: train\.json, val_1\.json; found: '),
-        ('train_ids.json', {'a': 1}, r'train_ids\.json holds a dict, expected a list'),
-        ('train_ids.json', ['a', 3], r'train_ids\.json: entry 1 is 3, expected a video id'),
-        ('train_ids.json', ['v_a'], r'none of the 1 videos of .*train_ids\.json is annotated'),
+        ('train_ids.json', ['a', 3], r'train_ids\.json: entry 1: expected a video id, found 3'),
         ('train.json', {'v_a': [1]}, r"'v_a': expected an object with duration and sentences, fo"),
-        ('train.json', {'v_a': {'sentences': ['x']}}, r"'v_a': duration is None, expected seconds"),
-        ('train.json', '{"v_a": {"duration": NaN, "sentences": []}}', r'duration is nan, expected'),
-        ('train.json', {'v_a': {'duration': 0, 'sentences': ['x']}}, r'duration is 0, expected se'),
-        ('train.json', {'v_a': {'duration': True}}, r'duration is True, expected seconds above 0'),
-        ('train.json', {'v_a': {'duration': 3}}, r"'v_a': expected a list of sentences, found No"),
-        ('train.json', {'v_a': {'duration': 3, 'sentences': [3]}}, r"'v_a': expected sentences, f"),
+        ('train.json', {'v_a': {'sentences': ['x']}}, r"'v_a': duration: expected seconds above"),
+        (
+            'train.json',
+            '{"v_a": {"duration": NaN, "sentences": []}}',
+            r'duration: expected .* found nan',
+        ),
+        ('train.json', {'v_a': {'duration': True}}, r'duration: expected .*, found True'),
         (
             'train.json',
             {'v_a': {'duration': 3, 'sentences': ['', ' ']}},
@@ -55,13 +54,6 @@ def test_bad_files(edit, file, content, message):
         read_activitynet(edit('activitynet', file, content))
 
 
-def test_repeated_ids_are_counted(edit):
-    folder = edit('activitynet', 'train_ids.json', [f'v_{IDS[0]}', f'v_{IDS[0]}'])
-    split = read_activitynet(folder).splits[0]
-    assert len(split.clips) == 1
-    assert split.num_repeated == 1
-
-
 def test_without_the_lists(edit, activitynet):
     folder = edit('activitynet', 'val_ids.json', None)
     annotations = read_activitynet(folder)
@@ -69,5 +61,5 @@ def test_without_the_lists(edit, activitynet):
         f'v_{one}' for one in IDS[5:]
     ]
     assert annotations.splits[1].listed_in == 'val_1.json'
-    assert annotations.notes == ['val_ids.json is not there: the videos are those of val_1.json']
+    assert annotations.notes == ['val_ids.json is missing: the videos are those of val_1.json']
     assert folder / 'val_ids.json' not in annotations.sources

@@ -66,7 +66,7 @@ def test_unreadable(video, tmp_path):
 
 
 @pytest.mark.parametrize('decoder', ['pyav', 'decord'])
-def test_what_a_training_refuses_is_bad(tmp_path, make_dataset, videos, decoder):
+def test_videos_that_a_training_rejects_are_bad(tmp_path, make_dataset, videos, decoder):
     """A cut AVI was good, as long as its first and last frame could be read."""
     whole = tmp_path / 'whole.avi'
     with av.open(str(whole), 'w') as container:
@@ -101,10 +101,10 @@ def test_statistics():
         for n, fps in enumerate(rates)
     ]
     assert describe_facts(facts, 12) == [
-        'frames a second: 25 (3), 29.97 (2), 30 (1), 24 (1), 15 (1), others (2)',
+        'frames per second: 25 (3), 29.97 (2), 30 (1), 24 (1), 15 (1), others (2)',
         'seconds: 10 to 60, mean 18.85, median 12',
         'frames: 300 to 300, mean 300, median 300',
         'shorter side, pixels: 240 to 249, mean 244.5, median 244.5',
-        'videos with less than 12 frames at one a second, which are padded: 2',
+        'videos with fewer than 12 frames at one per second (padded): 2',
     ]
     assert describe_facts([], 12) == []

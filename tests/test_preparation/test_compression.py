@@ -47,11 +47,10 @@ def compress(tmp_path):
     """Function that compresses one video."""
 
     def run(source, **settings):
-        compressor = Compressor(find_ffmpeg(), tmp_path / 'out', **settings)
-        compressor.open()
         target = tmp_path / 'out' / 'sub' / f'{source.stem}.mp4'
-        result = compressor(Compression(source, target))
-        assert not list((tmp_path / 'out' / '.unfinished').iterdir())
+        with Compressor(find_ffmpeg(), tmp_path / 'out', **settings).opened() as compressor:
+            result = compressor(Compression(source, target))
+            assert not list((tmp_path / 'out' / '.unfinished').iterdir())
         assert target.exists() == (result == target)
         return result
 
@@ -170,7 +169,7 @@ def test_reasons(compress, tmp_path):
     assert compress(tmp_path / 'pipe.mp4').reason == 'it is no regular file'
 
 
-def test_a_cut_video_is_no_success(compress, tmp_path):
+def test_a_cut_video_fails(compress, tmp_path):
     path = tmp_path / 'whole.mkv'
     write_video(path, seconds=20, size=(320, 240))
     content = path.read_bytes()
@@ -194,38 +193,37 @@ def stand_in(tmp_path, script):
         ('exit 3', 'ffmpeg failed with exit code 3'),
         ('echo "[aac @ 0x55e] [fatal] bad thing" >&2; exit 1', 'ffmpeg failed: bad thing'),
         ('kill -9 $$', 'ffmpeg was killed by signal 9'),
-        ('exit 0', 'the result cannot be read: the file does not exist'),
-        ('for last; do :; done; echo x > "${last#file:}"', 'the result cannot be read: it is dam'),
+        ('exit 0', 'the result is unreadable: the file does not exist'),
+        ('for last; do :; done; echo x > "${last#file:}"', 'the result is unreadable: it is dam'),
     ],
 )
 def test_when_ffmpeg_fails(tmp_path, script, reason):
-    compressor = Compressor(stand_in(tmp_path, script), tmp_path / 'out')
-    compressor.open()
-    result = compressor(Compression(tmp_path / 'a.mp4', tmp_path / 'out' / 'a.mp4'))
+    with Compressor(stand_in(tmp_path, script), tmp_path / 'out').opened() as compressor:
+        result = compressor(Compression(tmp_path / 'a.mp4', tmp_path / 'out' / 'a.mp4'))
     assert result.reason.startswith(reason)
     assert not (tmp_path / 'out' / 'a.mp4').exists()
 
 
-def test_settings_of_a_folder_stay(tmp_path):
-    Compressor('ffmpeg', tmp_path / 'out').open()
-    Compressor('other', tmp_path / 'out').open()
-    with pytest.raises(ValueError, match=r"json: made with {'fps': 3, .*224}, but {'fps': 4, 'sho"):
-        Compressor('ffmpeg', tmp_path / 'out', fps=4).open()
-    (tmp_path / 'out' / 'compression.json').write_text('{')
-    with pytest.raises(ValueError, match=r'compression\.json is no valid JSON'):
-        Compressor('ffmpeg', tmp_path / 'out').open()
-
-
-def test_what_a_killed_run_left_is_removed(tmp_path):
+def test_settings_and_unfinished_files_of_a_folder(tmp_path):
     left = tmp_path / '.unfinished' / '1.mp4'
-    left.parent.mkdir()
-    left.touch()
-    compressor = Compressor('ffmpeg', tmp_path)
-    compressor.open()
-    assert not left.exists()
-    left.parent.mkdir()
-    compressor.close()
-    assert not left.parent.exists()
+    for _ in range(2):
+        left.parent.mkdir()
+        left.touch()
+        with Compressor('ffmpeg', tmp_path).opened():
+            assert not left.exists()
+            left.parent.mkdir()
+        assert not left.parent.exists()
+
+    def open_with(**settings):
+        with Compressor('ffmpeg', tmp_path, **settings).opened():
+            pass
+
+    message = r"json: created with {'fps': 3, .*224}, but {'fps': 4, 'sho"
+    with pytest.raises(ValueError, match=message):
+        open_with(fps=4)
+    (tmp_path / 'compression.json').write_text('{')
+    with pytest.raises(ValueError, match=r'compression\.json is not valid JSON'):
+        open_with()
 
 
 def test_plan(tmp_path):

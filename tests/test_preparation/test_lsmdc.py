@@ -21,7 +21,7 @@ def test_rows_of_a_clip_are_its_captions(lsmdc, miniatures):
         f'SOMEONE says "go" as {miniatures.sentence(clip, n)}.' for n in range(3)
     ]
     assert lsmdc.lists == {'missing_videos': [missing]}
-    note = 'LSMDC16_annos_training.csv: 1 clips stand in several rows, each a caption'
+    note = 'LSMDC16_annos_training.csv: 1 clips have several rows, each a caption'
     assert lsmdc.summary['notes'] == [note]
 
 
@@ -33,7 +33,7 @@ def test_as_many_items_as_rows(prepared):
 
 
 @pytest.mark.parametrize('end', ['\n', '\r\n'])
-def test_the_test_is_one_to_one(edit, end):
+def test_the_test_has_one_caption_per_video(edit, end):
     row = 'clip_1\t1\t2\t3\t4\tOne sentence.'
     folder = edit('lsmdc', TEST, end.join([row, '', row.replace('clip_1', 'clip_2')]))
     assert [clip.captions for clip in read_lsmdc(folder).splits[2].clips] == [['One sentence.']] * 2
@@ -46,12 +46,8 @@ def test_the_test_is_one_to_one(edit, end):
     ('file', 'content', 'message'),
     [
         ('LSMDC16_annos_val.csv', None, r'lacks LSMDC16_annos_val\.csv; expected: LSMDC16_annos_t'),
-        (TEST, 'a\t1\t2\t3\t4\tx\na\t1\t2\t3\tx\n', r'csv:2: expected 6 columns parted by tabs'),
-        (TEST, 'a\t1\t2\t3\t4\tx\ty\n', r"csv:1: expected 6 columns .*, found 7: 'a"),
-        (TEST, 'a,1,2,3,4,x\n', r'csv:1: expected 6 columns .*, found 1'),
-        (TEST, '\n', r'csv holds no clips'),
+        (TEST, 'a\t1\t2\t3\t4\tx\na\t1\t2\t3\tx\n', r'csv:2: expected 6 columns separated by tabs'),
         (TEST, 'a\t1\t2\t3\t4\t\n', r'1 captions are empty, the first: .*csv:1 \(a\)'),
-        (TEST, '\t1\t2\t3\t4\tx\n', r"csv:1: expected a video id, found ''"),
         (TEST, b'a\t1\t2\t3\t4\tcaf\xe9\n', r'csv:1: not valid UTF-8'),
     ],
 )

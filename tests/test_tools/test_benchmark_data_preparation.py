@@ -44,15 +44,3 @@ def test_the_sizes_are_the_published_ones(benchmark):
     training_videos = sizes.msrvtt_train + sizes.msrvtt_test - sizes.msrvtt_1ka
     assert training_videos * sizes.msrvtt_captions == 180_000
     assert sizes.vatex_train * sizes.vatex_captions == 259_910
-
-
-def test_a_preparation_that_fails(benchmark, tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark, 'load_preparation', lambda name: lambda arguments: 1)
-    with pytest.raises(RuntimeError, match='the preparation of vatex ended with 1'):
-        benchmark.run('vatex', tmp_path, benchmark.Sizes(5, 4, 1, 3, 5, 2, 4))
-
-
-def test_unknown_names(benchmark, capsys):
-    with pytest.raises(SystemExit):
-        benchmark.main(['other'])
-    assert 'no data set is named other, choose from msrvtt, vatex' in capsys.readouterr().err

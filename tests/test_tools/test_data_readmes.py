@@ -40,7 +40,7 @@ def folder(miniatures, load_tool, tmp_path_factory):
     miniatures.main([str(root / 'data/miniature')])
     msvd = root / 'data/miniature/msvd'
     folders = [f'--annotations={msvd}/annotations', f'--videos={msvd}/videos']
-    load_tool('data/msvd/prepare.py').main([*folders, f'--out={root}/data/msvd'])
+    load_tool('data/prepare.py').main(['msvd', *folders, f'--out={root}/data/msvd'])
     return root
 
 
@@ -73,7 +73,7 @@ def test_command(load_tool, folder, monkeypatch, capsys, words, output):
 @pytest.mark.parametrize('name', NAMES)
 def test_training_reads_what_is_prepared(name):
     words = [words for words, _ in commands_of(FOLDER / name / 'README.md')]
-    prepare = next(words for words in words if words[1] == f'tools/data/{name}/prepare.py')
+    prepare = next(words for words in words if words[1:3] == ['tools/data/prepare.py', name])
     ((_, _, config),) = [words for words in words if words[1] == TRAIN]
     assert config == f'configs/ts2net_{name}.py'
     out = prepare[prepare.index('--out') + 1]

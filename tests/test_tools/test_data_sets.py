@@ -35,9 +35,9 @@ def project(miniatures, load_tool, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('project')
     for name in DATA_SETS:
         mini = miniatures.MAKERS[name](folder / 'miniature' / name)
-        arguments = [f'--annotations={mini.annotations}', f'--videos={mini.videos}']
+        arguments = [name, f'--annotations={mini.annotations}', f'--videos={mini.videos}']
         arguments += [f'--out={folder / "data" / name}', '--on-missing=drop']
-        assert load_tool(f'data/{name}/prepare.py').main(arguments) == 0
+        assert load_tool('data/prepare.py').main(arguments) == 0
     return folder
 
 

@@ -46,7 +46,7 @@ def test_convert_there_and_back(released, tmp_path):
         result = run('convert_weights', src, dst, '--to', to, folder=tmp_path)
         assert result.returncode == 0, result.stderr
         assert re.search(rf'{dst}: 284 tensors, [\d,]+ numbers, {to} format', result.stdout)
-        left_out = '10 tensors left out, which the released model saves and never reads'
+        left_out = '10 tensors skipped, which the released model saves but never reads'
         assert (left_out in result.stdout + result.stderr) == (src == released)
     before, after = torch.load(released), torch.load(tmp_path / 'back.pth')
     assert len(before.keys() - after.keys()) == 10
@@ -94,7 +94,7 @@ def test_publish(released, tmp_path):
     ('src', 'dst', 'code', 'message'),
     [
         ('no.pth', 'x.pth', 1, r'error: checkpoint no\.pth does not exist'),
-        (ROOT / 'setup.cfg', 'x.pth', 1, r'setup\.cfg is no checkpoint that can be read'),
+        (ROOT / 'setup.cfg', 'x.pth', 1, r'setup\.cfg cannot be read as a checkpoint'),
         (ROOT, 'x.pth', 1, 'is a folder, expected a checkpoint file'),
         ('no.pth', 'x.bin', 2, r'x\.bin must end in \.pth'),
     ],

@@ -7,7 +7,6 @@ video files are empty but for one byte: nothing here opens a video.
 
 import argparse
 import contextlib
-import importlib.util
 import io
 import json
 import random
@@ -24,8 +23,8 @@ from measuring import Memory, describe_machine, watch
 from report import format_bytes
 
 from ts2net_mm.datasets import TextVideoDataset
+from ts2net_mm.preparation.command import main as main_of_preparation
 
-TOOLS = Path(__file__).resolve().parents[1]
 WORDS = ('a', 'the', 'man', 'woman', 'dog', 'red', 'ball', 'runs', 'plays', 'talks', 'music', 'on')
 
 
@@ -102,8 +101,8 @@ def run(name: str, root: Path, sizes: Sizes | None = None) -> list[str]:
         )
 
     lines = [f'{name}:']
-    folders = [f'--annotations={annotations}', f'--videos={videos}', f'--out={out}']
-    code, took = timed(lambda: quietly(load_preparation(name), folders))
+    arguments = [name, f'--annotations={annotations}', f'--videos={videos}', f'--out={out}']
+    code, took = timed(lambda: quietly(main_of_preparation, arguments))
     if code:
         raise RuntimeError(f'the preparation of {name} ended with {code}')
     lines.append(f'  preparation, without the import of the libraries: {took}')
@@ -111,16 +110,6 @@ def run(name: str, root: Path, sizes: Sizes | None = None) -> list[str]:
         dataset, took = timed(partial(build, file, test_mode))
         lines.append(f'  start of {file}, {len(dataset):,} items: {took}')
     return lines
-
-
-def load_preparation(name: str) -> Callable[[Sequence[str]], int]:
-    """The command of a data set."""
-    path = TOOLS / 'data' / name / 'prepare.py'
-    spec = importlib.util.spec_from_file_location(f'prepare_{name}', path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
 
 
 def quietly(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:

@@ -10,16 +10,17 @@ from pathlib import Path
 from ts2net_mm.utils.cli import expecting, positive_float, positive_int, run, seconds
 
 EPILOG = """\
-Each video is read as a training reads it: the same frames, by the same steps,
-guarded alike. So what is good here is read there, and what crashes or hangs is
-named like any other bad video.
+Each video is read as in a training: the same frames, by the same steps, in a
+guarded process. A video that crashes the decoder or hangs is named like any
+other bad video.
 
 exit codes: 0 all are good, 1 some are bad or an error, 2 wrong arguments, 130
-broken off with Ctrl-C
+interrupted with Ctrl-C
 
 example:
   python tools/data/check_videos.py data/msrvtt/train_9k.json data/msrvtt/test_1ka.json
 """
+GRACE = 180.0  # seconds beyond both limits of the guard, above all for the start of its process
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -34,8 +35,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         '--videos',
         type=Path,
         metavar='DIR',
-        help='folder that the names in the files start from (default: the folder "videos" beside '
-        'each file)',
+        help='folder of the videos (default: the folder "videos" next to each annotation file)',
     )
     parser.add_argument(
         '--min-seconds', type=seconds, default=0.0, help='shorter videos are bad (default: 0)'
@@ -58,7 +58,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         default=60.0,
         help='seconds for opening a video, and again for its frames (default: 60)',
     )
-    parser.add_argument('--jobs', type=positive_int, help='processes (default: one a CPU core)')
+    parser.add_argument('--jobs', type=positive_int, help='processes (default: one per CPU core)')
     return parser.parse_args(argv)
 
 
@@ -76,7 +76,7 @@ def check(args: argparse.Namespace) -> dict[str, str]:
     from ts2net_mm.preparation.checking import Checker, describe_facts, videos_to_check
     from ts2net_mm.utils.progress import VideoProgress
     from ts2net_mm.utils.text import printable
-    from ts2net_mm.utils.workers import Failure, available_cpus, map_in_workers
+    from ts2net_mm.utils.workers import Failure, map_in_workers
 
     listed = [
         video
@@ -86,20 +86,24 @@ def check(args: argparse.Namespace) -> dict[str, str]:
     videos = list(dict.fromkeys(listed))
     bad: dict[str, str] = {}
     facts = []
+    checker = Checker(args.min_seconds, args.num_frames, args.decoder, args.timeout)
+    results = map_in_workers(
+        checker,
+        videos,
+        num_workers=args.jobs,
+        ordered=False,
+        timeout=2 * args.timeout + GRACE,
+    )
     with VideoProgress(len(videos), title='checking videos') as bar:
-        jobs = args.jobs or available_cpus()
-        checker = Checker(args.min_seconds, args.num_frames, args.decoder, args.timeout)
-        for video, result in map_in_workers(checker, videos, num_workers=jobs, ordered=False):
+        for video, result in results:
             if isinstance(result, Failure):
                 bad[str(video.path)] = result.reason
             else:
                 facts.append(result)
             bar.advance(1)
-    print(
-        '\n'.join(
-            [f'{len(videos):,} videos, {len(bad):,} bad', *describe_facts(facts, args.num_frames)]
-        )
-    )
+    print(f'{len(videos):,} videos, {len(bad):,} bad')
+    for line in describe_facts(facts, args.num_frames):
+        print(line)
     if bad:
         print('bad videos:', file=sys.stderr)
     for name, reason in sorted(bad.items()):

@@ -1,4 +1,4 @@
-"""Compress the videos of a folder: few frames a second, small pictures, no sound."""
+"""Compress the videos of a folder: few frames per second, small pictures, no sound."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ts2net_mm.utils.cli import expecting, positive_int, run
+from ts2net_mm.utils.cli import expecting, positive_int, run, seconds
 
 if TYPE_CHECKING:
     from ts2net_mm.preparation.compression import CompressionPlan
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 EPILOG = """\
 Each video becomes an .mp4 (H.264) in the same sub-folder of OUT; where videos
 differ in the extension only, x.mov becomes x.mov.mp4. A file appears there only
-when it is complete: ffmpeg has ended well, its first and last frame can be
-read, and it is as long as the original. Pixels are made square, and a video that
-begins after its sound stands still until then. Videos that are there already are left
-alone, so the same command goes on where it was stopped. Only one run at a time
-may write to a folder.
+when it is complete: ffmpeg has succeeded, its first and last frame can be
+read, and it is as long as the original. Pixels become square. If a video begins
+after its sound, its first picture is shown until then. Videos that are in OUT
+already are skipped, so the same command continues where it was stopped. Only one
+run at a time may write to a folder.
 
 What cannot be compressed is named with ffmpeg's reason on stderr and in
 OUT/failed_videos.txt.
 
 exit codes: 0 all are there, 1 some failed or an error, 2 wrong arguments, 130
-broken off with Ctrl-C
+interrupted with Ctrl-C
 
 example:
   python tools/data/compress_videos.py MSRVTT/videos MSRVTT/videos_3fps --jobs 16
@@ -42,7 +42,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('source', type=Path, metavar='IN', help='folder of the videos')
     parser.add_argument('target', type=Path, metavar='OUT', help='folder of the small versions')
     parser.add_argument(
-        '--fps', type=positive_int, default=3, help='frames a second, a whole number (default: 3)'
+        '--fps', type=positive_int, default=3, help='frames per second, an integer (default: 3)'
     )
     parser.add_argument(
         '--short-side',
@@ -51,7 +51,13 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         help='pixels of the shorter side; a smaller video keeps its size (default: 224)',
     )
     parser.add_argument(
-        '--jobs', type=positive_int, help='videos at a time (default: one a CPU core)'
+        '--timeout',
+        type=seconds,
+        default=3600.0,
+        help='seconds for one video, 0 for no limit (default: 3600)',
+    )
+    parser.add_argument(
+        '--jobs', type=positive_int, help='videos at a time (default: one per CPU core)'
     )
     return parser.parse_args(argv)
 
@@ -62,53 +68,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(
         lambda: 1 if compress(args) else 0,
         explain=expecting(OSError, RuntimeError, ValueError),
-        when_stopped='the same command goes on where this one stopped',
+        when_stopped='the same command continues where this one stopped',
     )
 
 
 def compress(args: argparse.Namespace) -> dict[str, str]:
     """Compress what is not there yet; return the reason for each video that failed."""
-    from ts2net_mm.preparation.compression import (
-        Compressor,
-        find_ffmpeg,
-        plan_compression,
-    )
+    from ts2net_mm.preparation.compression import Compressor, find_ffmpeg, plan_compression
     from ts2net_mm.utils.progress import VideoProgress
-    from ts2net_mm.utils.workers import Failure, available_cpus, map_in_workers
+    from ts2net_mm.utils.workers import Failure, map_in_workers
 
     plan = plan_compression(args.source, args.target)
     failed: dict[str, str] = {}
-    compressor = Compressor(find_ffmpeg(), args.target, args.fps, args.short_side)
-    compressor.open()
-    jobs = args.jobs or available_cpus()
-    try:
-        with VideoProgress(len(plan.videos), title='compressing videos') as bar:
-            for item, result in map_in_workers(
-                compressor, plan.videos, num_workers=jobs, ordered=False
-            ):
-                if isinstance(result, Failure):
-                    failed[item.source.relative_to(args.source).as_posix()] = result.reason
-                bar.advance(1)
-    finally:
-        compressor.close()
+    with (
+        Compressor(find_ffmpeg(), args.target, args.fps, args.short_side).opened() as compressor,
+        VideoProgress(len(plan.videos), title='compressing videos') as bar,
+    ):
+        for item, result in map_in_workers(
+            compressor, plan.videos, num_workers=args.jobs, ordered=False, timeout=args.timeout
+        ):
+            if isinstance(result, Failure):
+                failed[item.source.relative_to(args.source).as_posix()] = result.reason
+            bar.advance(1)
     report(args.target, plan, failed)
     return failed
 
 
 def report(target: Path, plan: CompressionPlan, failed: dict[str, str]) -> None:
-    """Say what was done, and name what was not."""
-    from ts2net_mm.preparation.writing import write_files
+    """Print what was done, and name what failed on stderr and in a file."""
+    from ts2net_mm.utils.files import write_text
     from ts2net_mm.utils.text import printable
     from ts2net_mm.video.video_files import describe_endings
 
     lines = [f'{printable(name)}: {printable(reason)}' for name, reason in sorted(failed.items())]
-    write_files(target, {FAILED_FILE: ''.join(f'{line}\n' for line in lines) or None}, [])
+    (target / FAILED_FILE).unlink(missing_ok=True)
     total = sum(1 for _ in target.rglob('*.mp4'))
     print(f'{target}: {total} videos; {len(plan.videos)} were to do, {len(failed)} failed')
     if plan.ignored:
         number, endings = sum(plan.ignored.values()), describe_endings(plan.ignored)
         print(f'{number} files are no videos by their ending: {endings}')
     if lines:
+        write_text(target / FAILED_FILE, ''.join(f'{line}\n' for line in lines))
         print('\n'.join(['failed:', *(f'  {line}' for line in lines)]), file=sys.stderr)
 
 

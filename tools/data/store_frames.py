@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ts2net_mm.utils.cli import positive_int, seconds
+from ts2net_mm.utils.cli import expecting, positive_int, run, seconds
 
 EPILOG = """\
 Each video is decoded once and resized as the config's pipeline does, up to the
-crop. What its sampling can ask for is kept: the frames at the rate of
-SampleFramesByRate, the frames of a sampling without randomness (test_mode), else
+crop. Only frames that its sampling can select are stored: those at the rate of
+SampleFramesByRate, those of a sampling without randomness (test_mode), or else
 all. They become pictures in LMDB, which FrameStoreInit and FrameStoreDecode read
 in a config, see configs/features/frame_store.py.
 
-Videos that are in OUT already are left alone, so the same command continues where
-it was stopped. A video whose file has changed is decoded again. What cannot be
-decoded is named on stderr, and a training treats it like any unreadable video;
-the next run of this command tries it again.
+Videos that are in OUT already are skipped, so the same command continues where
+it was stopped. A video whose file has changed is decoded again. Unreadable videos
+are named on stderr, and a training treats them like any unreadable video; the
+next run of this command tries them again.
 
 exit codes: 0 all are there, 1 some failed or an error, 2 wrong arguments, 130
 interrupted with Ctrl-C
@@ -46,25 +45,27 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs='+',
         choices=('train', 'val', 'test'),
         default=('train', 'val', 'test'),
-        help='whose videos (default: all that the config has)',
+        help='splits whose videos are stored (default: all that the config has)',
     )
     parser.add_argument(
         '--format',
         choices=('jpeg', 'png', 'bmp'),
         default='jpeg',
-        help='of the pictures; png and bmp keep every pixel, bmp is large and the fastest to read '
+        help='of the pictures; png and bmp are lossless, bmp is large and the fastest to read '
         '(default: jpeg)',
     )
     parser.add_argument(
-        '--quality', type=_quality, default=95, help='of JPEG, 1 to 100 (default: 95)'
+        '--quality', type=_quality, default=95, help='JPEG quality, 1 to 100 (default: 95)'
     )
     parser.add_argument(
         '--timeout',
         type=seconds,
         default=600.0,
-        help='seconds for one video, 0 for any time (default: 600)',
+        help='seconds for one video, 0 for no limit (default: 600)',
     )
-    parser.add_argument('--workers', type=positive_int, help='processes (default: one a CPU core)')
+    parser.add_argument(
+        '--workers', type=positive_int, help='processes (default: one per CPU core)'
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -81,30 +82,24 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Store and return the exit code."""
     args = parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors='backslashreplace')
-    try:
-        return 1 if store(args) else 0
-    except KeyboardInterrupt:
-        print('interrupted; the same command continues where this one stopped', file=sys.stderr)
-        return 130
-    except (OSError, RuntimeError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    return run(
+        lambda: 1 if store(args) else 0,
+        explain=expecting(OSError, RuntimeError, ValueError),
+        when_stopped='the same command continues where this one stopped',
+    )
 
 
 def store(args: argparse.Namespace) -> dict[str, str]:
     """Store what is not there yet; return the reason for each video that failed."""
     from ts2net_mm.datasets.frame_store import StoredVideo
-    from ts2net_mm.preparation.frame_store_writer import FrameStoreWriter
     from ts2net_mm.preparation.storing import (
+        FrameStoreWriter,
         PictureFormat,
         VideoStorer,
         videos_to_store,
     )
     from ts2net_mm.utils.progress import VideoProgress
-    from ts2net_mm.utils.workers import Failure, available_cpus, map_in_workers
+    from ts2net_mm.utils.workers import Failure, map_in_workers
 
     videos, steps = videos_to_store(read_config(args), args.splits)
     pictures = PictureFormat(args.format, args.quality)
@@ -115,9 +110,8 @@ def store(args: argparse.Namespace) -> dict[str, str]:
         todo = [video for video in videos if not storer.is_done(video, writer.video(video.name))]
         next_flush = time.monotonic() + FLUSH_SECONDS
         with VideoProgress(len(todo), title='storing frames') as bar:
-            jobs = args.workers or available_cpus()
             for video, result in map_in_workers(
-                storer, todo, num_workers=jobs, ordered=False, timeout=args.timeout
+                storer, todo, num_workers=args.workers, ordered=False, timeout=args.timeout
             ):
                 if isinstance(result, Failure):
                     failed[video.path] = result.reason
@@ -157,7 +151,7 @@ def read_config(args: argparse.Namespace):
 
 
 def report(folder: Path, total: int, planned: int, failed: dict[str, str]) -> None:
-    """Say what was done, and name what was not."""
+    """Print what was done, and name what failed."""
     from ts2net_mm.utils.text import printable
 
     size = sum(path.stat().st_size for path in folder.iterdir())
@@ -173,7 +167,7 @@ def report(folder: Path, total: int, planned: int, failed: dict[str, str]) -> No
 
 def _assignment(text: str) -> str:
     if '=' not in text:
-        raise argparse.ArgumentTypeError(f'{text!r} is no KEY=VALUE')
+        raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
     return text
 
 

@@ -18,7 +18,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from ..checkpoints import load_weights, read_checkpoint
+from ..checkpoints import load_weights
 from ..utils.text import has_words, one_line
 from ..utils.workers import Failure, available_cpus, map_in_workers
 from .gallery import Gallery, VideoFeatures
@@ -94,7 +94,7 @@ class RetrievalInferencer:
         self.video_pipeline, text_transform = split_test_pipeline(self.cfg)
         self._tokenize = TRANSFORMS.build(text_transform)
         self.model: Any = build_model(self.cfg)
-        load_weights(self.model, read_checkpoint(checkpoint))
+        load_weights(self.model, checkpoint)
         self.fingerprint = _fingerprint(self.model, self.cfg.model.to_dict(), self.video_pipeline)
         self.model.to(device).eval()
 

@@ -1,8 +1,9 @@
-"""A state dict of any known format under this package's names."""
+"""Recognise a state dict, rename it for this package, and check that it is complete."""
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from mmaction.registry import MODELS
@@ -11,114 +12,145 @@ from torch import Tensor
 
 from .architecture import Shapes, backbone_config, model_config
 from .formats import FORMATS, Format, recognise, unsupported
-from .matching import LISTED_KEYS, check_state_dict
-from .names import without_wrapper
+from .reading import Checkpoint, list_first
 from .settings import merged
 
-__all__ = ['Conversion', 'config_from_state_dict', 'convert_state_dict']
+__all__ = [
+    'Conversion',
+    'check_state_dict',
+    'config_from_state_dict',
+    'config_of',
+    'convert_state_dict',
+]
+
+_BLOCK = re.compile(r'(.+?\.layers)\.(\d+)\.')
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """A state dict that was recognised and renamed.
+    """Weights that were recognised and renamed.
 
     Args:
-        format: Where it comes from.
-        tensors: Its weights under this package's names, in this package's layouts.
-        unknown: Keys that the format does not know.
-        shift_layers: Blocks of the ViT in which tokens move between frames.
-        unused: Keys that were left out, as the model they come from never reads them.
+        checkpoint: The weights as they were read.
+        format: Their format.
+        tensors: The weights under this package's names, in this package's layouts.
+        unknown: Keys that the format does not have.
     """
 
+    checkpoint: Checkpoint
     format: Format
     tensors: dict[str, Tensor]
     unknown: list[str]
-    shift_layers: tuple[int, ...]
-    unused: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, state_dict: Mapping[str, Tensor]) -> 'Conversion':
-        """Recognise and rename a state dict.
+    def from_checkpoint(
+        cls, checkpoint: Checkpoint, *, default: Format | None = None
+    ) -> 'Conversion':
+        """Recognise and rename weights.
+
+        Args:
+            checkpoint: Weights of any format.
+            default: Format to assume if the keys show none.
 
         Raises:
-            ValueError: If its format is unknown, its model is not supported, or weights are NaN or
+            ValueError: If the format is unknown, the model is not supported, or weights are NaN or
                 infinite.
         """
-        state_dict = without_wrapper(state_dict)
+        state_dict, name = checkpoint.state_dict, checkpoint.name
         if message := unsupported(state_dict):
-            raise ValueError(f'this is {message}')
-        fmt = recognise(state_dict)
+            raise ValueError(f'{name}: this is {message}')
+        fmt = recognise(state_dict) or default
         if fmt is None:
             names = ', '.join(known.name for known in FORMATS.values())
             raise ValueError(
-                f'this is no state dict of a known format ({names}): none of its '
+                f'{name} is no state dict of a known format ({names}): none of its '
                 f'{len(state_dict)} keys is known, the first are {list(state_dict)[:10]}'
             )
         tensors, unknown = fmt.to_ours(state_dict)
-        _check_finite(tensors, fmt)
-        unused = tuple(key for key in state_dict if key in fmt.unused)
-        return cls(fmt, tensors, unknown, fmt.shift_layers(state_dict), unused)
+        bad = [
+            fmt.source_key(key)
+            for key, tensor in tensors.items()
+            if tensor.is_floating_point() and not tensor.is_meta and not tensor.isfinite().all()
+        ]
+        if bad:
+            raise ValueError(
+                f'{name}: {len(bad)} of {len(tensors)} tensors hold NaN or infinite numbers: '
+                + list_first(bad)
+            )
+        return cls(checkpoint, fmt, tensors, unknown)
 
     def describe_unused(self) -> list[str]:
-        """Say which tensors were left out, and why; nothing if there are none."""
-        if not self.unused:
+        """Say which tensors were skipped and why; empty if none were."""
+        unused = [key for key in self.checkpoint.state_dict if key in self.format.unused]
+        if not unused:
             return []
-        parts = sorted({key.split('.')[0] for key in self.unused})
+        parts = sorted({key.split('.')[0] for key in unused})
         return [
-            f'{len(self.unused)} tensors left out, which the released model saves and never reads: '
+            f'{len(unused)} tensors skipped, which the released model saves but never reads: '
             + ', '.join(f'{part}.*' for part in parts)
         ]
 
     def config(self) -> dict:
-        """Config of the model that the weights belong to.
+        """Derive the config of the model that the weights belong to.
 
         Raises:
-            ValueError: If the weights are those of an image encoder alone, or a tensor that shows
-                the architecture is missing.
+            ValueError: If the weights are only an image encoder, or a tensor that shows the
+                architecture is missing.
         """
-        if self.format is FORMATS['mmpretrain_vit']:
+        if self.format.image_only:
             raise ValueError(
-                f'{self.format.name} weights are an image encoder without text; load them with '
-                "init_cfg=dict(type='CLIPPretrained', checkpoint=...) into a configured model"
+                f'{self.checkpoint.name}: {self.format.name} weights are an image encoder without '
+                "text; load them with init_cfg=dict(type='CLIPPretrained', checkpoint=...) into a "
+                'configured model'
             )
-        return model_config(
-            self.tensors, shift_layers=self.shift_layers, name_of=self.format.their_name
-        )
+        shift_layers = self.format.shift_layers(self.checkpoint.state_dict)
+        return merged(model_config(self._shapes(), shift_layers), self.checkpoint.settings)
 
-    def check(self, config: dict | None = None) -> None:
-        """Compare the tensors with a model.
-
-        Args:
-            config: The model; by default that which the shapes show.
+    def check(self) -> None:
+        """Compare the tensors with the model that they belong to.
 
         Raises:
             ValueError: If keys are unknown, missing or misshapen; the first ten of each are listed.
         """
-        if self.format is FORMATS['mmpretrain_vit']:
-            expected = self._backbone_tensors()
-        else:
-            expected = _build_without_memory(config or self.config()).state_dict()
+        image_only = self.format.image_only
+        config = backbone_config(self._shapes()) if image_only else self.config()
+        with torch.device('meta'):  # takes no memory
+            expected = MODELS.build(config).state_dict()
+        if image_only:
+            whole = {f'backbone.{key}': tensor for key, tensor in expected.items()}
+            expected = {k: t for k, t in whole.items() if not k.startswith(self.format.new)}
         check_state_dict(
-            self.tensors, expected, unknown=self.unknown, name_of=self.format.their_name
+            self.tensors,
+            expected,
+            unknown=self.unknown,
+            name=self.checkpoint.name,
+            source_key=self.format.source_key,
         )
 
-    def _backbone_tensors(self) -> dict[str, Tensor]:
-        config = backbone_config(Shapes(self.tensors, self.format.their_name))
-        built = _build_without_memory(config).state_dict()
-        return {f'backbone.{key}': t for key, t in built.items() if not key.startswith('proj.')}
+    def _shapes(self) -> Shapes:
+        return Shapes(self.tensors, self.format.source_key, self.checkpoint.name)
+
+
+def config_of(checkpoint: Checkpoint) -> dict:
+    """Derive the config of the model that a checkpoint belongs to.
+
+    Raises:
+        ValueError: If its format is unknown, or a tensor that shows the architecture is missing.
+    """
+    return Conversion.from_checkpoint(checkpoint).config()
 
 
 def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> dict:
     """Derive the config of the model that a CLIP or TS2-Net state dict belongs to.
 
-    A plain CLIP becomes a model of its frames' mean, which is CLIP4Clip's meanP. Settings that
-    leave no trace in the weights (number of selected patches, sigma, temperature, activation) keep
-    the values of OpenAI's CLIP and the released TS2-Net. Nothing is frozen: what trains is the
-    training config's choice.
+    A plain CLIP becomes a model that averages its frames, which is CLIP4Clip's meanP. Settings that
+    no shape shows (number of selected patches, sigma, temperature, activation) get the values of
+    OpenAI's CLIP and the released TS2-Net. Nothing is frozen: the training config decides that.
 
     Args:
-        state_dict: Weights of any format that ``convert_state_dict`` takes. What a config file
-            beside them tells (activation, heads) is part of what ``read_state_dict`` returns.
+        state_dict: Weights of any format that ``convert_state_dict`` takes. Those that
+            ``read_state_dict`` returns come with what a config file next to them states
+            (activation, heads).
 
     Returns:
         A config for ``MODELS.build``.
@@ -127,12 +159,11 @@ def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> dict:
         ValueError: If the format is unknown, or a tensor that shows the architecture is missing;
             the message names it.
     """
-    config = Conversion.of(state_dict).config()
-    return merged(config, getattr(state_dict, 'settings', {}))
+    return config_of(_as_checkpoint(state_dict))
 
 
 def convert_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename and lay out weights for this package; values and dtypes stay.
+    """Rename and lay out weights for this package; values and dtypes do not change.
 
     Args:
         state_dict: Weights of CLIP as OpenAI, open_clip, Hugging Face or MMPretrain save them, of
@@ -145,27 +176,66 @@ def convert_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ValueError: If the format is unknown, or keys are unknown, missing or misshapen; the first
             ten of each are listed.
     """
-    conversion = Conversion.of(state_dict)
+    conversion = Conversion.from_checkpoint(_as_checkpoint(state_dict))
     conversion.check()
     for note in conversion.describe_unused():
         print_log(note, logger='current')
     return conversion.tensors
 
 
-def _check_finite(tensors: Mapping[str, Tensor], fmt: Format) -> None:
-    bad = [
-        fmt.their_name(key)
-        for key, tensor in tensors.items()
-        if tensor.is_floating_point() and not tensor.is_meta and not torch.isfinite(tensor).all()
+def _as_checkpoint(state_dict: Mapping[str, Tensor]) -> Checkpoint:
+    settings = getattr(state_dict, 'settings', {})  # of a StateDict
+    return Checkpoint(dict(state_dict), settings, name='the state dict')
+
+
+def check_state_dict(
+    found: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    *,
+    unknown: Iterable[str] = (),
+    name: str = 'the state dict',
+    source_key: Callable[[str], str] = str,
+) -> None:
+    """Compare keys and shapes.
+
+    Args:
+        found: The state dict that was read.
+        expected: The state dict of the model to fill; meta tensors will do.
+        unknown: Further keys of the file that have no name in the model.
+        name: What errors call the state dict, such as its file.
+        source_key: Gives the name in the file of one of the model's keys.
+
+    Raises:
+        ValueError: If keys are unexpected, missing or misshapen; the first ten of each are listed.
+    """
+
+    def label(key: str) -> str:
+        source = source_key(key)
+        return key if source == key else f'{key} ({source})'
+
+    blocks, wanted = _count_blocks(found), _count_blocks(expected)
+    stacks = [stack for stack in blocks if blocks[stack] != wanted.get(stack, blocks[stack])]
+    problems = [
+        f'{stack} has {blocks[stack]} blocks in the file and {wanted[stack]} in the model'
+        for stack in stacks
     ]
-    if bad:
-        more = ', ...' if len(bad) > LISTED_KEYS else ''
-        raise ValueError(
-            f'{len(bad)} of {len(tensors)} tensors hold NaN or infinite numbers: '
-            f'{", ".join(bad[:LISTED_KEYS])}{more}'
-        )
+    # stacks of another depth are a problem of their own; their keys would only fill the lists
+    explained = tuple(f'{stack}.' for stack in stacks)
+    plain = [key for key in (*found, *expected) if not key.startswith(explained)]
+    lists = dict(
+        unexpected=[*unknown, *(key for key in plain if key not in expected)],
+        missing=[label(key) for key in plain if key not in found],
+        misshapen=[
+            f'{label(key)} {tuple(found[key].shape)} instead of {tuple(tensor.shape)}'
+            for key, tensor in expected.items()
+            if key in found and found[key].shape != tensor.shape
+        ],
+    )
+    problems += [f'{len(keys)} {kind}: {list_first(keys)}' for kind, keys in lists.items() if keys]
+    if problems:
+        raise ValueError(f'{name} does not fit the model: ' + '; '.join(problems))
 
 
-def _build_without_memory(config: dict) -> Any:
-    with torch.device('meta'):
-        return MODELS.build(config)
+def _count_blocks(keys: Iterable[str]) -> Counter[str]:
+    matches = (_BLOCK.match(key) for key in keys)
+    return Counter({match[0]: match[1] for match in matches if match}.values())

@@ -1,4 +1,4 @@
-"""Where a weight file lies: a path, an address, or the name of one of OpenAI's CLIPs."""
+"""Find weights on this machine, or download them: a path, a URL, or a name of OpenAI's CLIPs."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ from mmengine.dist import barrier, get_local_rank
 __all__ = ['CLIP_NAMES', 'fetch', 'is_url']
 
 _SERVER = 'https://openaipublic.azureedge.net/clip/models'
-# file and SHA-256, which is part of its address (https://github.com/openai/CLIP, clip/clip.py)
+# file and SHA-256, which is part of its URL (https://github.com/openai/CLIP, clip/clip.py)
 _OPENAI = {
     'ViT-B/32': (
         'ViT-B-32.pt',
@@ -32,40 +32,47 @@ _OPENAI = {
 }
 CLIP_NAMES = tuple(_OPENAI)
 BLOCK_BYTES = 1 << 20
-# shared with OpenAI's own package and open_clip
-CLIP_CACHE = Path('~/.cache/clip')
+CLIP_CACHE = Path('~/.cache/clip')  # shared with OpenAI's own package and open_clip
 
 
 def is_url(checkpoint: str | Path) -> bool:
-    """Tell whether a checkpoint lies on a server."""
+    """Tell whether a checkpoint is given by a URL."""
     return re.match(r'\w{2,}://', str(checkpoint)) is not None
 
 
 def fetch(checkpoint: str | Path, *, cache_dir: str | Path | None = None) -> Path:
-    """Find a weight file on this machine, downloading it first where it has to be.
+    """Return the path of a weight file or folder, downloading it first if necessary.
 
     In a distributed run one process of each machine downloads, and the others wait.
 
     Args:
-        checkpoint: A file or folder, an ``http(s)`` address, or one of ``CLIP_NAMES``.
-        cache_dir: Where downloads are kept; ``~/.cache/clip`` for names by default, as OpenAI's own
-            package does, and torch's hub folder for addresses.
+        checkpoint: A file or folder, an ``http(s)`` URL, or one of ``CLIP_NAMES``.
+        cache_dir: Folder for downloads; by default ``~/.cache/clip`` for names, as in OpenAI's own
+            package, and torch's hub folder for URLs.
 
     Raises:
-        FileNotFoundError: If it does not exist or cannot be downloaded; the message says which file
+        FileNotFoundError: If it does not exist or the download fails; the message says which file
             to put where.
-        ValueError: If a named file has another SHA-256 than OpenAI's.
+        ValueError: If the file of a name does not have OpenAI's SHA-256.
     """
     name = str(checkpoint)
     if name in _OPENAI:
         file, digest = _OPENAI[name]
-        folder = Path(cache_dir or CLIP_CACHE).expanduser()
-        return _cached(folder / file, f'{_SERVER}/{digest}/{file}', digest)
+        path = Path(cache_dir or CLIP_CACHE).expanduser() / file
+        _download(f'{_SERVER}/{digest}/{file}', path, digest)
+        if (found := _sha256(path)) != digest:
+            raise ValueError(
+                f"{path} has SHA-256 {found}, OpenAI's file has {digest}: delete it to download "
+                'it again'
+            )
+        return path
     if name.startswith(('http://', 'https://')):
         folder = Path(cache_dir or Path(torch.hub.get_dir()) / 'checkpoints').expanduser()
-        # files of many projects have one name, such as pytorch_model.bin
+        # many projects use the same file name, such as pytorch_model.bin
         folder /= hashlib.sha256(name.encode()).hexdigest()[:8]
-        return _cached(folder / (Path(unquote(urlsplit(name).path)).name or 'weights'), name, None)
+        path = folder / (Path(unquote(urlsplit(name).path)).name or 'weights')
+        _download(name, path)
+        return path
     path = Path(name).expanduser()
     if not path.exists():
         raise FileNotFoundError(
@@ -74,8 +81,8 @@ def fetch(checkpoint: str | Path, *, cache_dir: str | Path | None = None) -> Pat
     return path
 
 
-def _cached(path: Path, url: str, digest: str | None) -> Path:
-    """Download a file unless it is there, and compare its hash."""
+def _download(url: str, path: Path, digest: str | None = None) -> None:
+    """Download a file in the first process of each machine, unless it exists."""
     try:
         if get_local_rank() == 0 and not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,18 +95,11 @@ def _cached(path: Path, url: str, digest: str | None) -> Path:
         barrier()
     if not path.is_file():
         raise FileNotFoundError(f'{url} was not downloaded; put that file at {path}')
-    if digest is not None:
-        _check_hash(path, digest)
-    return path
 
 
-def _check_hash(path: Path, digest: str) -> None:
+def _sha256(path: Path) -> str:
     sha256 = hashlib.sha256()
     with path.open('rb') as file:
         while block := file.read(BLOCK_BYTES):
             sha256.update(block)
-    found = sha256.hexdigest()
-    if found != digest:
-        raise ValueError(
-            f"{path} has SHA-256 {found}, OpenAI's file has {digest}: delete it to download it anew"
-        )
+    return sha256.hexdigest()

@@ -1,4 +1,7 @@
-"""The tensors of a TorchScript archive, without running or compiling what else it holds."""
+"""Read the tensors of a TorchScript archive without running or compiling the code in it.
+
+The archive may come from anywhere: only what ``find_class`` lists is unpickled.
+"""
 
 import pickle
 import zipfile
@@ -28,7 +31,7 @@ _DTYPES = {
 
 
 def is_torchscript(path: Path) -> bool:
-    """Tell whether a file is a TorchScript archive: a zip file that holds code."""
+    """Tell whether a file is a TorchScript archive: a zip file with constants of a program."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -36,7 +39,7 @@ def is_torchscript(path: Path) -> bool:
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of the module in a TorchScript archive, as which OpenAI publishes CLIP.
+    """Read the tensors of the module in a TorchScript archive, such as OpenAI's CLIPs.
 
     Raises:
         pickle.UnpicklingError: If the archive asks for anything but tensors and plain modules.
@@ -50,7 +53,7 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
 
 
 class _Module:
-    """Stands for any module of the archive; holds its members, and none of its code."""
+    """A placeholder for any module of the archive, with its members and without its code."""
 
     members: dict[str, Any]
 
@@ -77,7 +80,7 @@ def _untagged(value: Any, *_: Any) -> Any:
 
 
 class _TensorsOnly(pickle.Unpickler):
-    """Rebuilds tensors; modules become plain holders, and nothing of the archive runs."""
+    """Unpickle tensors, and modules as placeholders; refuse everything else."""
 
     def __init__(self, file: BytesIO, archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(file)
@@ -96,7 +99,7 @@ class _TensorsOnly(pickle.Unpickler):
             return _DTYPES[name]
         if module == 'torch.jit._pickle':  # lists and dicts of one type
             return _untagged
-        raise pickle.UnpicklingError(f'it asks for {module}.{name}, which no weight needs')
+        raise pickle.UnpicklingError(f'it asks for {module}.{name}, which no weights need')
 
     def persistent_load(self, pid: Any) -> Tensor:
         _, dtype, key, _, _ = pid

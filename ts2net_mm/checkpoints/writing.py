@@ -1,5 +1,6 @@
-"""Write weights in any format: exactly as they were read, or not at all."""
+"""Write weights for other libraries, bit by bit or not at all, and publish checkpoints."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,135 +11,185 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..utils.files import replacing
+from ..utils.files import move_into_place, replacing, temporary_beside, write_text
 from ..version import __version__
 from .conversion import Conversion
-from .expressing import check_expressed
 from .formats import FORMATS
-from .reading import Checkpoint
-from .settings import activation_of, as_meta, merged
+from .reading import Checkpoint, load_content
+from .settings import KEY, activation_name, as_meta
 
-__all__ = ['WRITABLE', 'convert_checkpoint', 'save_weights']
+__all__ = ['WRITABLE', 'convert_checkpoint', 'publish', 'save_weights']
 
 WRITABLE = ('ts2net_mm', 'openai', 'huggingface', 'open_clip', 'released')
-ENDINGS = ('.pth', '.pt', '.bin', '.safetensors')
+SUFFIXES = ('.pth', '.pt', '.bin', '.safetensors')
+# meta data of a training checkpoint that a published one keeps
+KEPT_META = (KEY, 'cfg', 'dataset_meta', 'epoch', 'iter', 'mmengine_version', 'seed')
+
+# Settings that decide what a model computes and that no shape shows, with the defaults of its parts
+_SETTINGS: dict[str, dict[str, Any]] = {
+    'backbone': dict(
+        num_heads=None,
+        act_cfg=None,
+        shift_layers=(),
+        num_shift_tokens=7,
+        forward_offset=1,
+        backward_offset=4,
+    ),
+    'text_encoder': dict(num_heads=None, act_cfg=None),
+    'neck': dict(type='CLSOnly', topk=3, sigma=0.05),
+    'head.temporal': dict(type=None, num_heads=None, act_cfg=None),
+    'head.similarity': dict(type='FrameWeightedSimilarity', temperature=4.0),
+}
+_OF_THE_SHIFT = ('num_shift_tokens', 'forward_offset', 'backward_offset')
+# what a config.json states of each encoder
+_IN_CONFIG_JSON = ('num_heads', 'act_cfg')
 
 
 def convert_checkpoint(
-    checkpoint: Checkpoint, to: str, *, config_beside: bool = True
+    checkpoint: Checkpoint, to: str, *, has_config_json: bool = True
 ) -> tuple[dict[str, Tensor], dict]:
-    """Rename and lay out weights for another library; values and dtypes stay.
+    """Rename and lay out weights for another library; values and dtypes do not change.
 
     Args:
         checkpoint: Weights of any format.
         to: One of ``WRITABLE``.
-        config_beside: Whether Hugging Face's ``config.json`` will tell heads and activation.
+        has_config_json: Whether a ``config.json`` will state the heads and the activation, in a
+            format that has such a file.
 
     Returns:
         The state dict, and the config of the model that it belongs to.
 
     Raises:
-        ValueError: If the weights are of no known format, incomplete, or hold what the other format
-            cannot express.
+        ValueError: If the weights have no known format, are incomplete, or hold what the other
+            format cannot express.
     """
     if to not in WRITABLE:
         raise ValueError(f'format {to!r} is unknown, choose one of {", ".join(WRITABLE)}')
+    fmt = FORMATS[to]
+    conversion = Conversion.from_checkpoint(checkpoint)
+    config = conversion.config()
+    conversion.check()
     try:
-        conversion = Conversion.of(checkpoint.state_dict)
-        config = merged(conversion.config(), checkpoint.settings)
-        conversion.check(config)
-        written = FORMATS[to].from_ours(conversion.tensors, config)
-        if to != 'ts2net_mm':
-            check_expressed(
-                config,
-                Conversion.of(written).config(),
-                beside=config_beside and to == 'huggingface',
-                name=FORMATS[to].name,
-            )
-        for note in conversion.describe_unused():
-            print_log(f'{checkpoint.name}: {note}', logger='current')
-        return written, config
+        written = fmt.from_ours(conversion.tensors, config)
+        if not fmt.is_own:  # which stores the config itself
+            understood = Conversion.from_checkpoint(Checkpoint(written)).config()
+            has_config_json = has_config_json and fmt.config_json is not None
+            check_lossless(config, understood, has_config_json=has_config_json, name=fmt.name)
     except ValueError as error:
         raise ValueError(f'{checkpoint.name}: {error}') from error
+    for note in conversion.describe_unused():
+        print_log(f'{checkpoint.name}: {note}', logger='current')
+    return written, config
+
+
+def check_lossless(
+    config: Mapping, understood: Mapping, *, has_config_json: bool, name: str
+) -> None:
+    """Compare a model with what its weights will be taken for in another format.
+
+    Args:
+        config: Config of the model.
+        understood: Config that is derived from the weights as written.
+        has_config_json: Whether a ``config.json`` will state the heads and the activation.
+        name: What the error calls the format.
+
+    Raises:
+        ValueError: If a setting is lost; the message says what it would become.
+    """
+    for part, defaults in _SETTINGS.items():
+        ours, theirs = _part(config, part), _part(understood, part)
+        for key, default in defaults.items():
+            encoder = part in ('backbone', 'text_encoder')
+            if has_config_json and encoder and key in _IN_CONFIG_JSON:
+                continue
+            if key in _OF_THE_SHIFT and not ours.get('shift_layers'):
+                continue
+            value, other = (_plain(key, found.get(key, default)) for found in (ours, theirs))
+            if value != other:
+                raise ValueError(
+                    f'{name} weights cannot express {part}.{key}={value!r}, they mean {other!r}'
+                )
+
+
+def _part(config: Mapping, name: str) -> Mapping:
+    found: Any = config
+    for key in name.split('.'):
+        found = (found or {}).get(key)
+    return found or {}
+
+
+def _plain(key: str, value: Any) -> Any:
+    if key == 'act_cfg':
+        return activation_name(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], config: dict, to: str) -> None:
     """Save a state dict as a ``.pth`` or ``.safetensors`` file, or for Hugging Face as a folder.
 
-    The file appears only when it is complete. This package's own format carries the model config.
+    The file appears only when it is complete. This package's own format stores the model config.
 
     Args:
-        path: Where to write; for Hugging Face a name without ending is a folder, which gets a
-            ``config.json`` too.
+        path: Where to write; for Hugging Face a name without suffix is a folder, which also gets a
+            ``config.json``.
         state_dict: Weights under the names of the format.
         config: Config of the model that they belong to.
-        to: The format.
+        to: The format, one of ``WRITABLE``.
 
     Raises:
-        ValueError: If the name has another ending.
+        ValueError: If the name has another suffix.
     """
     path = Path(path).expanduser()
-    meta: dict[str, str] = dict(ts2net_mm_version=__version__)
-    if to == 'ts2net_mm':
-        meta |= as_meta(config)
+    fmt = FORMATS[to]
+    meta = dict(ts2net_mm_version=__version__) | (as_meta(config) if fmt.is_own else {})
     if path.suffix == '.safetensors':
-        with replacing(path) as temporary:
-            safetensors.torch.save_file(
-                _contiguous(state_dict), temporary, metadata=dict(meta, format='pt')
-            )
-    elif path.suffix in ENDINGS:
-        content = dict(meta=meta, state_dict=state_dict) if to == 'ts2net_mm' else state_dict
-        # a file object, lest the archive tells the temporary name
+        _save_safetensors(path, state_dict, meta)
+    elif path.suffix in SUFFIXES:
+        content = dict(meta=meta, state_dict=state_dict) if fmt.is_own else state_dict
+        # through a file object, because torch would store the temporary name in the archive
         with replacing(path) as temporary, temporary.open('wb') as file:
             torch.save(content, file)
-    elif to == 'huggingface' and not path.suffix:
-        with replacing(path / 'model.safetensors') as temporary:
-            safetensors.torch.save_file(
-                _contiguous(state_dict), temporary, metadata=dict(format='pt')
-            )
-        with replacing(path / 'config.json') as temporary:
-            temporary.write_text(json.dumps(_huggingface_config(config), indent=2) + '\n')
+    elif fmt.config_json is not None and not path.suffix:
+        _save_safetensors(path / 'model.safetensors', state_dict, {})
+        write_text(path / 'config.json', json.dumps(fmt.config_json(config), indent=2) + '\n')
     else:
-        raise ValueError(
-            f'{path} must end in {", ".join(ENDINGS)}'
-            + (', or be a folder' if to == 'huggingface' else '')
-        )
+        folder = ', or be a folder' if fmt.config_json else ''
+        raise ValueError(f'{path} must end in {", ".join(SUFFIXES)}{folder}')
 
 
-def _contiguous(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key: tensor.contiguous() for key, tensor in state_dict.items()}
+def _save_safetensors(path: Path, state_dict: Mapping[str, Tensor], meta: dict[str, str]) -> None:
+    tensors = {key: tensor.contiguous() for key, tensor in state_dict.items()}
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata=dict(meta, format='pt'))
 
 
-def _huggingface_config(config: dict) -> dict[str, Any]:
-    """The ``config.json`` with which transformers builds the same CLIP."""
-    vision, text = config['backbone'], config['text_encoder']
+def publish(src: str | Path, dst: str | Path) -> Path:
+    """Strip a training checkpoint for release; its name gets the hash of the file.
 
-    def tower(part: dict, width: int) -> dict[str, Any]:
-        return dict(
-            hidden_size=width,
-            intermediate_size=4 * width,
-            num_hidden_layers=part['num_layers'],
-            num_attention_heads=part['num_heads'],
-            hidden_act=activation_of(part.get('act_cfg')),
-            layer_norm_eps=1e-5,
-            projection_dim=text['out_dims'],
-        )
+    Args:
+        src: Checkpoint of MMEngine.
+        dst: File to write; ``-`` and eight digits of its SHA-256 are put before the suffix.
 
-    return dict(
-        architectures=['CLIPModel'],
-        model_type='clip',
-        projection_dim=text['out_dims'],
-        vision_config=dict(
-            tower(vision, vision['embed_dims']),
-            image_size=vision['img_size'],
-            patch_size=vision['patch_size'],
-        ),
-        text_config=dict(
-            tower(text, text['width']),
-            vocab_size=text['vocab_size'],
-            max_position_embeddings=text['context_length'],
-            # the end of a text is the largest id, as in CLIP
-            bos_token_id=text['vocab_size'] - 2,
-            eos_token_id=text['vocab_size'] - 1,
-        ),
-    )
+    Returns:
+        The file that was written.
+
+    Raises:
+        FileNotFoundError: If ``src`` does not exist.
+        ValueError: If it is no checkpoint of a model that this package knows.
+    """
+    src, dst = Path(src).expanduser(), Path(dst).expanduser()
+    if not src.is_file():
+        found = 'is a folder' if src.is_dir() else 'does not exist'
+        raise FileNotFoundError(f'{src} {found}, expected a checkpoint file')
+    content = load_content(src)
+    checkpoint = Checkpoint.from_content(content, str(src))
+    Conversion.from_checkpoint(checkpoint)  # raises for another model, NaN and infinite weights
+    meta = content.get('meta') or {} if 'state_dict' in content else {}
+    kept = {key: value for key, value in meta.items() if key in KEPT_META}
+    with temporary_beside(dst) as temporary:
+        with temporary.open('wb') as file:
+            torch.save(dict(meta=kept, state_dict=checkpoint.state_dict), file)
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()[:8]
+        published = dst.with_name(f'{dst.stem}-{digest}{dst.suffix}')
+        move_into_place(temporary, published)
+        return published

@@ -10,7 +10,7 @@ __all__ = ['VideoAnnotation', 'how_to_prepare', 'load_annotations']
 
 # the script of tools/data that writes a folder of this name
 PREPARED = {
-    name: f'tools/data/{name}/prepare.py'
+    name: f'tools/data/prepare.py {name}'
     for name in ('activitynet', 'didemo', 'lsmdc', 'msrvtt', 'msvd', 'vatex')
 } | dict(moving_shapes='tools/data/moving_shapes/render.py')
 LONGEST_SECONDS = 1e9  # thirty years
@@ -30,7 +30,7 @@ def how_to_prepare(path: str | Path) -> str:
 
     Example:
         >>> how_to_prepare('data/msvd/train.json')
-        '; tools/data/msvd/prepare.py makes data/msvd'
+        '; tools/data/prepare.py msvd makes data/msvd'
     """
     parts = Path(path).parts
     for number, part in enumerate(parts):

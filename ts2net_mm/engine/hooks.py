@@ -48,7 +48,7 @@ class StrictCheckpointHook(Hook):
         """Convert the checkpoint's weights before MMEngine loads them."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         name = runner._load_from or find_latest_checkpoint(runner.work_dir) or 'the checkpoint'
-        found = Checkpoint.of(checkpoint, str(name))
+        found = Checkpoint.from_content(checkpoint, str(name))
         fitted = fit_weights(model, found)
         if 'state_dict' not in checkpoint:
             checkpoint.clear()

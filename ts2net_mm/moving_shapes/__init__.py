@@ -1,10 +1,28 @@
 """Moving shapes: a small text-video data set that is rendered rather than downloaded."""
 
-from .grammar import COLOURS, EVENTS, SHAPES, Meaning, all_captions, all_meanings
-from .plan import SPLITS, Video, plan_videos
-from .render import RenderSummary, render_moving_shapes
-from .scene import FPS, FRAME_SIZE, NUM_FRAMES, Scene, draw_frames, sample_scene
-from .split import HeldOut, Split, split_meanings
+from .grammar import (
+    COLOURS,
+    EVENTS,
+    SHAPES,
+    SPLITS,
+    HeldOut,
+    Meaning,
+    Split,
+    all_captions,
+    all_meanings,
+    split_meanings,
+)
+from .rendering import RenderSummary, render_moving_shapes
+from .scene import (
+    FPS,
+    FRAME_SIZE,
+    NUM_FRAMES,
+    Scene,
+    Video,
+    draw_frames,
+    plan_videos,
+    sample_scene,
+)
 
 __all__ = [
     'COLOURS',

@@ -1,4 +1,4 @@
-"""Writing .mp4 files in which no frame leaves a trace in another.
+"""The .mp4 format of the videos, in which no frame leaves a trace in another.
 
 OpenCV's own mp4 writer predicts each frame from the one before, and an object then leaves a faint
 trail where it has been: single frames would show the direction of time. Here every frame is a
@@ -7,7 +7,6 @@ JPEG picture of its own, so a video and its reversal decode to the same pictures
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 
@@ -17,23 +16,6 @@ import numpy as np
 _JPEG_QUALITY = 80
 _TICKS_PER_FRAME = 1024
 _IDENTITY = struct.pack('>9I', 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-
-
-def write_mp4(path: Path, frames: np.ndarray, *, fps: int, scratch: Path) -> None:
-    """Encode ``frames``; ``path`` appears once it is complete.
-
-    Args:
-        path: The file to write.
-        frames: The pictures, uint8 RGB.
-        fps: Frames a second.
-        scratch: Existing folder on the same disk for the unfinished file.
-
-    Shape:
-        frames: (T, H, W, 3).
-    """
-    unfinished = scratch / f'{path.parent.name}-{path.stem}-{os.getpid()}.mp4'
-    unfinished.write_bytes(encode_mp4(frames, fps=fps))
-    os.replace(unfinished, path)
 
 
 def encode_mp4(frames: np.ndarray, *, fps: int) -> bytes:

@@ -1,6 +1,6 @@
 """Turn the official files of the data sets into MMAction2's video-text JSON."""
 
-from .command import run_preparation
+from .annotations import Annotations, Clip, Published, Split
 from .prepare import Preparation, prepare
 from .readers.activitynet import read_activitynet
 from .readers.didemo import read_didemo
@@ -9,7 +9,6 @@ from .readers.msrvtt import read_msrvtt
 from .readers.msvd import read_msvd
 from .readers.pairs import read_pairs
 from .readers.vatex import read_vatex
-from .splits import Annotations, Clip, Published, Split
 
 __all__ = [
     'Annotations',
@@ -25,5 +24,4 @@ __all__ = [
     'read_msvd',
     'read_pairs',
     'read_vatex',
-    'run_preparation',
 ]

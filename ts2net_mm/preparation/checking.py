@@ -1,4 +1,4 @@
-"""Read every video of an annotation file, and say what is wrong and what they are like."""
+"""Read the videos of annotation files: why one is unreadable, and statistics of the others."""
 
 import statistics
 from collections.abc import Sequence
@@ -36,15 +36,15 @@ class VideoToCheck:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a video is like.
+    """Properties of a video.
 
     Args:
-        frames: Their number.
-        fps: Frames a second, their mean where it varies.
+        frames: Number of frames.
+        fps: Frames per second, the mean if it varies.
         seconds: Length.
         width: Pixels.
         height: Pixels.
-        used_frames: Frames of an item that are no padding.
+        used_frames: Frames of a training item that are not padding.
     """
 
     frames: int
@@ -56,7 +56,7 @@ class VideoFacts:
 
 
 def videos_to_check(annotations: Sequence[VideoAnnotation], folder: Path) -> list[VideoToCheck]:
-    """Where the videos of an annotation file are."""
+    """List the videos of an annotation file with their paths."""
     videos = []
     for one in annotations:
         # MMAction2's DecordInit reads a name without extension as .mp4
@@ -68,7 +68,7 @@ def videos_to_check(annotations: Sequence[VideoAnnotation], folder: Path) -> lis
 
 @dataclass(frozen=True)
 class Checker:
-    """Reads one video after the other by the steps of a training, which decide what is good.
+    """Reads a video by the steps of a training, which decide whether it is readable.
 
     Args:
         min_seconds: A video that is shorter fails.
@@ -83,7 +83,7 @@ class Checker:
     timeout: float = 60.0
 
     def __call__(self, video: VideoToCheck) -> VideoFacts | Failure:
-        """Read the frames that a training takes of a video."""
+        """Read the frames that a training reads of a video."""
         item: dict[str, Any] = dict(filename=str(video.path), start=video.start, end=video.end)
         try:
             item = VideoInit(decoder=self.decoder, timeout=self.timeout)(item)
@@ -108,7 +108,7 @@ class Checker:
 
 
 def describe_facts(facts: Sequence[VideoFacts], num_frames: int) -> list[str]:
-    """Statistics of rate and length, one line each."""
+    """Describe the rates, lengths and sizes in one line each."""
     if not facts:
         return []
     rates: dict[float, int] = {}
@@ -119,11 +119,11 @@ def describe_facts(facts: Sequence[VideoFacts], num_frames: int) -> list[str]:
     others = sum(count for _, count in common[LONG_LISTED_RATES:])
     padded = sum(one.used_frames < num_frames for one in facts)
     return [
-        f'frames a second: {shown}' + (f', others ({others:,})' if others else ''),
+        f'frames per second: {shown}' + (f', others ({others:,})' if others else ''),
         f'seconds: {_spread([one.seconds for one in facts])}',
         f'frames: {_spread([one.frames for one in facts])}',
         f'shorter side, pixels: {_spread([min(one.width, one.height) for one in facts])}',
-        f'videos with less than {num_frames} frames at one a second, which are padded: {padded:,}',
+        f'videos with fewer than {num_frames} frames at one per second (padded): {padded:,}',
     ]
 
 

@@ -1,4 +1,4 @@
-"""Make videos small with ffmpeg, as is done before training."""
+"""Compress videos with ffmpeg before training."""
 
 import json
 import os
@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ..utils.workers import Failure, die_with_parent
 from ..video import GuardedVideoReader
 from ..video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
 from ..video.video_files import find_videos, last_ending
-from .videos import KNOWN_ENDINGS
+from .prepare import KNOWN_ENDINGS
 
 __all__ = ['Compression', 'CompressionPlan', 'Compressor', 'find_ffmpeg', 'plan_compression']
 
@@ -32,14 +33,14 @@ ADDRESS = re.compile(r'\[[^\]]* @ 0x[0-9a-f]+\] ')
 
 @dataclass(frozen=True)
 class Compression:
-    """A video and the place of its small version."""
+    """A video and the path of its small version."""
 
     source: Path
     target: Path
 
 
 def find_ffmpeg() -> str:
-    """Path of ffmpeg: that of PATH, or of the package imageio-ffmpeg.
+    """Find ffmpeg in PATH or in the package imageio-ffmpeg.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -58,11 +59,11 @@ def find_ffmpeg() -> str:
 
 @dataclass(frozen=True)
 class CompressionPlan:
-    """What there is to compress.
+    """The videos to compress.
 
     Args:
         videos: Videos that have no small version yet.
-        ignored: Files that are no videos by their ending, with their number by ending.
+        ignored: Number of files that are no videos, by their ending.
     """
 
     videos: list[Compression]
@@ -97,7 +98,7 @@ def plan_compression(source: Path, target: Path) -> CompressionPlan:
 
 
 def _small_names(names: Sequence[str]) -> dict[str, str]:
-    """Name the small version of each video: x.mp4, or x.mov.mp4 where x.mp4 is not its alone."""
+    """Name the small version of each video: x.mp4, or x.mov.mp4 if others would be x.mp4 too."""
     targets = {name: f'{name.rpartition(".")[0]}.mp4' for name in names}
     while True:
         uses = Counter(targets.values())
@@ -123,11 +124,12 @@ class Compressor:
     fps: int = 3
     short_side: int = 224
 
-    def open(self) -> None:
-        """Make the folder, with its settings in it, and remove what a killed run left.
+    @contextmanager
+    def opened(self) -> Iterator['Compressor']:
+        """Create the folder with its settings in it; remove unfinished files before and after.
 
         Raises:
-            ValueError: If the folder was made with other settings.
+            ValueError: If the folder was created with other settings.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = {key: asdict(self)[key] for key in ('fps', 'short_side')}
@@ -136,31 +138,31 @@ class Compressor:
             try:
                 found = json.loads(manifest.read_text(encoding='utf-8'))
             except ValueError as error:
-                raise ValueError(f'{manifest} is no valid JSON ({error}); remove it') from error
+                raise ValueError(f'{manifest} is not valid JSON ({error}); remove it') from error
             if found != settings:
                 raise ValueError(
-                    f'{manifest}: made with {found}, but {settings} is asked for; choose another '
-                    'folder'
+                    f'{manifest}: created with {found}, but {settings} is requested; choose '
+                    'another folder'
                 )
         else:
             write_text(manifest, json.dumps(settings) + '\n')
         shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
-
-    def close(self) -> None:
-        """Remove unfinished files."""
-        shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
+        try:
+            yield self
+        finally:
+            shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
 
     def command(self, source: Path, target: Path) -> list[str]:
-        """What to run: one thread, video only, square pixels, the shorter side scaled."""
+        """Build the command: one thread, video only, square pixels, the shorter side scaled."""
         side = f'trunc(min({self.short_side},{{}})/2)*2'
         width, height = side.format('iw'), side.format('ih')
         square = "scale='if(eq(sar,1),iw,round(iw*sar))':ih,setsar=1"
         scale = f"scale='if(gt(iw,ih),-2,{width})':'if(gt(iw,ih),{height},-2)'"
         options = ['-nostdin', '-hide_banner', '-nostats', '-loglevel', 'level+info', '-y']
-        # file: lest a name with a colon is taken for a protocol; V is a video, v a cover as well
+        # file: because a name with a colon would be a protocol; V because v may be a cover picture
         options += ['-threads', '1', '-i', f'file:{source}', '-map', '0:V:0', '-an', '-sn', '-dn']
-        # start_time: a video that begins after its sound stands still until then; pass: else
-        # nothing is left of a video that is shorter than half a frame of the new rate
+        # start_time: if the sound begins first, the first picture is shown until the video begins;
+        # pass: keeps a frame of a video that is shorter than half a frame of the new rate
         options += [
             '-vf',
             f'fps={self.fps}:start_time=0:round=up:eof_action=pass,{square},{scale}',
@@ -173,7 +175,7 @@ class Compressor:
         return [self.ffmpeg, *options]
 
     def __call__(self, item: Compression) -> Path | Failure:
-        """Compress one video and check it; its file appears when it is complete."""
+        """Compress one video and check it; its file appears once it is complete."""
         unfinished = self.folder / UNFINISHED / f'{os.getpid()}.mp4'
         unfinished.parent.mkdir(exist_ok=True)
         if item.source.exists() and not item.source.is_file():
@@ -199,20 +201,20 @@ class Compressor:
             unfinished.unlink(missing_ok=True)
 
     def _problem(self, source: Path, result: Path, log: str) -> str | None:
-        """Why the result cannot be what it should be."""
+        """Return why the result is not a complete version of the source, or None."""
         try:
             seconds = video_seconds(result)
         except UnreadableVideoError as error:
-            return f'the result cannot be read: {error.reason}'
+            return f'the result is unreadable: {error.reason}'
         except DECODING_ERRORS as error:
-            return f'the result cannot be read: {unreadable_reason(str(result), error)}'
+            return f'the result is unreadable: {unreadable_reason(str(result), error)}'
         stated = [
             float(h) * 3600 + float(m) * 60 + float(s) for h, m, s in DURATION_LINE.findall(log)
         ]
         if not stated or _is_close(seconds, stated[0]):
             return None
         errors = _errors(log)
-        try:  # without an error, it is the sound that is longer than the pictures
+        try:  # without an error, the stated length is that of a longer sound track
             if not errors and _is_close(seconds, video_seconds(source)):
                 return None
         except DECODING_ERRORS:
@@ -221,7 +223,7 @@ class Compressor:
 
 
 def video_seconds(path: Path) -> float:
-    """Length of a video that can be read to its end."""
+    """Return the length of a video after reading its first and last frame."""
     reader = GuardedVideoReader(str(path))
     reader.get_batch([0, len(reader) - 1])
     return reader.seconds
@@ -238,6 +240,6 @@ def _reason(done: subprocess.CompletedProcess) -> str:
 
 
 def _errors(log: str) -> str:
-    """The first thing that ffmpeg complained about, and the last one."""
+    """Return the first and the last error in ffmpeg's log."""
     errors = [ADDRESS.sub('', text).strip() for text in ERROR_LINE.findall(log)]
     return ': ' + '; '.join(dict.fromkeys([errors[0], errors[-1]])) if errors else ''

@@ -1,26 +1,47 @@
-"""Decode videos into a frame store, each of them once."""
+"""Decode the videos of a config into a frame store, each once."""
 
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
+import lmdb
 import numpy as np
+from filelock import FileLock, Timeout
 from mmaction.registry import DATASETS
 from mmengine.config import Config
 
-from ..datasets.frame_store import StoredVideo, video_name
+from ..datasets.frame_store import (
+    DATA,
+    DESCRIPTION,
+    VERSION,
+    FrameStoreError,
+    StoredVideo,
+    close_access,
+    describe_difference,
+    frame_key,
+    parse_video,
+    read_description,
+    video_key,
+    video_name,
+)
 from ..datasets.stored_steps import StoredSteps, decoding_pipeline
+from ..utils.files import PART, write_text
 from ..utils.text import one_line
 from ..utils.workers import Failure
 from ..video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
 
-__all__ = ['PictureFormat', 'VideoStorer', 'VideoToStore', 'videos_to_store']
+__all__ = ['FrameStoreWriter', 'PictureFormat', 'VideoStorer', 'VideoToStore', 'videos_to_store']
 
 SPLITS = ('train', 'val', 'test')
 FRAMES_AT_A_TIME = 32  # of 1920 x 1080 pixels they take 200 MB
+LOCK = 'writer.lock'
+NEXT_NUMBER = b'next number'
+FIRST_MAP_SIZE = 2**28  # bytes of address space, doubled when they are full
 
 
 @dataclass(frozen=True)
@@ -37,7 +58,7 @@ class PictureFormat:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a store keeps of it."""
+        """The settings that a store records."""
         return dict(format=self.name, quality=self.quality if self.name == 'jpeg' else None)
 
     def encode(self, image: np.ndarray) -> bytes:
@@ -67,8 +88,8 @@ class VideoToStore:
         name: Its name in the annotations.
         path: Its file.
         steps: Numbers of the pipelines that read it.
-        kept: Frames that a store holds for other configs, and that stay.
-        fps: Frame rate that its annotation states, for a folder of pictures.
+        kept: Frames that a store already holds for other configs.
+        fps: Frame rate in its annotation, for a folder of pictures.
     """
 
     name: str
@@ -84,11 +105,11 @@ def videos_to_store(
     """List the videos of a config's data sets, each once, and the pipelines that read them.
 
     Args:
-        cfg: A config of training or testing; it may read the frame store that is to be made.
-        splits: Its data loaders that count; those that it does not have are left out.
+        cfg: A config of training or testing; it may read the frame store to be created.
+        splits: Its data loaders to look at; missing ones are skipped.
 
     Raises:
-        ValueError: If there is none, pipelines decode or resize differently, or a name stands for
+        ValueError: If there is none, pipelines decode or resize differently, or a name belongs to
             two files.
     """
     videos: dict[str, VideoToStore] = {}
@@ -97,14 +118,18 @@ def videos_to_store(
     for split in splits:
         for dataset_cfg in _datasets((cfg.get(f'{split}_dataloader') or {}).get('dataset')):
             pipeline = decoding_pipeline(dataset_cfg['pipeline'])
-            with _named_config(cfg):
+            try:
                 mine = StoredSteps.from_pipeline(pipeline)
                 # all of its annotation, as a data set asks for when it starts
                 dataset = DATASETS.build(dict(dataset_cfg, pipeline=pipeline, indices=None))
+            except (KeyError, TypeError) as error:  # an unknown type or argument
+                raise ValueError(
+                    f'the data of config {cfg.filename} cannot be built: {one_line(error)}'
+                ) from error
             if steps and mine.settings != steps[0].settings:
                 raise ValueError(
                     f'the {first} data decode or resize by {steps[0].settings}, the {split} data '
-                    f'by {mine.settings}; make a store of each with --splits'
+                    f'by {mine.settings}; create a store of each with --splits'
                 )
             first = first or split
             steps.append(mine)
@@ -114,24 +139,13 @@ def videos_to_store(
                 video = videos.setdefault(name, VideoToStore(name, path, fps=item.get('fps')))
                 if os.path.realpath(video.path) != os.path.realpath(path):
                     raise ValueError(
-                        f'{name!r} stands for {video.path} and for {path}; make a store of each '
-                        'split with --splits'
+                        f'{name!r} is the name of {video.path} and of {path}; create a store '
+                        'of each split with --splits'
                     )
                 video.steps.add(len(steps) - 1)
     if not steps:
         raise ValueError(f'config {cfg.filename} has no data loader of {", ".join(splits)}')
     return list(videos.values()), steps
-
-
-@contextmanager
-def _named_config(cfg: Config) -> Iterator[None]:
-    """Say which config names an unknown type or argument."""
-    try:
-        yield
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f'the data of config {cfg.filename} cannot be built: {one_line(error)}'
-        ) from error
 
 
 def _datasets(cfg: Any) -> Iterator[Any]:
@@ -149,7 +163,7 @@ class VideoStorer:
     """Decodes one video after the other.
 
     Args:
-        steps: The pipelines that read them; they differ in their sampling alone.
+        steps: The pipelines that read them; they differ only in their sampling.
         pictures: How frames are stored.
     """
 
@@ -157,11 +171,11 @@ class VideoStorer:
     pictures: PictureFormat
 
     def is_done(self, video: VideoToStore, known: StoredVideo | None) -> bool:
-        """Tell whether a store holds all that is needed of a video as it is; if not, set ``kept``.
+        """Return whether a store holds all needed frames of a video as it is; if not, set ``kept``.
 
         Args:
             video: The video.
-            known: What the store knows of it.
+            known: What the store records about it.
         """
         if known is None or known.reason or not known.is_of(os.stat(video.path)):
             return False
@@ -169,7 +183,7 @@ class VideoStorer:
         return known.holds(self._needed_frames(video, known))
 
     def __call__(self, video: VideoToStore) -> tuple[StoredVideo, dict[int, bytes]] | Failure:
-        """Return what a store needs, or why the video cannot be decoded."""
+        """Return what to store, or why the video cannot be decoded."""
         try:
             status = os.stat(video.path)
             opened = self._open(video)
@@ -194,7 +208,7 @@ class VideoStorer:
         return replace(stored, frames=None if needed is None else numbers.tolist()), frames
 
     def _needed_frames(self, video: VideoToStore, known: StoredVideo) -> np.ndarray | None:
-        """Join what all pipelines need."""
+        """Unite the frames that all pipelines need; None stands for all."""
         needed = [np.array(video.kept, dtype=int)]
         for index in video.steps:
             frames = self.steps[index].needed_frames(known)
@@ -205,16 +219,14 @@ class VideoStorer:
 
     def _open(self, video: VideoToStore) -> dict[str, Any]:
         item = dict(filename=video.path, video_id=video.name, start_index=0, modality='RGB')
-        if video.fps is not None:
-            item['fps'] = video.fps
-        return self.steps[0].opening(item)
+        return self.steps[0].opening(item if video.fps is None else item | dict(fps=video.fps))
 
     def _decode(self, video: VideoToStore, numbers: np.ndarray) -> dict[int, bytes]:
         """Decode and resize, a few frames at a time."""
         pictures: dict[int, bytes] = {}
         for start in range(0, len(numbers), FRAMES_AT_A_TIME):
             part = numbers[start : start + FRAMES_AT_A_TIME]
-            # opened anew, because some decoders only go forward from where they stopped
+            # opened again, because some decoders only read forward from where they stopped
             results = self.steps[0].decoding(dict(self._open(video), frame_inds=part))
             if self.steps[0].resizing:
                 results = self.steps[0].resizing(results)
@@ -222,3 +234,132 @@ class VideoStorer:
                 zip(part.tolist(), map(self.pictures.encode, results['imgs']), strict=True)
             )
         return pictures
+
+
+class FrameStoreWriter:
+    """A frame store to add videos to, by one process at a time.
+
+    After `flush` all that was added is on disk, completely or not at all, whenever the process
+    ends.
+
+    Args:
+        folder: Where it is or will be created.
+        settings: How the frames are produced, JSON types.
+
+    Raises:
+        FrameStoreError: If the folder holds something else or a store of other settings, or
+            another process writes to it.
+    """
+
+    def __init__(self, folder: str | Path, settings: Mapping[str, Any]) -> None:
+        self.folder = Path(folder)
+        self.settings = dict(settings)
+        self._pending: dict[str, tuple[StoredVideo, dict[int, bytes]]] = {}
+        description = read_description(self.folder)
+        if description is None and self.folder.exists():
+            others = sorted(
+                name for name in os.listdir(self.folder) if name != LOCK and not name.endswith(PART)
+            )
+            if others:
+                raise FrameStoreError(
+                    f'{folder} is no frame store and not empty (it holds {others[0]}); '
+                    'choose another folder'
+                )
+        if description is not None and description['settings'] != self.settings:
+            raise FrameStoreError(
+                f'the frame store {folder} was made with '
+                f'{describe_difference(description["settings"], self.settings)}; '
+                'choose another folder, or delete it'
+            )
+
+    @contextmanager
+    def opened(self) -> Iterator['FrameStoreWriter']:
+        """Open the store for writing; flush and describe it on exit."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FileLock(self.folder / LOCK).acquire(blocking=False)
+        except Timeout:
+            raise FrameStoreError(f'another process writes to {self.folder}') from None
+        with lock:
+            self._describe()
+            close_access(self.folder)
+            try:
+                self._env = lmdb.open(str(self.folder), map_size=self._map_size())
+            except lmdb.Error as error:
+                raise FrameStoreError(
+                    f'frame store {self.folder} is unreadable: {error}; delete it'
+                ) from None
+            try:
+                yield self
+            finally:
+                try:
+                    self.flush()
+                finally:
+                    self._env.close()
+                self._describe()
+
+    def video(self, name: str) -> StoredVideo | None:
+        """Look up a video that has been written."""
+        with self._env.begin() as transaction:
+            return self._read(transaction, name)
+
+    def add(self, video: StoredVideo, frames: Mapping[int, bytes]) -> None:
+        """Add a video or replace it; ``frame_dir`` is set here."""
+        self._pending[video.name] = video, dict(frames)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of the pictures that are not on disk yet."""
+        return sum(len(data) for _, frames in self._pending.values() for data in frames.values())
+
+    def flush(self) -> None:
+        """Write what was added in one transaction.
+
+        Raises:
+            FrameStoreError: If that fails, for example on a full disk.
+        """
+        while self._pending:
+            try:
+                with self._env.begin(write=True) as transaction:
+                    for video, frames in self._pending.values():
+                        self._write(transaction, video, frames)
+            except lmdb.MapFullError:
+                self._env.set_mapsize(2 * self._env.info()['map_size'])
+            except lmdb.Error as error:
+                raise FrameStoreError(f'cannot write to {self.folder}: {error}') from error
+            else:
+                self._pending.clear()
+
+    @staticmethod
+    def _read(transaction: lmdb.Transaction, name: str) -> StoredVideo | None:
+        value = transaction.get(video_key(name).encode())
+        return parse_video(None if value is None else bytes(value))
+
+    def _write(
+        self, transaction: lmdb.Transaction, video: StoredVideo, frames: Mapping[int, bytes]
+    ) -> None:
+        old = self._read(transaction, video.name)
+        if old is not None:
+            for number in old.numbers():
+                transaction.delete(frame_key(old.frame_dir, number))
+        fields = asdict(video)
+        if frames:
+            count = int(bytes(transaction.get(NEXT_NUMBER, b'0')))
+            transaction.put(NEXT_NUMBER, str(count + 1).encode())
+            fields['frame_dir'] = f'{count:08}'
+        for number, picture in sorted(frames.items()):
+            transaction.put(frame_key(fields['frame_dir'], number), picture)
+        transaction.put(video_key(video.name).encode(), json.dumps(fields).encode())
+
+    def _map_size(self) -> int:
+        data = self.folder / DATA
+        return max(FIRST_MAP_SIZE, 2 * data.stat().st_size if data.exists() else 0)
+
+    def _describe(self) -> None:
+        data = self.folder / DATA
+        content = dict(
+            version=VERSION,
+            settings=self.settings,
+            bytes=data.stat().st_size if data.exists() else 0,
+        )
+        write_text(self.folder / DESCRIPTION, json.dumps(content, indent=2) + '\n')

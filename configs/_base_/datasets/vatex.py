@@ -1,4 +1,4 @@
-# val.json exists if tools/data/vatex/prepare.py was given a list of the validation videos.
+# val.json exists if tools/data/prepare.py vatex was given a list of the validation videos.
 _base_ = './text-video_12x32.py'
 
 data_root = 'data/vatex/'

@@ -26,7 +26,7 @@ def test_settings_that_the_shapes_do_not_show(released_weights):
         neck=dict(type='TokenSelection', topk=5),
     )
     content = dict(state_dict=released_weights, meta=stored(model))
-    config = config_of(Checkpoint.of(content, 'epoch_1.pth'))
+    config = config_of(Checkpoint.from_content(content, 'epoch_1.pth'))
     assert config['backbone']['shift_layers'] == [3, 4]
     assert config['backbone']['embed_dims'] == 64
     assert config['neck'] == dict(type='TokenSelection', embed_dims=64, topk=5)

@@ -41,7 +41,7 @@ def test_groups_of_the_release(model, released_weights, fp16_arithmetic):
     assert len(frozen) == 7
     checked = set()
     for key in released_weights:
-        name = FORMATS['released'].our_name(key)
+        name = FORMATS['released'].target_key(key)
         if name in frozen:
             assert name not in groups
             continue

@@ -1,15 +1,8 @@
-"""Prepare ActivityNet Captions: training and val_1 as test, a paragraph each video."""
+"""The old path of ``tools/data/prepare.py activitynet``, until 0.2."""
 
 import sys
-from collections.abc import Sequence
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Prepare and return the exit code."""
-    from ts2net_mm.preparation import read_activitynet, run_preparation
-
-    return run_preparation(read_activitynet, argv, description=__doc__, out='data/activitynet')
-
+from ts2net_mm.preparation.command import main_of_old_path
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main_of_old_path('activitynet'))

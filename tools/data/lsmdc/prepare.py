@@ -1,15 +1,8 @@
-"""Prepare LSMDC: training, validation and the test of 1,000 clips."""
+"""The old path of ``tools/data/prepare.py lsmdc``, until 0.2."""
 
 import sys
-from collections.abc import Sequence
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Prepare and return the exit code."""
-    from ts2net_mm.preparation import read_lsmdc, run_preparation
-
-    return run_preparation(read_lsmdc, argv, description=__doc__, out='data/lsmdc')
-
+from ts2net_mm.preparation.command import main_of_old_path
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main_of_old_path('lsmdc'))

@@ -9,8 +9,8 @@ import time
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _EPILOG = """
-Takes about 10 seconds on two CPU cores. Running it again renders only what is missing or
-incomplete, so an interrupted rendering goes on where it stopped.
+Takes about 10 seconds on two CPU cores. The same command again renders only what is missing or
+incomplete, so an interrupted rendering continues where it stopped.
 """
 
 
@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
         help='videos of the training split (default: 2560)',
     )
     parser.add_argument(
-        '--workers', type=int, metavar='N', help='number of processes (default: one a CPU)'
+        '--workers', type=int, metavar='N', help='number of processes (default: one per CPU)'
     )
     return parser.parse_args()
 
@@ -44,11 +44,11 @@ def render(args: argparse.Namespace) -> None:
         TextColumn('videos'),
         TimeRemainingColumn(),
     )
-    # No refreshing thread: the rendering forks, which does not go well with threads.
+    # No refreshing thread: the rendering forks, and a fork copies locks that threads hold.
     with Progress(*columns, auto_refresh=False) as bar:
         task = bar.add_task('', total=None)
         bar.refresh()
-        # Imported here, because it takes seconds in which something should be seen.
+        # Imported here, because it takes seconds in which the bar should already be there.
         from ts2net_mm.moving_shapes import render_moving_shapes
 
         def show(done: int, total: int) -> None:
@@ -65,12 +65,12 @@ def render(args: argparse.Namespace) -> None:
     seconds = time.monotonic() - start
     print(
         f'{args.out}: {splits} videos; {summary.num_rendered} rendered in {seconds:.1f} s, '
-        f'{summary.num_kept} were there already'
+        f'{summary.num_kept} kept'
     )
 
 
 def main() -> int:
-    """Run the command and return its exit status."""
+    """Run the command and return its exit code."""
     args = parse_args()
     from ts2net_mm.utils.cli import expecting, run
 
@@ -78,7 +78,7 @@ def main() -> int:
         render,
         args,
         explain=expecting(OSError, RuntimeError, ValueError),
-        when_stopped='the same command goes on where this one stopped',
+        when_stopped='the same command continues where this one stopped',
     )
 
 

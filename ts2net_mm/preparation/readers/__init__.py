@@ -1,1 +1,1 @@
-"""One reader a data set: its official files -> `Annotations`."""
+"""The official files of each data set, read into `Annotations`: one module per data set."""

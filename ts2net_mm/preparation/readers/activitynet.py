@@ -2,17 +2,15 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
-from ..captions import CaptionTable
-from ..reading import check_folder, read_json
-from ..splits import Annotations, Published, Split, make_split
+from ..annotations import Annotations, CaptionTable, Published, Split, make_split
+from ..sources import check_folder, expect, read_json
 
 __all__ = ['read_activitynet']
 
 # ids of a split, its annotations, and the name of its file here
 FILES = {'train': ('train_ids.json', 'train.json'), 'test': ('val_ids.json', 'val_1.json')}
-# stands before the id of YouTube in the official files, and in some copies of the videos
+# before the id of YouTube in the official files, and in some copies of the videos
 PREFIX = 'v_'
 
 PAGE = 'github.com/albanie/collaborative-experts, misc/datasets/activity-net'
@@ -28,11 +26,11 @@ def read_activitynet(folder: Path, *, drop_empty: bool = False) -> Annotations:
     Args:
         folder: Holds ``train.json`` and ``val_1.json``. The lists ``{train,val}_ids.json`` may be
             missing: the keys of the former are the same ids.
-        drop_empty: Leave out empty paragraphs instead of an error.
+        drop_empty: Drop empty paragraphs instead of an error.
 
     Raises:
         OSError: If a file is missing or cannot be read.
-        ValueError: If one is not what it should be; the message names file and key.
+        ValueError: If the content is not as expected; the message names file and key.
     """
     check_folder(folder, [data for _, data in FILES.values()])
     names = [name for pair in FILES.values() for name in pair if (folder / name).is_file()]
@@ -47,13 +45,8 @@ def read_activitynet(folder: Path, *, drop_empty: bool = False) -> Annotations:
         [('train', 'test')],
         [folder / name for name in names],
         notes,
-        _file_names,
+        file_names=lambda video_id: (video_id, video_id.removeprefix(PREFIX)),
     )
-
-
-def _file_names(video_id: str) -> tuple[str, ...]:
-    """Both names under which people have a video."""
-    return (video_id, video_id.removeprefix(PREFIX))
 
 
 def _read_split(name: str, ids: Path, data: Path, drop_empty: bool, notes: list[str]) -> Split:
@@ -62,42 +55,27 @@ def _read_split(name: str, ids: Path, data: Path, drop_empty: bool, notes: list[
     content = read_json(data, dict)
     for video_id, entry in content.items():
         where = f'{data}: {video_id!r}'
-        durations[video_id.strip()] = _duration(where, entry)
-        if not isinstance(entry.get('sentences'), list):
-            raise ValueError(
-                f'{where}: expected a list of sentences, found {entry.get("sentences")!r:.80}'
-            )
-        captions.add_joined(where, video_id, entry['sentences'])
+        expect(isinstance(entry, dict), where, 'an object with duration and sentences', entry)
+        duration = entry.get('duration')
+        is_number = isinstance(duration, int | float) and not isinstance(duration, bool)
+        is_length = is_number and 0 < duration < math.inf
+        expect(is_length, f'{where}: duration', 'seconds above 0', duration)
+        durations[video_id.strip()] = duration
+        captions.add_joined(where, video_id, entry.get('sentences'))
     notes += captions.check()
     if ids.is_file():
         listed_in, listed = ids, read_json(ids, list)
         for number, video_id in enumerate(listed):
-            if not isinstance(video_id, str) or not video_id.strip():
-                raise ValueError(f'{ids}: entry {number} is {video_id!r:.80}, expected a video id')
+            is_id = isinstance(video_id, str) and video_id.strip()
+            expect(is_id, f'{ids}: entry {number}', 'a video id', video_id)
     else:
         listed_in, listed = data, list(content)
-        notes.append(f'{ids.name} is not there: the videos are those of {data.name}')
+        notes.append(f'{ids.name} is missing: the videos are those of {data.name}')
     return make_split(
         name,
         listed_in,
         (video_id.strip() for video_id in listed),
         captions,
         published=PUBLISHED[name],
-        start=0,
-        ends=durations.__getitem__,
+        times=lambda video_id: (0, durations[video_id]),
     )
-
-
-def _duration(where: str, entry: Any) -> float:
-    if not isinstance(entry, dict):
-        raise ValueError(
-            f'{where}: expected an object with duration and sentences, found {entry!r:.80}'
-        )
-    duration = entry.get('duration')
-    if (
-        isinstance(duration, bool)
-        or not isinstance(duration, int | float)
-        or not 0 < duration < math.inf
-    ):
-        raise ValueError(f'{where}: duration is {duration!r}, expected seconds above 0')
-    return duration

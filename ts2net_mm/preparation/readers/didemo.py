@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..captions import CaptionTable
-from ..reading import check_folder, read_id_list, read_json
-from ..splits import Annotations, Published, Split, make_split
-from ..videos import without_extension
+from ..annotations import Annotations, CaptionTable, Published, Split, make_split
+from ..prepare import without_extension
+from ..sources import check_folder, expect, read_id_list, read_json
 
 __all__ = ['read_didemo']
 
@@ -33,11 +32,11 @@ def read_didemo(folder: Path, *, drop_empty: bool = False) -> Annotations:
 
     Args:
         folder: Holds ``{train,val,test}_list.txt`` and ``{train,val,test}_data.json``.
-        drop_empty: Leave out empty paragraphs instead of an error.
+        drop_empty: Drop empty paragraphs instead of an error.
 
     Raises:
         OSError: If a file is missing or cannot be read.
-        ValueError: If one is not what it should be; the message names the place.
+        ValueError: If the content is not as expected; the message names the place.
     """
     lists = {split: folder / f'{split}_list.txt' for split in SPLITS}
     data = {split: folder / f'{split}_data.json' for split in SPLITS}
@@ -48,14 +47,13 @@ def read_didemo(folder: Path, *, drop_empty: bool = False) -> Annotations:
     splits = [
         _read_split(split, lists[split], data[split], drop_empty, notes, others) for split in SPLITS
     ]
-    listed = {clip.video_id for split in splits for clip in split.clips}
     return Annotations(
         'DiDeMo',
         splits,
         [('train', 'val'), ('train', 'test'), ('val', 'test')],
         sources,
         notes,
-        other_names=frozenset(others - listed),
+        other_names=frozenset(others.difference(*(split.ids for split in splits))),
     )
 
 
@@ -80,13 +78,7 @@ def _read_split(
             'extension'
         )
     return make_split(
-        name,
-        listed,
-        ids,
-        captions,
-        published=PUBLISHED[name],
-        start=0,
-        ends=lambda video_id: END,
+        name, listed, ids, captions, published=PUBLISHED[name], times=lambda video_id: (0, END)
     )
 
 
@@ -95,13 +87,11 @@ def _read_descriptions(data: Path) -> dict[str, list[Any]]:
     descriptions: dict[str, list[Any]] = {}
     for number, entry in enumerate(read_json(data, list)):
         where = f'{data}: entry {number}'
-        if not isinstance(entry, Mapping) or not {'video', 'description'} <= entry.keys():
-            raise ValueError(
-                f'{where}: expected an object with video and description, found {entry!r:.80}'
-            )
-        if not isinstance(entry['video'], str) or not entry['video'].strip():
-            raise ValueError(f'{where}: expected a video name, found {entry["video"]!r:.80}')
-        descriptions.setdefault(entry['video'].strip(), []).append(entry['description'])
+        is_described = isinstance(entry, Mapping) and {'video', 'description'} <= entry.keys()
+        expect(is_described, where, 'an object with video and description', entry)
+        video = entry['video']
+        expect(isinstance(video, str) and video.strip(), where, 'a video name', video)
+        descriptions.setdefault(video.strip(), []).append(entry['description'])
     return descriptions
 
 

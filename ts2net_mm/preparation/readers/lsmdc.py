@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from ..captions import CaptionTable
-from ..reading import check_folder, read_lines
-from ..splits import Annotations, Published, Split, make_split
+from ..annotations import Annotations, CaptionTable, Published, Split, make_split
+from ..sources import check_folder, expect, read_lines
 
 __all__ = ['read_lsmdc']
 
@@ -33,12 +32,12 @@ def read_lsmdc(folder: Path, *, drop_empty: bool = False) -> Annotations:
 
     Args:
         folder: Holds the three files.
-        drop_empty: Leave out empty captions instead of an error.
+        drop_empty: Drop empty captions instead of an error.
 
     Raises:
         OSError: If a file is missing or cannot be read.
-        ValueError: If a row is not what it should be, or the test repeats a clip; the message
-            names file and line.
+        ValueError: If a row is not as expected, or the test repeats a clip; the message names file
+            and line.
     """
     check_folder(folder, tuple(FILES.values()))
     notes: list[str] = []
@@ -55,23 +54,18 @@ def read_lsmdc(folder: Path, *, drop_empty: bool = False) -> Annotations:
 def _read_split(name: str, path: Path, drop_empty: bool, notes: list[str]) -> Split:
     captions = CaptionTable(drop_empty=drop_empty)
     first_places: dict[str, str] = {}
-    # no csv: quotation marks in a sentence are just that
+    # not csv, which takes a quotation mark in a sentence for a delimiter
     for where, line in read_lines(path):
         columns = line.split('\t')
-        if len(columns) != NUM_COLUMNS:
-            raise ValueError(
-                f'{where}: expected {NUM_COLUMNS} columns parted by tabs ({COLUMNS}), found '
-                f'{len(columns)}: {line!r:.80}'
-            )
+        expected = f'{NUM_COLUMNS} columns separated by tabs ({COLUMNS})'
+        expect(len(columns) == NUM_COLUMNS, where, expected, line)
         clip_id, sentence = columns[0].strip(), columns[-1]
         captions.add(where, clip_id, sentence)
         first = first_places.setdefault(clip_id, where)
         if name == 'test' and first != where:
             raise ValueError(f'{where}: {clip_id} has a sentence already, at {first}')
-    if not first_places:
-        raise ValueError(f'{path} holds no clips')
     notes += captions.check()
     split = make_split(name, path, first_places, captions, published=PUBLISHED[name])
     if repeated := sum(len(clip.captions) > 1 for clip in split.clips):
-        notes.append(f'{path.name}: {repeated:,} clips stand in several rows, each a caption')
+        notes.append(f'{path.name}: {repeated:,} clips have several rows, each a caption')
     return split

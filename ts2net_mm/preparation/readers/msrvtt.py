@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..captions import CaptionTable
-from ..reading import check_folder, describe_folder, read_columns, read_json
-from ..splits import Annotations, Published, Split, make_split
+from ..annotations import Annotations, CaptionTable, Published, Split, make_split
+from ..sources import check_folder, describe_folder, expect, read_json, read_table
 
 __all__ = ['SPLITS', 'read_msrvtt']
 
@@ -36,19 +35,19 @@ def read_msrvtt(
 ) -> Annotations:
     """Read the training splits of 9,000 and 7,010 videos, the 1kA test and the full test.
 
-    The videos of the full test are those with ``split: test``; the sentences of 1kA stand in its
-    list.
+    The videos of the full test are those with ``split: test``; the list of 1kA holds its own
+    sentences.
 
     Args:
         folder: Holds ``MSRVTT_data.json`` or the two files of MSR-VTT's authors, and the lists
             (.csv).
-        drop_empty: Leave out empty captions instead of an error.
+        drop_empty: Drop empty captions instead of an error.
         splits: Names from ``SPLITS``; only their files are needed then. By default all are read,
             and what the 7k split and the full test need may be missing.
 
     Raises:
         OSError: If a file is missing or cannot be read.
-        ValueError: If one is not what it should be; the message names the place.
+        ValueError: If the content is not as expected; the message names the place.
     """
     wanted = [name for name in SPLITS if not splits or name in splits]
     needed = wanted if splits else ['train_9k', 'test_1ka']
@@ -96,13 +95,11 @@ def _read_data(
             f'found: {describe_folder(folder)}'
         )
     if absent := [name for name in PARTS if DATA not in found and name not in found]:
-        notes.append(f'{absent[0]} is not there: its videos have no captions')
+        notes.append(f'{absent[0]} is missing: its videos have no captions')
     contents = {path: read_json(path, dict) for path, _ in found.values()}
-    if not any('sentences' in content for content in contents.values()):
-        path, content = next(iter(contents.items()))
-        raise ValueError(
-            f'{path}: expected a list "sentences", found the keys {", ".join(content)}'
-        )
+    has_sentences = any('sentences' in content for content in contents.values())
+    path, content = next(iter(contents.items()))
+    expect(has_sentences, path, 'a list "sentences"', list(content))
     test_ids = []
     for path, content in contents.items():
         for where, one in _entries(path, content, 'sentences', ('video_id', 'caption')):
@@ -125,54 +122,48 @@ def _find_data(folder: Path) -> Iterator[tuple[str, tuple[Any, Path]]]:
             yield name, (folder / name, folder / name)
             continue
         for path in zips:
-            members = [one for one in zipfile.ZipFile(path).namelist() if _is_named(one, name)]
+            members = [
+                member
+                for member in zipfile.ZipFile(path).namelist()
+                # a Mac adds a "__MACOSX/._name" for each file
+                if member.split('/')[-1] == name and not member.startswith('__MACOSX/')
+            ]
             if members:
                 yield name, (zipfile.Path(path, members[0]), path)
                 break
 
 
-def _is_named(member: str, name: str) -> bool:
-    # a Mac adds a "__MACOSX/._name" for each file
-    return member.split('/')[-1] == name and not member.startswith('__MACOSX/')
-
-
 def _entries(path: Any, data: dict, key: str, fields: tuple[str, ...]) -> list[tuple[str, Any]]:
     """Places and elements of a list inside the JSON; none if the key is missing."""
-    if key in data and (not isinstance(data[key], list) or not data[key]):
-        raise ValueError(f'{path}: expected a list "{key}", found {data[key]!r:.80}')
+    if key not in data:
+        return []
+    expect(isinstance(data[key], list) and data[key], path, f'a list "{key}"', data[key])
     entries = []
-    for number, entry in enumerate(data.get(key, ())):
+    for number, entry in enumerate(data[key]):
         where = f'{path}: {key}[{number}]'
-        if not isinstance(entry, dict) or any(field not in entry for field in fields):
-            raise ValueError(
-                f'{where}: expected an object with {", ".join(fields)}, found {entry!r:.80}'
-            )
-        if not isinstance(entry['video_id'], str):
-            raise ValueError(f'{where}: expected a video id, found {entry["video_id"]!r:.80}')
+        has_fields = isinstance(entry, dict) and all(field in entry for field in fields)
+        expect(has_fields, where, f'an object with {", ".join(fields)}', entry)
+        expect(isinstance(entry['video_id'], str), where, 'a video id', entry['video_id'])
         entries.append((where, entry))
     return entries
 
 
 def _training_split(name: str, path: Path, captions: CaptionTable) -> Split:
     ids = []
-    for where, (video_id,) in read_columns(path, ['video_id']):
-        if not video_id.strip():
-            raise ValueError(f'{where}: expected a video id, found nothing')
-        ids.append(video_id.strip())
-    if not ids:
-        raise ValueError(f'{path} lists no videos')
+    for where, row in read_table(path, ['video_id']):
+        expect(row['video_id'].strip(), where, 'a video id', row['video_id'])
+        ids.append(row['video_id'].strip())
     return make_split(name, path, ids, captions, published=PUBLISHED[name])
 
 
 def _one_to_one_test(path: Path, drop_empty: bool, notes: list[str]) -> Split:
-    """One sentence a video, which stands in the list itself."""
+    """One sentence per video, from the list itself."""
     captions = CaptionTable(drop_empty=drop_empty)
     first_places: dict[str, str] = {}
-    for where, (video_id, sentence) in read_columns(path, ['video_id', 'sentence']):
+    for where, row in read_table(path, ['video_id', 'sentence']):
+        video_id = row['video_id'].strip()
         if (first := first_places.setdefault(video_id, where)) != where:
             raise ValueError(f'{where}: {video_id} has a sentence already, at {first}')
-        captions.add(where, video_id, sentence)
+        captions.add(where, video_id, row['sentence'])
     notes += captions.check()
-    if not first_places:
-        raise ValueError(f'{path} lists no videos')
     return make_split('test_1ka', path, first_places, captions, published=PUBLISHED['test_1ka'])

@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
-from ..captions import CaptionTable
-from ..pickles import load_plain_pickle
-from ..reading import check_folder, describe_folder, read_id_list, read_json
-from ..splits import Annotations, Published, make_split
+from ..annotations import Annotations, CaptionTable, Published, make_split
+from ..sources import (
+    check_folder,
+    describe_folder,
+    expect,
+    load_plain_pickle,
+    read_id_list,
+    read_json,
+)
 
 __all__ = ['read_msvd']
 
@@ -26,11 +31,11 @@ def read_msvd(folder: Path, *, drop_empty: bool = False) -> Annotations:
     Args:
         folder: Holds the lists, and ``raw-captions.pkl`` or one JSON file
             ``{video id: [sentence, ...]}`` of any name.
-        drop_empty: Leave out empty captions instead of an error.
+        drop_empty: Drop empty captions instead of an error.
 
     Raises:
         OSError: If a file is missing or cannot be read.
-        ValueError: If one is not what it should be; the message names the place.
+        ValueError: If the content is not as expected; the message names the place.
     """
     lists = {split: folder / f'{split}_list.txt' for split in SPLITS}
     check_folder(folder, [path.name for path in lists.values()])
@@ -66,16 +71,11 @@ def _find_captions(folder: Path) -> Path:
 
 def _read_captions(path: Path, captions: CaptionTable) -> None:
     content = read_json(path, dict) if path.suffix == '.json' else load_plain_pickle(path)
-    if not isinstance(content, dict) or not content:
-        raise ValueError(f'{path}: expected {{video id: [token list, ...]}}, found {content!r:.80}')
+    is_table = isinstance(content, dict) and content
+    expect(is_table, path, '{video id: [token list, ...]}', content)
     for video_id, token_lists in content.items():
-        if not isinstance(token_lists, list):
-            raise ValueError(
-                f'{path}: {video_id!r}: expected a list of token lists, found {token_lists!r:.80}'
-            )
+        where = f'{path}: {video_id!r}'
+        expect(isinstance(token_lists, list), where, 'a list of token lists', token_lists)
         for number, tokens in enumerate(token_lists):
-            where = f'{path}: {video_id!r}, caption {number}'
-            if isinstance(tokens, list):
-                captions.add_joined(where, video_id, tokens)
-            else:
-                captions.add(where, video_id, tokens)
+            add = captions.add_joined if isinstance(tokens, list) else captions.add
+            add(f'{where}, caption {number}', video_id, tokens)

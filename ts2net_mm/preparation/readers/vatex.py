@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ..captions import CaptionTable
-from ..reading import check_folder, describe_folder, read_id_list, read_json
-from ..splits import Annotations, Published, Split, make_split
+from ..annotations import Annotations, CaptionTable, Published, make_split
+from ..sources import check_folder, describe_folder, expect, read_id_list, read_json
 
 __all__ = ['LANGUAGES', 'read_vatex']
 
@@ -49,13 +48,13 @@ def read_vatex(
 
     Args:
         folder: Holds the captions and the lists.
-        drop_empty: Leave out empty captions instead of an error.
+        drop_empty: Drop empty captions instead of an error.
         language: 'en' or 'zh'; the released captions are English.
         second_test_list: Test on the videos of ``test1k5_sec_list.txt``.
 
     Raises:
         OSError: If files are missing or cannot be read.
-        ValueError: If one is not what it should be; the message names the place.
+        ValueError: If the content is not as expected; the message names the place.
     """
     check_folder(folder, ())
     own = {split: sorted(folder.glob(pattern)) for split, pattern in OWN_FILES.items()}
@@ -83,40 +82,32 @@ def read_vatex(
             if paths
         }
     notes = captions.check()
+    splits = []
     if lists:
-        splits = [
-            make_split(split, path, read_id_list(path), captions, published=_published(path, split))
-            for split, path in lists.items()
-        ]
+        for split, path in lists.items():
+            published = None if path.name == SECOND_TEST_LIST else PUBLISHED[split]
+            listed = read_id_list(path)
+            splits.append(make_split(split, path, listed, captions, published=published))
     else:
-        splits = _own_splits(own, ids, captions)
+        for split, listed in ids.items():
+            path, published = own[split][0], OWN_PUBLISHED[split]
+            splits.append(make_split(split, path, listed, captions, published=published))
         notes.append("VATEX's own split: there is no train_list.txt and test_list.txt")
-    notes += [
-        f'{name}.json is not written: there is no list of it'
-        for name in LISTS
-        if name not in {split.name for split in splits}
-    ]
+    read = {split.name: split for split in splits}
+    notes += [f'{name}.json is not written: it has no list' for name in LISTS if name not in read]
     disjoint = [('train', 'val'), ('train', 'test'), ('val', 'test')]
     if second_test_list:
         disjoint.remove(('val', 'test'))
-        notes += _describe_shared(splits)
+        if 'val' in read and (shared := len(read['val'].ids & read['test'].ids)):
+            notes.append(
+                f'{shared:,} videos of {SECOND_TEST_LIST} are in val.json too: do not select '
+                'models on val'
+            )
     return Annotations('VATEX', splits, disjoint, sources, notes)
 
 
-def _published(path: Path, split: str) -> Published | None:
-    return None if path.name == SECOND_TEST_LIST else PUBLISHED[split]
-
-
-def _describe_shared(splits: list[Split]) -> list[str]:
-    ids = {split.name: {clip.video_id for clip in split.clips} for split in splits}
-    shared = len(ids.get('val', set()) & ids['test'])
-    if not shared:
-        return []
-    return [f'{shared:,} videos of {SECOND_TEST_LIST} are in val.json too: choose nothing by val']
-
-
 def _find_lists(folder: Path, second_test_list: bool) -> dict[str, Path]:
-    """Lists that are there; none of them without training and test."""
+    """Find the lists; either training and test are among them or there is none."""
     if second_test_list:
         check_folder(folder, ('train_list.txt', SECOND_TEST_LIST))
     found = {
@@ -135,54 +126,34 @@ def _find_lists(folder: Path, second_test_list: bool) -> dict[str, Path]:
 def _read_released(path: Path, captions: CaptionTable) -> None:
     for video_id, value in read_json(path, dict).items():
         where = f'{path}: {video_id!r}'
-        # others keep VATEX's own keys under each id
+        # some copies keep VATEX's own keys under each id
         sentences = _of_language(where, value, 'en') if isinstance(value, dict) else value
-        _add_all(where, captions, video_id, sentences)
+        captions.add_all(where, video_id, sentences)
 
 
 def _read_own(path: Path, captions: CaptionTable, language: str) -> list[str]:
     """Add the captions of one of VATEX's own files and list its videos."""
-    ids = []
-    for number, entry in enumerate(_own_entries(path)):
-        where = f'{path}: entry {number}'
-        if not isinstance(entry, dict) or not isinstance(entry.get('videoID'), str):
-            raise ValueError(f'{where}: expected an object with videoID, found {entry!r:.80}')
-        sentences = _of_language(f'{where} ({entry["videoID"]})', entry, language)
-        if entry['videoID'] in captions:
-            raise ValueError(f'{where}: {entry["videoID"]} is annotated a second time')
-        _add_all(where, captions, entry['videoID'], sentences)
-        ids.append(entry['videoID'])
-    return ids
-
-
-def _own_entries(path: Path) -> list[Any]:
-    """Entries of a list, or of an object whose keys are the ids."""
     content = read_json(path, (list, dict))
-    if isinstance(content, list):
-        return content
-    return [
-        {'videoID': video_id, **entry} if isinstance(entry, dict) else entry
-        for video_id, entry in content.items()
-    ]
+    if isinstance(content, dict):  # whose keys are the ids
+        content = [
+            {'videoID': video_id, **entry} if isinstance(entry, dict) else entry
+            for video_id, entry in content.items()
+        ]
+    ids = []
+    for number, entry in enumerate(content):
+        where = f'{path}: entry {number}'
+        has_id = isinstance(entry, dict) and isinstance(entry.get('videoID'), str)
+        expect(has_id, where, 'an object with videoID', entry)
+        video_id = entry['videoID']
+        sentences = _of_language(f'{where} ({video_id})', entry, language)
+        if video_id in captions:
+            raise ValueError(f'{where}: {video_id} is annotated a second time')
+        captions.add_all(where, video_id, sentences)
+        ids.append(video_id)
+    return ids
 
 
 def _of_language(where: str, entry: dict, language: str) -> Any:
     if LANGUAGES[language] not in entry:
         raise ValueError(f'{where} has no {LANGUAGES[language]!r}, found {", ".join(entry)}')
     return entry[LANGUAGES[language]]
-
-
-def _add_all(where: str, captions: CaptionTable, video_id: str, sentences: Any) -> None:
-    if not isinstance(sentences, list):
-        raise ValueError(f'{where}: expected a list of captions, found {sentences!r:.80}')
-    for number, sentence in enumerate(sentences):
-        captions.add(f'{where}, caption {number}', video_id, sentence)
-
-
-def _own_splits(
-    own: dict[str, list[Path]], ids: dict[str, list[str]], captions: CaptionTable
-) -> list[Split]:
-    return [
-        make_split(split, own[split][0], listed, captions, published=OWN_PUBLISHED[split])
-        for split, listed in ids.items()
-    ]

@@ -1,18 +1,22 @@
 import json
 import logging
+import signal
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from ts2net_mm.moving_shapes import mp4, render_moving_shapes
-from ts2net_mm.moving_shapes.folder import one_writer
+from ts2net_mm.moving_shapes import render_moving_shapes, rendering
+from ts2net_mm.moving_shapes.mp4 import is_complete_mp4
+from ts2net_mm.moving_shapes.rendering import one_writer
 
 
 def _contents(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob('*')
-        if path.is_file()
+        if path.is_file() and path.name != '.lock'
     }
 
 
@@ -40,6 +44,7 @@ def _render(folder, **changes):
 
 def test_layout(rendered):
     assert sorted(path.name for path in rendered.iterdir()) == [
+        '.lock',
         'dataset.json',
         'test',
         'test.json',
@@ -76,12 +81,12 @@ def test_another_seed_is_another_data_set(rendered, tmp_path):
 
 
 def test_a_complete_folder_is_left_alone(folder):
-    times = {path: path.stat().st_mtime_ns for path in folder.rglob('*')}
+    times = {name: (folder / name).stat().st_mtime_ns for name in _contents(folder)}
     calls = []
     summary = _render(folder, progress=lambda done, total: calls.append((done, total)))
     assert (summary.num_rendered, summary.num_kept) == (0, 404)
     assert calls == [(404, 404)]
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob('*')} == times
+    assert {name: (folder / name).stat().st_mtime_ns for name in _contents(folder)} == times
 
 
 def test_missing_and_incomplete_videos_are_rendered_again(folder, rendered):
@@ -105,7 +110,7 @@ def test_a_missing_annotation_file_is_written_again(folder, rendered):
 
 
 @pytest.mark.parametrize('workers', [1, 2])
-def test_an_interrupted_rendering_is_incomplete_and_goes_on(tmp_path, rendered, workers):
+def test_an_interrupted_rendering_is_incomplete_and_continues(tmp_path, rendered, workers):
     def interrupt(done, total):
         if done == 20:
             raise KeyboardInterrupt
@@ -116,7 +121,7 @@ def test_an_interrupted_rendering_is_incomplete_and_goes_on(tmp_path, rendered, 
     assert not (tmp_path / 'test.json').exists()
     assert not list(tmp_path.glob('.rendering/*.mp4'))
     videos = list(tmp_path.glob('*/*.mp4'))
-    assert all(mp4.is_complete_mp4(video) for video in videos)
+    assert all(is_complete_mp4(video) for video in videos)
     summary = _render(tmp_path)
     assert summary.num_kept == len(videos) >= 20
     assert _contents(tmp_path) == _contents(rendered)
@@ -135,7 +140,7 @@ def test_what_a_killed_rendering_left_is_removed(folder, rendered):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'seed': 5}, r'dataset\.json: rendered with seed=0, but seed=5 is asked for'),
+        ({'seed': 5}, r'dataset\.json: rendered with seed=0, but seed=5 is requested'),
         ({'num_train_videos': 5}, r"rendered with videos=\{'train': 4.*'train': 5"),
     ],
 )
@@ -157,7 +162,7 @@ def test_other_settings_are_an_error(folder, rendered, changes, message, finishe
         ('[1]', r'dataset\.json: expected the settings of a data set, found \[1\]'),
     ],
 )
-def test_a_broken_manifest_is_an_error(folder, text, message):
+def test_a_damaged_manifest_is_an_error(folder, text, message):
     (folder / 'dataset.json').write_text(text)
     with pytest.raises(ValueError, match=message):
         _render(folder)
@@ -168,14 +173,7 @@ def test_a_folder_of_something_else_is_an_error(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(FileExistsError, match=rf"holds '{name}' but no dataset\.json"):
         _render(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
-    path = tmp_path / 'file'
-    path.touch()
-    with pytest.raises(NotADirectoryError, match='file: expected a folder, found a file'):
-        _render(path)
+    assert not list((tmp_path / name).glob('*'))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +191,7 @@ def test_a_write_error_ends_the_rendering(tmp_path, monkeypatch, workers):
     def fail(frames, fps):
         raise OSError('No space left on device')
 
-    monkeypatch.setattr(mp4, 'encode_mp4', fail)
+    monkeypatch.setattr(rendering, 'encode_mp4', fail)
     with pytest.raises(OSError, match='No space left'):
         _render(tmp_path, workers=workers)
     assert not (tmp_path / 'dataset.json').exists()
@@ -201,7 +199,6 @@ def test_a_write_error_ends_the_rendering(tmp_path, monkeypatch, workers):
 
 
 def test_a_second_rendering_waits_for_the_first(tmp_path, caplog):
-    pytest.importorskip('fcntl')
     entered = threading.Event()
 
     def second():
@@ -215,3 +212,44 @@ def test_a_second_rendering_waits_for_the_first(tmp_path, caplog):
     thread.join(10)
     assert entered.is_set()
     assert 'waiting for another rendering' in caplog.text
+
+
+SCRIPT = Path(__file__).parents[2] / 'tools/data/moving_shapes/render.py'
+
+
+@pytest.mark.slow
+def test_the_command_renders_again_and_with_another_seed(tmp_path, monkeypatch, capsys, load_tool):
+    def run(*arguments):
+        command = ['render.py', '--out', tmp_path, '--train-videos', 2, '--workers', 2, *arguments]
+        monkeypatch.setattr('sys.argv', list(map(str, command)))
+        return load_tool('data/moving_shapes/render.py').main(), *capsys.readouterr()
+
+    code, out, _ = run()
+    assert code == 0
+    assert '2 train, 200 val, 200 test videos; 402 rendered' in out
+    assert '0 rendered' in run()[1]
+    code, _, errors = run('--seed', 1)
+    assert code == 1
+    assert errors.splitlines()[-1].startswith('error: ')
+    assert 'seed=0' in errors
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != 'linux', reason='looks at /proc')
+@pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_command_continues(stop_program, tmp_path, how):
+    command = [SCRIPT, '--out', tmp_path, '--train-videos', 200, '--workers', 2]
+    code, errors = stop_program(
+        command, how, when=lambda: len(list(tmp_path.glob('train/*.mp4'))) >= 100
+    )
+    if how == signal.SIGINT:
+        assert code == 130
+        assert errors == 'interrupted; the same command continues where this one stopped\n'
+    assert 'Traceback' not in errors
+    assert not (tmp_path / 'dataset.json').exists()
+
+    result = render_moving_shapes(tmp_path, num_train_videos=200)
+    assert result.num_kept >= 100
+    assert len(list(tmp_path.glob('*/*.mp4'))) == 600
+    assert (tmp_path / 'dataset.json').is_file()
+    assert not (tmp_path / '.rendering').exists()

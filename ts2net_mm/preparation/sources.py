@@ -1,7 +1,8 @@
-"""Read annotation files as people have them: with a BOM, Windows line ends, and mistakes."""
+"""Read official files as they are found: with a BOM, Windows line ends, and mistakes."""
 
 import csv
 import json
+import pickle
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 __all__ = [
     'check_folder',
     'describe_folder',
-    'read_columns',
+    'expect',
+    'load_plain_pickle',
     'read_id_list',
     'read_json',
     'read_json_lines',
@@ -22,8 +24,14 @@ NAMED_FILES = 10
 DELIMITERS = (',', ';', '\t')  # between the columns of a table
 
 
+def expect(ok: object, where: str | Path, expected: str, found: Any) -> None:
+    """Raise a ValueError that names the place, what is expected there, and what was found."""
+    if not ok:
+        raise ValueError(f'{where}: expected {expected}, found {found!r:.80}')
+
+
 def check_folder(folder: Path, expected: Sequence[str]) -> None:
-    """Make sure that a folder holds the expected files.
+    """Check that a folder holds the expected files.
 
     Raises:
         FileNotFoundError: If the folder or a file is missing; the message names what was expected
@@ -50,7 +58,7 @@ def describe_folder(folder: Path) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Read UTF-8, with or without BOM, and give every line the same end."""
+    """Read UTF-8, with or without BOM, with line ends of any system."""
     content = path.read_bytes()
     try:
         text = content.decode('utf-8-sig')
@@ -62,38 +70,29 @@ def read_text(path: Path) -> str:
 
 def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield place and text of each line that is not blank; the place reads ``file:line``."""
-    # not splitlines(), which also breaks at separators that occur inside captions
+    # not splitlines(), which also splits at separators that occur inside captions
     for number, line in enumerate(read_text(path).split('\n'), start=1):
         if line.strip():
             yield f'{path}:{number}', line
 
 
 def read_id_list(path: Path) -> list[str]:
-    """Read one video id a line.
+    """Read one video id per line.
 
     Raises:
-        ValueError: If a line holds more than an id, or the file none; it names file and line.
+        ValueError: If a line holds more than an id; the message names file and line.
     """
     ids = []
     for where, line in read_lines(path):
-        if len(line.split()) != 1:
-            raise ValueError(f'{where}: expected one video id, found {line.strip()!r:.80}')
+        expect(len(line.split()) == 1, where, 'one video id', line.strip())
         ids.append(line.strip())
-    if not ids:
-        raise ValueError(f'{path} lists no videos')
     return ids
-
-
-def read_columns(path: Path, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield place and the named columns of each row; see `read_table`."""
-    for where, row in read_table(path, names):
-        yield where, [row[name] for name in names]
 
 
 def read_table(path: Path, names: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield place and cells by column of each row of a table with a header.
 
-    Commas, semicolons or tabs stand between the columns; the header tells which.
+    The columns are separated by commas, semicolons or tabs, as in the header.
 
     Raises:
         ValueError: If a column of these names is missing, two have the same name, or a row has
@@ -111,14 +110,10 @@ def read_table(path: Path, names: Sequence[str] = ()) -> Iterator[tuple[str, dic
             )
         if repeated := [name for name in header if name and header.count(name) > 1]:
             raise ValueError(f'{path}:1: several columns are named {repeated[0]!r}')
-        for row in reader:
+        for row in filter(None, reader):
             where = f'{path}:{reader.line_num}'
-            if row and len(row) != len(header):
-                raise ValueError(
-                    f'{where}: expected {len(header)} columns, found {len(row)}: {row!r:.80}'
-                )
-            if row:
-                yield where, dict(zip(header, row, strict=True))
+            expect(len(row) == len(header), where, f'{len(header)} columns', row)
+            yield where, dict(zip(header, row, strict=True))
     except csv.Error as error:
         raise ValueError(f'{path}:{reader.line_num}: {error}') from error
 
@@ -133,9 +128,8 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict]]:
         try:
             content = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f'{where}: no valid JSON: {error.msg}') from error
-        if not isinstance(content, dict):
-            raise ValueError(f'{where}: expected an object, found {line.strip()!r:.80}')
+            raise ValueError(f'{where}: not valid JSON: {error.msg}') from error
+        expect(isinstance(content, dict), where, 'an object', content)
         yield where, content
 
 
@@ -145,11 +139,10 @@ def read_json(path: Path, kind: type | tuple[type, ...]) -> Any:
     Raises:
         ValueError: If it is no such JSON or an object names a key twice.
     """
-    text = read_text(path)
     try:
-        content = json.loads(text, object_pairs_hook=_without_repetition)
+        content = json.loads(read_text(path), object_pairs_hook=_dict_without_repetition)
     except json.JSONDecodeError as error:
-        raise ValueError(f'{path}:{error.lineno}: no valid JSON: {error.msg}') from error
+        raise ValueError(f'{path}:{error.lineno}: not valid JSON: {error.msg}') from error
     except _RepeatedKeyError as error:
         raise ValueError(f'{path} names {error} more than once') from error
     if not isinstance(content, kind):
@@ -165,10 +158,61 @@ class _RepeatedKeyError(Exception):
     """A key that an object names twice."""
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        seen: set[str] = set()
-        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _RepeatedKeyError(repr(repeated))
+def _dict_without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise _RepeatedKeyError(repr(key))
+        content[key] = value
     return content
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Builds lists, tuples, dicts, sets, strings and numbers, and nothing else.
+
+    Everything else, functions to call included, has to be looked up by name first, and that is
+    refused here.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise _NotPlainError(f'{module}.{name}')
+
+
+class _NotPlainError(Exception):
+    """A pickle names a class or function."""
+
+
+def load_plain_pickle(path: Path) -> Any:
+    """Read containers of strings and numbers from a pickle, without running any code of it.
+
+    Strings of Python 2 become str.
+
+    Raises:
+        ValueError: If the file is no pickle or holds anything else.
+    """
+    with path.open('rb') as file:
+        try:
+            content = _PlainUnpickler(file, encoding='bytes').load()
+        except _NotPlainError as error:
+            raise ValueError(
+                f'{path} refers to {error}; only lists, dicts and strings are read, because '
+                'unpickling others can run any code'
+            ) from error
+        # a damaged pickle raises more than UnpicklingError
+        except Exception as error:
+            raise ValueError(f'{path} is not a readable pickle: {type(error).__name__}') from error
+    return _decode(content)
+
+
+def _decode(value: Any) -> Any:
+    """Turn byte strings, which is what Python 2 wrote for text, into str."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode('utf-8')
+        except UnicodeDecodeError:
+            return value.decode('latin-1')
+    if isinstance(value, dict):
+        return {_decode(key): _decode(element) for key, element in value.items()}
+    if isinstance(value, list | tuple):
+        return [_decode(element) for element in value]
+    return value

@@ -1,13 +1,17 @@
+import os
+import pickle
 import re
 
+import numpy as np
 import pytest
 
-from ts2net_mm.preparation.reading import (
+from ts2net_mm.preparation.sources import (
     check_folder,
-    read_columns,
+    load_plain_pickle,
     read_id_list,
     read_json,
     read_lines,
+    read_table,
 )
 
 
@@ -29,22 +33,14 @@ def test_folder_says_what_was_expected_and_found(tmp_path):
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
         check_folder(tmp_path, ['a.txt', 'b.txt'])
 
-
-def test_folder_names_ten_files_at_most(tmp_path):
     for number in range(13):
         (tmp_path / f'{number:02}').touch()
-    with pytest.raises(FileNotFoundError, match=r'found: 00, .*, 09 and 3 more$'):
+    with pytest.raises(FileNotFoundError, match=r'found: 00, .*, 09 and 5 more$'):
         check_folder(tmp_path, ['b.txt'])
-
-
-def test_no_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match='found: nothing'):
-        check_folder(tmp_path, ['a'])
     with pytest.raises(FileNotFoundError, match='annotation folder .*nowhere does not exist'):
         check_folder(tmp_path / 'nowhere', ['a'])
-    (tmp_path / 'file').touch()
-    with pytest.raises(NotADirectoryError, match='file is a file, expected a folder of annot'):
-        check_folder(tmp_path / 'file', ['a'])
+    with pytest.raises(NotADirectoryError, match='00 is a file, expected a folder of annot'):
+        check_folder(tmp_path / '00', ['a'])
 
 
 @pytest.mark.parametrize('end', ['\n', '\r\n', '\r'])
@@ -67,38 +63,35 @@ def test_id_list(write):
     assert read_id_list(write('\ufeffa\r\n b \r\n\r\n-c_1')) == ['a', 'b', '-c_1']
     with pytest.raises(ValueError, match=r"file:2: expected one video id, found 'b 3'"):
         read_id_list(write('a\nb 3\n'))
-    with pytest.raises(ValueError, match='file lists no videos'):
-        read_id_list(write('\n\n'))
 
 
 def test_columns(write):
     path = write('\ufeffkey,video_id,sentence\r\n1,v1,"a, b"\r\n\r\n2,v2,say ""hi""\r\n')
-    rows = list(read_columns(path, ['sentence', 'video_id']))
-    assert rows == [(f'{path}:2', ['a, b', 'v1']), (f'{path}:4', ['say ""hi""', 'v2'])]
+    assert list(read_table(path, ['sentence', 'video_id'])) == [
+        (f'{path}:2', dict(key='1', video_id='v1', sentence='a, b')),
+        (f'{path}:4', dict(key='2', video_id='v2', sentence='say ""hi""')),
+    ]
 
 
 @pytest.mark.parametrize('delimiter', [';', '\t'])
 def test_other_delimiters(write, delimiter):
     path = write('id;video_id;sentence\n1;v1;"a; b, c"\n'.replace(';', delimiter))
-    assert list(read_columns(path, ['video_id', 'sentence'])) == [
-        (f'{path}:2', ['v1', f'a{delimiter} b, c'])
-    ]
+    ((_, row),) = read_table(path, ['video_id', 'sentence'])
+    assert row == dict(id='1', video_id='v1', sentence=f'a{delimiter} b, c')
 
 
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('', r"file:1: no column 'id', found the columns ''"),
         ('a,b\n1,2\n', r"file:1: no column 'id', found the columns 'a, b'"),
-        ('id,b\n1,2\n1,2,3\n', r"file:3: expected 2 columns, found 3: \['1', '2', '3'\]"),
+        ('id,b\n1,2\n1,2,3\n', r"file:3: expected 2 columns, found \['1', '2', '3'\]"),
         ('id,b,b\n1,2,3\n', r"file:1: several columns are named 'b'"),
-        ('id,b\n1\n', r"file:2: expected 2 columns, found 1: \['1'\]"),
         ('id,b\n1,"2\n', r'file:2: unexpected end of data'),
     ],
 )
 def test_bad_columns(write, text, message):
     with pytest.raises(ValueError, match=message):
-        list(read_columns(write(text), ['id']))
+        list(read_table(write(text), ['id']))
 
 
 def test_json(write):
@@ -109,7 +102,7 @@ def test_json(write):
 @pytest.mark.parametrize(
     ('text', 'kind', 'message'),
     [
-        ('{"a": 1,\n}', dict, r'file:2: no valid JSON: '),
+        ('{"a": 1,\n}', dict, r'file:2: not valid JSON: '),
         ('[1]', dict, r'file holds a list, expected an object'),
         ('{"a": 1}', list, r'file holds a dict, expected a list'),
         ('{}', dict, r'file is empty'),
@@ -119,3 +112,60 @@ def test_json(write):
 def test_bad_json(write, text, kind, message):
     with pytest.raises(ValueError, match=message):
         read_json(write(text), kind)
+
+
+# {'a_1': [['caf\xc3\xa9', 'x']]} of Python 2, where text is bytes: protocols 0 and 2
+PYTHON_2 = [
+    b"(dp0\nS'a_1'\np1\n(lp2\n(lp3\nS'caf\\xc3\\xa9'\np4\naS'x'\np5\naas.",
+    b'\x80\x02}q\x00U\x03a_1q\x01]q\x02]q\x03(U\x05caf\xc3\xa9q\x04U\x01xq\x05eas.',
+]
+
+
+@pytest.mark.parametrize('content', PYTHON_2)
+def test_pickles_of_python_2(write, content):
+    assert load_plain_pickle(write(content)) == {'a_1': [['café', 'x']]}
+
+
+@pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles_of_python_3(write, protocol):
+    content = {'a_1': [['café', 'x'], ('y', 3)]}
+    assert load_plain_pickle(write(pickle.dumps(content, protocol))) == {
+        'a_1': [['café', 'x'], ['y', 3]]
+    }
+
+
+def test_bytes_of_no_encoding_are_latin_1(write):
+    assert load_plain_pickle(write(pickle.dumps([b'caf\xe9'], 3))) == ['café']
+
+
+class Attack:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
+def test_no_code_is_run(write, tmp_path, protocol):
+    made = tmp_path / 'made'
+    content = pickle.dumps({'a': Attack(made)}, protocol)
+    with pytest.raises(ValueError, match=r'file refers to \w+\.mkdir; only lists, dicts and'):
+        load_plain_pickle(write(content))
+    assert not made.exists()
+    pickle.loads(content)  # it is an attack
+    assert made.exists()
+
+
+@pytest.mark.parametrize('content', [np.zeros(2), {'a': np.float32(1)}, {'a': Attack}])
+def test_other_objects_are_refused(write, content):
+    with pytest.raises(ValueError, match=r'file refers to (numpy|.*Attack)'):
+        load_plain_pickle(write(pickle.dumps(content)))
+
+
+@pytest.mark.parametrize(
+    'content', [b'', b'no pickle', PYTHON_2[1][:-5], b'\x80\x02\x82\x01.', b'.']
+)
+def test_damaged_files(write, content):
+    with pytest.raises(ValueError, match=r'file is not a readable pickle: \w+'):
+        load_plain_pickle(write(content))
