@@ -13,12 +13,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from tiny import reference
 from torch import nn
 from torch.utils.data import Dataset
 
 from ts2net_mm.checkpoints import config_from_state_dict, convert_state_dict
-
-DATA = Path(__file__).parents[1] / 'data'
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +28,7 @@ def _scope():
 @pytest.fixture(scope='session')
 def released_weights() -> dict[str, torch.Tensor]:
     """fp32 weights under the released names."""
-    with np.load(DATA / 'tiny_released_weights.npz') as arrays:
-        return {key: torch.from_numpy(arrays[key]).float() for key in arrays.files}
+    return reference('tiny_released_weights.npz')
 
 
 @pytest.fixture

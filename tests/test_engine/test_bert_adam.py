@@ -2,23 +2,20 @@
 
 import io
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from tiny import reference
 from torch import nn
 
 from ts2net_mm.engine import BertAdam, bert_adam
 
-REFERENCE = Path(__file__).parents[1] / 'data' / 'bertadam.npz'
 CHECKED_STEPS = (1, 2, 5, 10, 20, 40)
 
 
 @pytest.fixture(scope='module')
-def reference() -> dict[str, torch.Tensor]:
-    with np.load(REFERENCE) as arrays:
-        return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+def released() -> dict[str, torch.Tensor]:
+    return reference('bertadam.npz')
 
 
 def make_optimizer(w: nn.Parameter, b: nn.Parameter, *, fp16_arithmetic: bool) -> BertAdam:
@@ -34,9 +31,9 @@ def save_and_load(optimizer: BertAdam, fresh: BertAdam) -> BertAdam:
     return fresh
 
 
-def check_released_steps(reference, kind: str, dtype: torch.dtype, resumed_at: int | None) -> None:
+def check_released_steps(released, kind: str, dtype: torch.dtype, resumed_at: int | None) -> None:
     fp16 = kind == 'fp16'
-    w, b = (nn.Parameter(reference[f'{kind}/{name}0'].to(dtype, copy=True)) for name in 'wb')
+    w, b = (nn.Parameter(released[f'{kind}/{name}0'].to(dtype, copy=True)) for name in 'wb')
     optimizer = make_optimizer(w, b, fp16_arithmetic=fp16)
     for step in range(40):
         if step == resumed_at:
@@ -46,12 +43,12 @@ def check_released_steps(reference, kind: str, dtype: torch.dtype, resumed_at: i
         factor = done / 0.1 if done < 0.1 else 0.5 * (1 + math.cos(math.pi * done))
         for group in optimizer.param_groups:
             group['lr'] = group['base'] * factor
-        w.grad = reference[f'{kind}/grad_w'][step].to(dtype)
-        b.grad = reference[f'{kind}/grad_b'][step].to(dtype)
+        w.grad = released[f'{kind}/grad_w'][step].to(dtype)
+        b.grad = released[f'{kind}/grad_b'][step].to(dtype)
         optimizer.step()
         if step + 1 in CHECKED_STEPS:
             for name, parameter in (('w', w), ('b', b)):
-                expected = reference[f'{kind}/{name}{step + 1}']
+                expected = released[f'{kind}/{name}{step + 1}']
                 assert torch.equal(parameter.data, expected.to(dtype)), (name, step + 1)
 
 
@@ -60,14 +57,14 @@ def check_released_steps(reference, kind: str, dtype: torch.dtype, resumed_at: i
     ('kind', 'dtype'),
     [('fp32', torch.float32), ('fp16', torch.float16), ('fp16', torch.float32)],
 )
-def test_released_steps_bit_exactly(reference, kind, dtype, resumed_at):
-    check_released_steps(reference, kind, dtype, resumed_at)
+def test_released_steps_bit_exactly(released, kind, dtype, resumed_at):
+    check_released_steps(released, kind, dtype, resumed_at)
 
 
-def test_reference_distinguishes_the_precisions(reference):
-    assert all(f'{kind}/w{n}' in reference for kind in ('fp32', 'fp16') for n in CHECKED_STEPS)
+def test_reference_distinguishes_the_precisions(released):
+    assert all(f'{kind}/w{n}' in released for kind in ('fp32', 'fp16') for n in CHECKED_STEPS)
     moved = {
-        kind: (reference[f'{kind}/w40'].float() - reference[f'{kind}/w0'].float()).norm()
+        kind: (released[f'{kind}/w40'].float() - released[f'{kind}/w0'].float()).norm()
         for kind in ('fp32', 'fp16')
     }
     assert moved['fp32'] > 0

@@ -1,16 +1,13 @@
 """The released schedule, alone, with BertAdam and in the Runner."""
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from tiny import reference
 from torch import nn
 
 from ts2net_mm.engine import BertAdam, WarmupCosineLR
-
-REFERENCE = Path(__file__).parents[1] / 'data' / 'bertadam.npz'
 
 
 def released_factor(step: int, total: int, warmup: float = 0.1) -> float:
@@ -42,19 +39,18 @@ def test_released_schedule_for_every_group(total, warmup):
 
 
 def test_bert_adam_takes_the_released_steps_bit_exactly():
-    with np.load(REFERENCE) as arrays:
-        reference = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-    w, b = (nn.Parameter(reference[f'fp32/{name}0'].clone()) for name in 'wb')
+    released = reference('bertadam.npz')
+    w, b = (nn.Parameter(released[f'fp32/{name}0'].clone()) for name in 'wb')
     groups = [dict(params=[w], lr=1e-7), dict(params=[b], lr=1e-4, weight_decay=0.0)]
     optimizer = BertAdam(groups, lr=1e-4)
     scheduler = WarmupCosineLR(optimizer, end=40)
     for step in range(40):
-        w.grad, b.grad = (reference[f'fp32/grad_{name}'][step] for name in 'wb')
+        w.grad, b.grad = (released[f'fp32/grad_{name}'][step] for name in 'wb')
         optimizer.step()
         scheduler.step()
-        if f'fp32/w{step + 1}' in reference:
-            assert torch.equal(w.data, reference[f'fp32/w{step + 1}']), step
-            assert torch.equal(b.data, reference[f'fp32/b{step + 1}']), step
+        if f'fp32/w{step + 1}' in released:
+            assert torch.equal(w.data, released[f'fp32/w{step + 1}']), step
+            assert torch.equal(b.data, released[f'fp32/b{step + 1}']), step
 
 
 def test_rate_is_constant_outside_of_begin_and_end():
