@@ -272,7 +272,7 @@ def test_too_many_unreadable_videos_end_the_run(runner):
     with pytest.raises(BadVideosError) as caught:
         hook.after_train_iter(runner, 0, data_batch=batch([1], [7]))
     assert str(caught.value) == (
-        '3 of 100 training videos cannot be read, more than max_share=0.02; fix them or remove '
+        '3 of 100 training videos are unreadable, more than max_share=0.02; fix them or remove '
         'them from the annotation\n  /1.mp4: reason 1\n  /2.mp4: reason 2\n  /7.mp4: reason 7'
     )
     default = BadVideosHook()

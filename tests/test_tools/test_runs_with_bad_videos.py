@@ -106,7 +106,7 @@ def test_two_processes_stop_together_at_too_many(project, tmp_path):
     code, output, errors = train(project / 'config.py', tmp_path, *options, processes=2)
     assert code != 0
     message = errors[errors.rindex('error: ') :]
-    assert '3 of 12 training videos cannot be read, more than max_share=0.01' in message
+    assert '3 of 12 training videos are unreadable, more than max_share=0.01' in message
     for number, reason in REASONS.items():
         assert f'{project}/{number}.mp4: {reason}' in message
     assert not list(tmp_path.glob('epoch_*.pth'))
