@@ -221,6 +221,7 @@ def test_a_device_that_does_not_exist(config_file, checkpoint, device):
         RetrievalInferencer(config_file, checkpoint, device=device)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_a_gpu_gives_the_same_hits(config_file, checkpoint, inferencer, gallery):
     on_gpu = RetrievalInferencer(config_file, checkpoint, device='cuda')
