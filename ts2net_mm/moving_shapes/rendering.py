@@ -157,7 +157,15 @@ class DatasetFolder:
         manifests = [folder / _MANIFEST for folder in (self.root, self.scratch)]
         present = [manifest for manifest in manifests if manifest.exists()]
         for manifest in present:
-            self._check_settings(manifest)
+            try:
+                found = json.loads(manifest.read_text(encoding='utf-8'))
+            except ValueError as error:
+                found = f'invalid JSON ({error})'
+            if found != settings:
+                raise ValueError(
+                    f'{manifest}: rendered with {found}, but {settings} is requested; choose '
+                    'another folder or remove this one'
+                )
         ours = [*SPLITS, *(path.name for path in self._annotations)]
         foreign = [name for name in ours if (self.root / name).exists()]
         if foreign and not present:
@@ -197,20 +205,6 @@ class DatasetFolder:
             write_text(path, text)
         os.replace(self.scratch / _MANIFEST, self.root / _MANIFEST)
         shutil.rmtree(self.scratch)
-
-    def _check_settings(self, manifest: Path) -> None:
-        try:
-            found = json.loads(manifest.read_text(encoding='utf-8'))
-        except ValueError as error:
-            raise ValueError(f'{manifest}: not valid JSON ({error}); remove the folder') from error
-        if not isinstance(found, dict):
-            raise ValueError(f'{manifest}: expected the settings of a data set, found {found!r}')
-        for key, expected in self._settings.items():
-            if found.get(key) != expected:
-                raise ValueError(
-                    f'{manifest}: rendered with {key}={found.get(key)!r}, but {key}={expected!r} '
-                    f'is requested; choose another folder or remove this one'
-                )
 
 
 @contextmanager

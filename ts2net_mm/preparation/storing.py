@@ -74,9 +74,7 @@ class PictureFormat:
             png=[cv2.IMWRITE_PNG_COMPRESSION, 1],
         )
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        done, data = cv2.imencode(f'.{self.name}', bgr, options.get(self.name, []))
-        if not done:
-            raise RuntimeError(f'OpenCV cannot encode a frame of shape {image.shape}')
+        _, data = cv2.imencode(f'.{self.name}', bgr, options.get(self.name, []))
         return data.tobytes()
 
 
