@@ -13,6 +13,8 @@ def printable(text: str) -> str:
         >>> printable('a\nb.mp4')
         'a\\nb.mp4'
     """
+    if text.isprintable():
+        return text
     return ''.join(
         char if char.isprintable() else char.encode('unicode_escape').decode('ascii')
         for char in text
@@ -39,4 +41,4 @@ def has_words(text: str) -> bool:
         (True, True, False, False)
     """
     categories = {unicodedata.category(char) for char in text}
-    return any(one[0] in 'LN' or one == 'So' for one in categories)
+    return any(category[0] in 'LN' or category == 'So' for category in categories)
