@@ -12,7 +12,17 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ('configs', 'docs', 'requirements', 'tests', 'tools')
 SUFFIXES = {'.jpg', '.md', '.py', '.sh', '.svg', '.txt', '.yml'}
 API_PAGE = '# ts2net_mm.{0}\n\n::: ts2net_mm.{0}\n'
-PACKAGES = ('models', 'checkpoints', 'datasets', 'evaluation', 'engine', 'apis')
+PACKAGES = (
+    'models',
+    'checkpoints',
+    'datasets',
+    'evaluation',
+    'engine',
+    'apis',
+    'preparation',
+    'moving_shapes',
+    'video',
+)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -46,7 +46,7 @@ while (($#)); do
         *) refuse "unknown argument $1" ;;
     esac
 done
-[[ $seed =~ ^[0-9]+$ ]] || refuse "--seed $seed is no whole number"
+[[ $seed =~ ^[0-9]+$ ]] || refuse "--seed $seed is not a whole number"
 
 config=configs/ts2net_moving-shapes.py
 training_config=configs/features/frame_store_moving-shapes.py  # the same with stored frames

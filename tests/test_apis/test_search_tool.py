@@ -244,8 +244,8 @@ def test_errors_are_one_line(search, change, message):
         ([], 'required: sentence'),
         (['  '], "the sentence '  ' has no word"),
         (['!!! \u200b'], 'has no word'),
-        (['a', '--topk', '0'], "'0' is no whole number of at least 1"),
-        (['a', '--workers', '0'], "'0' is no whole number of at least 1"),
+        (['a', '--topk', '0'], "'0' is not a whole number of at least 1"),
+        (['a', '--workers', '0'], "'0' is not a whole number of at least 1"),
         (['a', '--device', '0'], "'0' is not a device like 'cpu' or 'cuda:1'"),
     ],
 )

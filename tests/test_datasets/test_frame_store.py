@@ -1,4 +1,4 @@
-"""Training and testing from a frame store see what decoding gives."""
+"""Training and testing from a frame store give the same items as decoding."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import lmdb
 import numpy as np
 import pytest
 import torch
@@ -102,6 +103,20 @@ def written(moving_video):
     return [moving_video(name, seed=seed) for seed, name in enumerate(ANNOTATION)]
 
 
+@pytest.fixture
+def compare(make_dataset):
+    """Function that asserts that two pipelines give the same items, and returns those."""
+
+    def compare(annotation: dict, first: list[dict], second: list[dict], seed=0, **settings):
+        found, expected = (
+            read_all(make_dataset(annotation, steps, **settings), seed) for steps in (first, second)
+        )
+        assert_same(found, expected)
+        return found
+
+    return compare
+
+
 def read_all(dataset: TextVideoDataset, seed: int = 0) -> list[dict]:
     np.random.seed(seed)
     random.seed(seed)
@@ -134,43 +149,36 @@ def assert_same(found: list[dict], expected: list[dict]) -> None:
     ],
     ids=['resize', 'clip resize', 'several', 'bounds', 'distorted', 'factor', 'as it is'],
 )
-def test_lossless_frames_are_those_of_decoding(
-    written, make_dataset, pipelines, store_frames, steps, picture
+def test_lossless_frames_equal_decoded_ones(
+    written, compare, pipelines, store_frames, steps, picture
 ):
     decode, read = pipelines(*steps)
     assert store_frames('--format', picture, train=(decode, ANNOTATION)) == 0
-    assert_same(
-        read_all(make_dataset(ANNOTATION, read)), read_all(make_dataset(ANNOTATION, decode))
-    )
+    compare(ANNOTATION, read, decode)
 
 
-def test_any_frame_can_be_drawn_in_training(moving_video, make_dataset, pipelines, store_frames):
+def test_any_frame_can_be_drawn_in_training(moving_video, compare, pipelines, store_frames):
     moving_video('a.mp4', num_frames=70)  # more than are decoded at a time
     annotation = {'a.mp4': ['one']}
     decode, read = pipelines(ANY, RESIZE, CROP)
     assert store_frames('--format', 'png', train=(decode, annotation)) == 0
     drawn = set()
-    stored, decoded = make_dataset(annotation, read), make_dataset(annotation, decode)
     for seed in range(12):
-        found = read_all(stored, seed)
-        assert_same(found, read_all(decoded, seed))
-        drawn |= set(found[0]['frame_inds'].tolist())
+        (item,) = compare(annotation, read, decode, seed)
+        drawn |= set(item['frame_inds'].tolist())
     assert len(drawn) > 30
 
 
-def test_parts_of_videos_and_other_numbers_of_frames(
-    written, make_dataset, pipelines, store_frames
-):
+def test_parts_of_videos_and_other_numbers_of_frames(written, compare, pipelines, store_frames):
     decode, _ = pipelines(RATE, CLIP_RESIZE)
     assert store_frames('--format', 'png', test=(decode, {'a.mp4': ['whole']})) == 0
     for start, end, num_frames in ((0, 1, 4), (1.5, 2.5, 1), (2, None, 8)):
         annotation = {'a.mp4': dict(captions=['part'], start=start, end=end)}
         decode, read = pipelines(dict(RATE, num_frames=num_frames), CLIP_RESIZE)
-        sets = [make_dataset(annotation, steps, test_mode=True) for steps in (read, decode)]
-        assert_same(read_all(sets[0]), read_all(sets[1]))
+        compare(annotation, read, decode, test_mode=True)
 
 
-def test_only_what_the_samplings_ask_for_is_kept(written, pipelines, store_frames, store):
+def test_only_the_frames_of_the_samplings_are_kept(written, pipelines, store_frames, store):
     decode_any, _ = pipelines(ANY, RESIZE)
     decode_fixed, _ = pipelines(FIXED, RESIZE)
     decode_rate, _ = pipelines(RATE, RESIZE)
@@ -186,18 +194,17 @@ def test_only_what_the_samplings_ask_for_is_kept(written, pipelines, store_frame
     assert reading.video('sub/b.mp4').frames == sorted({0, 10, 20, 30} | {4, 14, 24, 33})
 
 
-def test_two_configs_share_a_store(written, make_dataset, pipelines, store_frames):
+def test_two_configs_share_a_store(written, compare, pipelines, store_frames):
     samplings = (RATE, FIXED, RATE)
     for sampling in samplings:
         decode, _ = pipelines(sampling, RESIZE)
         assert store_frames('--format', 'png', val=(decode, {'a.mp4': ['x']})) == 0
     for sampling in samplings:
         decode, read = pipelines(sampling, RESIZE)
-        sets = [make_dataset({'a.mp4': ['x']}, one, test_mode=True) for one in (read, decode)]
-        assert_same(*map(read_all, sets))
+        compare({'a.mp4': ['x']}, read, decode, test_mode=True)
 
 
-def test_jpeg_is_close_and_the_better_the_higher_its_quality(
+def test_jpeg_is_closer_at_higher_quality(
     moving_video, make_dataset, pipelines, store_frames, store
 ):
     moving_video('a.mp4')
@@ -236,7 +243,9 @@ def test_workers_read_it(written, make_dataset, pipelines, store_frames, context
     decode, read = pipelines(RATE, RESIZE, CROP, shape, pack)
     assert store_frames('--format', 'png', test=(decode, ANNOTATION)) == 0
     dataset = make_dataset(ANNOTATION, read, test_mode=True)
-    expected = [dataset[index]['inputs']['imgs'] for index in range(3)]  # opens it here, too
+    expected = [
+        dataset[index]['inputs']['imgs'] for index in range(3)
+    ]  # opened in this process, too
     loader = DataLoader(
         dataset, num_workers=2, multiprocessing_context=context, collate_fn=pseudo_collate
     )
@@ -244,7 +253,7 @@ def test_workers_read_it(written, make_dataset, pipelines, store_frames, context
         assert torch.equal(batch['inputs']['imgs'][0], imgs)
 
 
-def test_a_read_only_folder_suffices(written, make_dataset, pipelines, store_frames, store):
+def test_a_read_only_folder(written, make_dataset, pipelines, store_frames, store):
     decode, read = pipelines(RATE, RESIZE, CROP)
     assert store_frames(test=(decode, ANNOTATION)) == 0
     (store / 'lock.mdb').unlink()
@@ -260,9 +269,7 @@ def test_a_read_only_folder_suffices(written, make_dataset, pipelines, store_fra
         store.chmod(0o755)
 
 
-def test_the_store_suffices_where_the_videos_are_gone(
-    written, make_dataset, pipelines, store_frames
-):
+def test_the_videos_may_be_missing(written, make_dataset, pipelines, store_frames):
     decode, read = pipelines(RATE, RESIZE, CROP)
     assert store_frames('--format', 'png', test=(decode, ANNOTATION)) == 0
     expected = read_all(make_dataset(ANNOTATION, decode, test_mode=True))
@@ -283,8 +290,8 @@ class TestStale:
         assert self.store() == 0
 
     @pytest.mark.parametrize('how', ['content', 'time'])
-    def test_a_changed_file_is_refused_until_it_is_stored_again(
-        self, moving_video, make_dataset, videos, how
+    def test_a_changed_file_is_an_error_until_it_is_stored_again(
+        self, moving_video, make_dataset, compare, videos, how
     ):
         path = videos / 'a.mp4'
         if how == 'content':
@@ -293,63 +300,50 @@ class TestStale:
         with pytest.raises(FrameStoreError, match=r'1 of 3 videos have changed .*/a\.mp4'):
             make_dataset(ANNOTATION, self.read, test_mode=True)
         assert self.store() == 0
-        sets = [
-            make_dataset(ANNOTATION, steps, test_mode=True) for steps in (self.read, self.decode)
-        ]
-        assert_same(*map(read_all, sets))
+        compare(ANNOTATION, self.read, self.decode, test_mode=True)
 
-    def test_a_file_that_changes_after_the_start_is_refused(self, make_dataset, videos):
+    def test_a_file_that_changes_after_the_start_is_an_error(self, make_dataset, videos):
         dataset = make_dataset(ANNOTATION, self.read, test_mode=True)
-        dataset.pipeline.transforms[0]._videos.clear()  # as in a data set that does not ask before
+        dataset.pipeline.transforms[0]._videos.clear()  # as in data sets that do not check before
         os.utime(videos / 'a.mp4', ns=(0, 0))
         with pytest.raises(FrameStoreError, match='have changed'):
             dataset[0]
 
-    def test_a_video_that_is_not_stored(self, moving_video, make_dataset):
+    def test_settings_videos_and_frames_that_are_not_stored(self, moving_video, make_dataset):
+        unknown = [dict(type='PyAVInit'), dict(type='PyAVDecode')]
+        for step, change, message in (
+            (3, dict(scale=(-1, 40)), 'made with .* where .*scale=.inf, 40.'),
+            (3, dict(scale=0.5), 'made with .* where .*resizing=.None'),
+            (3, dict(interpolation='bicubic'), 'made with .* where .*interpolation=bicubic'),
+            (0, dict(decoding=unknown), 'made with .* where .*PyAVInit'),
+            (1, ANY, '3 of 3 videos lack frames of this sampling'),
+            (1, FIXED, 'videos lack frames of this sampling'),
+            (1, dict(RATE, frame_rate=2), '3 of 3 videos lack frames of this sampling'),
+        ):
+            pipeline = [dict(one) for one in self.read]
+            pipeline[step] = change if 'type' in change else pipeline[step] | change
+            with pytest.raises(FrameStoreError, match=message):
+                make_dataset({name: ['x'] for name in ANNOTATION}, pipeline, test_mode=True)
         moving_video('new.mp4')
         with pytest.raises(FrameStoreError, match=r'1 of 4 videos are not in .*new\.mp4'):
             make_dataset(ANNOTATION | {'new.mp4': ['x']}, self.read, test_mode=True)
 
-    @pytest.mark.parametrize(
-        ('step', 'change', 'message'),
-        [
-            (3, dict(scale=(-1, 40)), 'scale=.inf, 40.'),
-            (3, dict(scale=0.5), 'resizing=.None'),
-            (3, dict(interpolation='bicubic'), 'interpolation=bicubic'),
-            (0, dict(decoding=[dict(type='PyAVInit'), dict(type='PyAVDecode')]), 'PyAVInit'),
-        ],
-    )
-    def test_other_settings(self, make_dataset, step, change, message):
-        pipeline = [dict(one) for one in self.read]
-        pipeline[step].update(change)
-        with pytest.raises(FrameStoreError, match=f'was made with .* where .*{message}'):
-            make_dataset(ANNOTATION, pipeline, test_mode=True)
-
-    @pytest.mark.parametrize('sampling', [ANY, FIXED, dict(RATE, frame_rate=2)])
-    def test_frames_that_were_not_kept(self, make_dataset, sampling):
-        pipeline = [self.read[0], sampling, *self.read[2:]]
-        annotation = {'a.mp4': ['x']}
-        with pytest.raises(FrameStoreError, match='1 of 1 videos lack frames of this sampling'):
-            make_dataset(annotation, pipeline, test_mode=True)
-
-    def test_guarding_the_decoder_is_no_other_setting(self, make_dataset):
+    def test_the_guard_of_the_decoder_changes_nothing(self, make_dataset):
         decoding = [dict(type='GuardedDecordInit', timeout=5), dict(type='DecordDecode')]
         pipeline = [dict(self.read[0], decoding=decoding), *self.read[1:]]
         assert len(make_dataset(ANNOTATION, pipeline, test_mode=True)) == 3
 
-    def test_a_truncated_copy(self, make_dataset, store):
+    def test_an_incomplete_or_missing_store(self, make_dataset, store):
         data = store / 'data.mdb'
         data.write_bytes(data.read_bytes()[:-4096])
         with pytest.raises(FrameStoreError, match=r'data\.mdb has .* bytes, expected .*incomplete'):
             make_dataset(ANNOTATION, self.read, test_mode=True)
         assert self.store() == 1  # writing to it would hide that
-
-    def test_a_folder_without_a_store(self, make_dataset, store):
         shutil.rmtree(store)
         with pytest.raises(FrameStoreError, match='there is no frame store in .*store_frames.py'):
             make_dataset(ANNOTATION, self.read, test_mode=True)
 
-    def test_a_data_set_travels_after_it_was_read(self, make_dataset):
+    def test_a_data_set_can_be_pickled_after_reading(self, make_dataset):
         dataset = make_dataset(ANNOTATION, self.read, test_mode=True)
         expected = read_all(dataset)
         assert_same(read_all(pickle.loads(pickle.dumps(dataset))), expected)
@@ -371,41 +365,35 @@ class TestBadVideos:
         sets = [make_dataset(self.annotation, steps) for steps in (self.read, self.decode)]
         found, expected = map(read_all, sets)
         assert_same(found, expected)
-        assert [item.get('bad_videos') for item in found] == [
-            item.get('bad_videos') for item in expected
-        ]
-        assert sum('bad_videos' in item for item in found) == 1
-
-    def test_they_end_a_test(self, make_dataset):
+        bad = [item.get('bad_videos') for item in found]
+        assert bad == [item.get('bad_videos') for item in expected]
+        assert sum(map(bool, bad)) == 1
         dataset = make_dataset(self.annotation, self.read, on_bad_video='error')
         with pytest.raises(UnreadableVideoError, match='it is damaged or no video'):
             read_all(dataset)
 
-    def test_a_repaired_one_is_stored(self, moving_video, make_dataset):
+    def test_a_repaired_video_is_stored(self, moving_video, make_dataset, compare):
         moving_video('sub/b.mp4')
         with pytest.raises(FrameStoreError, match='1 of 3 videos have changed'):
             make_dataset(self.annotation, self.read)
         assert self.store() == 0
-        sets = [make_dataset(self.annotation, steps) for steps in (self.read, self.decode)]
-        assert_same(*map(read_all, sets))
+        compare(self.annotation, self.read, self.decode)
 
 
-def test_a_damaged_picture_names_its_frame(written, make_dataset, pipelines, store_frames, store):
-    lmdb = pytest.importorskip('lmdb')
+def test_damaged_and_missing_frames_are_named(
+    written, make_dataset, pipelines, store_frames, store
+):
     decode, read = pipelines(RATE, RESIZE, CROP)
     assert store_frames(test=(decode, ANNOTATION)) == 0
     frame_dir = FrameStore(store).video('a.mp4').frame_dir
     with lmdb.open(str(store)) as env, env.begin(write=True) as transaction:
         transaction.put(f'{frame_dir}/000010'.encode(), b'no picture')
         transaction.delete(f'{frame_dir}/000020'.encode())
-    dataset = make_dataset({'a.mp4': dict(captions=['x'], start=1, end=1.5)}, read, test_mode=True)
-    with pytest.raises(
-        FrameStoreError, match=r'frame 10 of .*a\.mp4 is damaged in the frame store'
-    ):
-        dataset[0]
-    dataset = make_dataset({'a.mp4': dict(captions=['x'], start=2, end=2.5)}, read, test_mode=True)
-    with pytest.raises(FrameStoreError, match=r'frame 20 of .*a\.mp4 is missing in the frame'):
-        dataset[0]
+    for start, problem in ((1, 'frame 10 of .*a.mp4 is damaged'), (2, 'frame 20 of .* is missing')):
+        video = dict(captions=['x'], start=start, end=start + 0.5)
+        dataset = make_dataset({'a.mp4': video}, read, test_mode=True)
+        with pytest.raises(FrameStoreError, match=f'{problem} in the frame store'):
+            dataset[0]
 
 
 def test_configs_name_their_decoding():
@@ -442,7 +430,7 @@ def test_mmactions_own_data_set(written, pipelines, store, tmp_path, videos, loa
         dataset[0]
 
 
-def test_folders_of_pictures_fill_a_store(videos, make_dataset, store_frames, store):
+def test_folders_of_pictures_fill_a_store(videos, make_dataset, compare, store_frames, store):
     for name, first in (('a', 1), ('b', 0)):
         (videos / name).mkdir()
         for number in range(first, first + 9):
@@ -454,9 +442,7 @@ def test_folders_of_pictures_fill_a_store(videos, make_dataset, store_frames, st
     read = [init, RATE, dict(type='FrameStoreDecode'), RESIZE]
     annotation = {'a': ['one'], 'b': dict(captions=['two'], fps=4)}
     assert store_frames('--format', 'png', test=(read, annotation)) == 0
-    sets = [make_dataset(annotation, steps, test_mode=True) for steps in (read, decode)]
-    found, expected = map(read_all, sets)
-    assert_same(found, expected)
+    found = compare(annotation, read, decode, test_mode=True)
     assert [item['avg_fps'] for item in found] == [2, 4]
     (videos / 'a' / '10.png').write_bytes(b'another picture')
     with pytest.raises(FrameStoreError, match='1 of 2 videos have changed'):

@@ -37,7 +37,7 @@ def make_sampler(sizes, batch_size, *, rank=0, world_size=1, seed=0, epoch=0, **
 
 
 def global_batches(sizes, batch_size, world_size, epoch=0) -> list[list[int]]:
-    """What all processes together see in each step."""
+    """The items of all processes in each step."""
     samplers = [
         make_sampler(sizes, batch_size, rank=rank, world_size=world_size, epoch=epoch)
         for rank in range(world_size)
@@ -45,7 +45,7 @@ def global_batches(sizes, batch_size, world_size, epoch=0) -> list[list[int]]:
     return [sum(parts, []) for parts in zip(*samplers, strict=True)]
 
 
-# the number of batches was found by hand, see the rule in the test below
+# sizes of groups, batch size, number of batches (found by hand)
 CASES = [
     ((1,) * 10, 3, 3),
     ((5, 5), 2, 5),
@@ -60,7 +60,7 @@ CASES = [
 
 @pytest.mark.parametrize(('sizes', 'batch_size', 'num_batches'), CASES)
 def test_as_many_batches_as_possible(sizes, batch_size, num_batches):
-    """n batches are possible where groups that give min(size, n) items each can fill them."""
+    """n batches are possible if groups that give min(size, n) items each can fill them."""
 
     def possible(n):
         return sum(min(size, n) for size in sizes) >= n * batch_size
@@ -94,7 +94,7 @@ def test_processes_share_the_batches_of_one():
 
 
 @pytest.mark.parametrize('sizes', [(3,) * 11, (12, 3, 3, 3, 1, 1), (40, 2, 2, 2)])
-def test_every_item_has_its_turn(sizes):
+def test_every_item_is_drawn(sizes):
     seen = set()
     for epoch in range(200):
         seen |= set(sum(make_sampler(sizes, 3, epoch=epoch), []))
@@ -112,7 +112,7 @@ def test_items_are_drawn_evenly():
     assert counts.max() < 545 + 35
 
 
-def test_items_meet_changing_partners():
+def test_the_other_items_of_a_batch_change():
     partners = set()
     for epoch in range(200):
         for batch in make_sampler((2,) * 8, 4, epoch=epoch):
@@ -131,7 +131,7 @@ def test_epochs_and_seeds_differ_and_repeat():
     assert order(seed=3, epoch=2) == order(seed=3, epoch=2)
     orders = [order(seed=seed, epoch=epoch) for seed in range(3) for epoch in range(3)]
     assert all(a != b for i, a in enumerate(orders) for b in orders[:i])
-    # nor is an epoch the former one with its batches in another order
+    # and not only the order of the batches differs
     assert sorted(map(sorted, orders[0])) != sorted(map(sorted, orders[1]))
 
 
@@ -150,7 +150,7 @@ def test_too_few_groups(batch_size, world_size):
         make_sampler((50, 50), batch_size, world_size=world_size)
 
 
-def test_samplers_and_data_sets_that_will_not_do():
+def test_unsuitable_samplers_and_data_sets():
     with pytest.raises(TypeError, match='must be a DefaultSampler, found InfiniteSampler'):
         DistinctGroupBatchSampler(InfiniteSampler(Grouped(1, 1), seed=0), 2)
     with pytest.raises(TypeError, match='must have a method group_values.* list has none'):

@@ -111,7 +111,7 @@ def test_other_and_truncated_files(tmp_path, content):
 def test_wrong_paths(tmp_path):
     with pytest.raises(FileNotFoundError, match='similarity file nowhere.npz does not exist'):
         load_similarity('nowhere.npz')
-    with pytest.raises(ValueError, match='is a folder, expected a similarity file'):
+    with pytest.raises(ValueError, match='is not an .npz .*: IsADirectoryError'):
         load_similarity(tmp_path)
     np.save(tmp_path / 'a.npy', np.ones((3, 2)))
     with pytest.raises(ValueError, match='a.npy is not .*: it holds one array without a name'):

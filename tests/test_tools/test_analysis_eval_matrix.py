@@ -1,10 +1,7 @@
 """tools/analysis/eval_matrix.py from the command line."""
 
-import importlib.util
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +10,11 @@ import pytest
 from ts2net_mm.evaluation import measure_similarity, save_similarity
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / 'tools/analysis/eval_matrix.py'
 RNG = np.random.default_rng(0)
 OWNERS = np.repeat(np.arange(8), 3)
 LOGITS = (RNG.normal(0, 10, (24, 8)) + 12 * (OWNERS[:, None] == np.arange(8))).astype(np.float32)
 BANK = RNG.normal(0, 10, (40, 8)).astype(np.float32)
 NAMES = [f'{video}.mp4' for video in range(8)]
-
-
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('eval_matrix_tool', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -43,9 +31,10 @@ def matrix(tmp_path):
 
 
 @pytest.fixture
-def run(tool, capsys):
+def run(load_tool, capsys):
     """Run the tool; returns exit code, stdout, stderr."""
-    return lambda *args: (tool.main([str(arg) for arg in args]), *capsys.readouterr())
+    main = load_tool('analysis/eval_matrix.py').main
+    return lambda *args: (main([str(arg) for arg in args]), *capsys.readouterr())
 
 
 def test_plain_and_inverted_softmax_without_a_bank(run, matrix, tmp_path):
@@ -56,7 +45,7 @@ def test_plain_and_inverted_softmax_without_a_bank(run, matrix, tmp_path):
     assert json.loads((tmp_path / 'new' / 'metrics.json').read_text()) == expected
     assert os.listdir(tmp_path / 'new') == ['metrics.json']
     assert f'{expected["t2v/R1"]:.1f}' in out
-    assert 'query bank  ' not in out
+    assert 'text to video, query bank' not in out
 
 
 @pytest.mark.parametrize('place', ['in the file', 'in another file'])
@@ -78,9 +67,7 @@ def test_settings_of_the_bank(run, matrix, tmp_path, place):
 
 def test_scale_from_the_command_line(run, matrix, tmp_path):
     path = matrix(bank_similarity=BANK, logit_scale=None)
-    code, _, err = run(path)
-    assert code == 1
-    assert err == f'error: {path} holds no logit_scale: give --logit-scale\n'
+    assert run(path) == (1, '', f'error: {path} holds no logit_scale: give --logit-scale\n')
     assert run(path, '--logit-scale', '50', '--json', tmp_path / 'a.json')[0] == 0
     assert run(matrix(bank_similarity=BANK), '--json', tmp_path / 'b.json')[0] == 0
     assert (tmp_path / 'a.json').read_text() == (tmp_path / 'b.json').read_text()
@@ -90,65 +77,38 @@ def test_scale_from_the_command_line(run, matrix, tmp_path):
     ('args', 'message'),
     [
         (['nowhere.npz'], 'similarity file nowhere.npz does not exist'),
-        ([ROOT], 'is a folder, expected a similarity file'),
+        ([ROOT], 'is not an .npz that can be read without pickle: IsADirectoryError'),
         ([__file__], 'is not an .npz that can be read without pickle'),
         (['MATRIX', '--bank', 'nowhere.npz'], 'similarity file nowhere.npz does not exist'),
-        (['MATRIX', '--bank', 'MATRIX'], "lacks the arrays ['bank_similarity'], found ['captions'"),
+        (
+            ['MATRIX', '--bank', 'NO BANK'],
+            "lacks the arrays ['bank_similarity'], found ['captions'",
+        ),
+        (['MATRIX', '--topk', '9'], 'topk=9 exceeds the 8 videos'),
         (['MATRIX', '--json', ROOT], 'is a folder, expected a file name'),
-        (['MATRIX', '--json', f'{__file__}/m.json'], 'File exists|Not a directory'),
+        (['MATRIX', '--json', f'{__file__}/m.json'], 'cannot be made'),
     ],
 )
 def test_errors_are_one_line(run, matrix, args, message):
-    path = matrix()
-    code, _, err = run(*[path if arg == 'MATRIX' else arg for arg in args])
+    paths = {'MATRIX': matrix(bank_similarity=BANK), 'NO BANK': matrix('no_bank.npz')}
+    code, _, err = run(*[paths.get(arg, arg) for arg in args])
     assert code == 1
     assert err.startswith('error: ')
-    assert any(part in err for part in message.split('|'))
+    assert message in err
     assert err.count('\n') == 1
-
-
-def test_more_best_videos_than_videos(run, matrix):
-    code, _, err = run(matrix(bank_similarity=BANK), '--topk', '9')
-    assert (code, err) == (1, 'error: topk=9 exceeds the 8 videos\n')
-
-
-def test_a_write_that_fails_leaves_the_old_file(run, matrix, tmp_path, monkeypatch):
-    (tmp_path / 'm.json').write_text('old')
-    path = matrix()
-
-    def fail(*_):
-        raise OSError('disk full')
-
-    monkeypatch.setattr(os, 'replace', fail)
-    assert run(path, '--json', tmp_path / 'm.json')[0] == 1
-    assert (tmp_path / 'm.json').read_text() == 'old'
-    assert sorted(os.listdir(tmp_path)) == ['m.json', 'scores.npz']
 
 
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
         ([], 'required: matrix'),
-        (['a', '--topk', '0'], "'0' is no whole number of at least 1"),
-        (['a', '--topk', 'x'], "'x' is no whole number of at least 1"),
-        (['a', '--logit-scale', '0'], "'0' is no positive number"),
-        (['a', '--inverse-temperature', 'nan'], "'nan' is no positive number"),
-        (['a', '--inverse-temperature', 'x'], "'x' is no positive number"),
+        (['a', '--topk', '0'], 'argument --topk'),
+        (['a', '--logit-scale', '0'], 'argument --logit-scale'),
+        (['a', '--inverse-temperature', 'nan'], 'argument --inverse-temperature'),
     ],
 )
-def test_wrong_arguments(tool, capsys, args, message):
+def test_wrong_arguments(load_tool, capsys, args, message):
     with pytest.raises(SystemExit) as caught:
-        tool.main(args)
+        load_tool('analysis/eval_matrix.py').main(args)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_as_a_process():
-    paths = [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
-    environment = os.environ | {'PYTHONPATH': os.pathsep.join(paths)}
-    for args, code in ((['--help'], 0), (['nowhere.npz'], 1), ([], 2)):
-        command = [sys.executable, str(TOOL), *args]
-        result = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert result.returncode == code, result.stderr
-        assert 'Traceback' not in result.stderr

@@ -92,8 +92,8 @@ def test_errors_of_compress(compress, source, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
-        (['--jobs', '0'], "'0' is no whole number of at least 1"),
-        (['--fps', '2.5'], "'2.5' is no whole number"),
+        (['--jobs', '0'], "'0' is not a whole number of at least 1"),
+        (['--fps', '2.5'], "'2.5' is not a whole number"),
         (['--short-side', '225'], '225 is odd; H.264 needs even sides'),
     ],
 )

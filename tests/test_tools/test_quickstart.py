@@ -138,7 +138,7 @@ def test_a_folder_of_other_settings_is_refused(quickstart):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--seed', 'x'], 'error: --seed x is no whole number'),
+        (['--seed', 'x'], 'error: --seed x is not a whole number'),
         (['--seed'], 'error: --seed needs a value'),
         (['--work-dir', ''], 'error: --work-dir needs a value'),
         (['--epochs'], 'error: unknown argument --epochs'),

@@ -50,7 +50,7 @@ def test_exit_code_of_the_work(result, code):
 
 @pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_that_a_library_turns_into_an_error(number, code, capsys):
-    """As MMEngine does where it formats a config."""
+    """MMEngine does that when it formats a config."""
 
     def work():
         try:
@@ -65,7 +65,7 @@ def test_a_signal_that_a_library_turns_into_an_error(number, code, capsys):
 
 
 def test_a_signal_inside_a_destructor(capsys):
-    """Where Python prints the exception and goes on."""
+    """Python prints the exception and continues."""
 
     class Closing:
         def __del__(self):
@@ -85,7 +85,7 @@ def test_a_signal_inside_a_destructor(capsys):
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='no fork')
 def test_workers_that_the_signal_ends_too(capsys):
-    """At any moment after it; torch's handler raises for each worker of a data loader."""
+    """At any later moment: torch's handler raises for each worker of a data loader."""
 
     def end_a_child():
         if os.fork() == 0:
@@ -134,8 +134,8 @@ def test_a_forked_helper_ends_silently(capsys):
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='no fork')
 @pytest.mark.parametrize('greeting', [b'', b'\x00\x00\x00'])
-def test_a_forked_helper_whose_tensors_are_not_taken(greeting, capfd):
-    """Ctrl-C may come while the process opens the connection over which a helper sends them."""
+def test_a_forked_helper_whose_tensors_are_not_received(greeting, capfd):
+    """Ctrl-C may arrive while the process opens the connection to the helper."""
 
     def offer(addresses):
         descriptor = resource_sharer.DupFd(os.open(os.devnull, os.O_RDONLY))
@@ -150,7 +150,7 @@ def test_a_forked_helper_whose_tensors_are_not_taken(greeting, capfd):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(ours.recv())
             connection.sendall(greeting)
-        time.sleep(0.5)  # its thread meets the end
+        time.sleep(0.5)  # for its thread to fail
         ours.send(None)
         helper.join()
 

@@ -1,4 +1,4 @@
-"""A type has one name, however a config writes it."""
+"""A type has the same name in all ways to write it."""
 
 import pytest
 from mmengine.config import ConfigDict

@@ -39,7 +39,7 @@ def test_results_come_in_the_order_of_the_items(num_workers, max_ahead):
     assert list(results) == [(number, 2 * number) for number in range(12)]
 
 
-def test_results_come_as_they_are_done():
+def test_unordered_results_come_as_they_finish():
     results = map_in_workers(double, [17, 1, 2], num_workers=2, ordered=False)
     assert [next(results), next(results)] == [(1, 2), (2, 4)]
     results.close()
@@ -49,7 +49,7 @@ def test_no_items_give_no_results():
     assert list(map_in_workers(double, [])) == []
 
 
-def test_few_items_are_ahead_of_the_one_that_is_due(tmp_path):
+def test_few_items_are_ahead_of_the_next_result(tmp_path):
     def touch(number):
         (tmp_path / str(number)).touch()
         return double(number)
@@ -67,7 +67,7 @@ def test_a_process_serves_many_items():
 
 
 @pytest.mark.parametrize('ordered', [True, False])
-def test_crashes_hangs_and_known_errors_are_results(ordered):
+def test_crashes_hangs_and_expected_errors_are_results(ordered):
     items = [1, 13, 2, 19, 17, 3]
     results = dict(map_in_workers(double, items, num_workers=2, ordered=ordered, timeout=1))
     crash, hang = Failure('the decoder crashed on it'), Failure('no answer within 1 seconds')
@@ -120,7 +120,7 @@ def wait_until(condition):
 
 
 class StartChild:
-    """Works on with a child of its own, whose number a file bears."""
+    """Starts a child process that runs on, and creates a file with its pid as the name."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -137,7 +137,7 @@ class StartChild:
 
 @pytest.mark.parametrize('how', ['close', 'interrupt'])
 def test_nothing_outlives_the_iterator(tmp_path, how):
-    """Neither the processes nor what they have started."""
+    """Neither the processes nor the processes that they started."""
     start = StartChild(tmp_path)
     results = map_in_workers(start, [0, 1, 1], num_workers=3)
     next(results)

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ts2net_mm.utils.cli import positive_float, positive_int, require_path, run
-from ts2net_mm.utils.files import write_text
+from ts2net_mm.utils.files import ensure_writable, write_text
 
 EPILOG = """\
-The matrix is what tools/test.py writes with --dump FILE.npz. The table holds the
-plain numbers, those with inverted softmax, and those with the query bank if there
-is one: in the file itself (a test with query_bank writes it there), or in another
-file whose array 'bank_similarity' has a row for each query of the bank and a
-column for each video of the test. See docs/evaluation.md.
+The matrix is the file that tools/test.py writes with --dump FILE.npz. The table
+shows the plain numbers, those with inverted softmax, and those with the query
+bank if there is one: in the file itself (a test with query_bank writes it there),
+or in another file whose array 'bank_similarity' has a row for each query of the
+bank and a column for each video of the test. See docs/evaluation.md.
 
 exit codes: 0 done, 1 error, 2 wrong arguments
 
@@ -44,7 +44,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=positive_float,
         default=20.0,
         metavar='B',
-        help='of the query bank, for cosines (default: 20)',
+        help='inverse temperature of the query bank, for cosines (default: 20)',
     )
     parser.add_argument(
         '--topk',
@@ -65,16 +65,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, and return the exit code."""
-    args = parse_args(argv)
-    return run(evaluate, args)
-
-
 def evaluate(args: argparse.Namespace) -> None:
     """Read the files, print the table and write the numbers."""
     for path in filter(None, (args.matrix, args.bank)):
         require_path('similarity file', path)
+    if args.json is not None:
+        args.json = ensure_writable(args.json, 'JSON file')
     from ts2net_mm.evaluation import format_table, load_similarity, measure_similarity
     from ts2net_mm.evaluation.similarity_file import load_bank_similarity
 
@@ -98,14 +94,12 @@ def evaluate(args: argparse.Namespace) -> None:
     print(', no query bank' if bank is None else f', {len(bank)} queries in the bank')
     print(format_table(metrics))
     if args.json is not None:
-        write_json(args.json, metrics)
+        write_text(args.json, json.dumps(metrics, indent=2) + '\n')
 
 
-def write_json(path: Path, metrics: dict[str, float]) -> None:
-    """Write the numbers, whole or not at all."""
-    if path.is_dir():
-        raise IsADirectoryError(f'{path} is a folder, expected a file name')
-    write_text(path, json.dumps(metrics, indent=2) + '\n')
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    return run(evaluate, parse_args(argv))
 
 
 if __name__ == '__main__':

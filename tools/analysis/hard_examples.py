@@ -10,13 +10,13 @@ from pathlib import Path
 from ts2net_mm.utils.cli import positive_int, require_path, run
 
 EPILOG = """\
-The matrix is what tools/test.py writes with --dump FILE.npz. The page shows the
-texts whose video comes last, with the videos that came first instead, and the
-pairs of videos that take each other's texts. It is one file that needs nothing
-else. Videos that are missing or cannot be read are named on the page and counted
-on stderr.
+The matrix is the file that tools/test.py writes with --dump FILE.npz. The page
+shows the texts whose video is ranked last, with the videos that are ranked first
+instead, and the pairs of videos that take each other's texts. It is
+self-contained. Missing and unreadable videos are named on the page and counted on
+stderr.
 
-exit codes: 0 done, 1 error, 2 wrong arguments, 130 broken off with Ctrl-C
+exit codes: 0 done, 1 error, 2 wrong arguments, 130 interrupted with Ctrl-C
 
 example:
   python tools/analysis/hard_examples.py scores.npz hard.html --videos data/msrvtt/videos
@@ -33,7 +33,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('matrix', type=Path, help='similarity file (.npz) of a test')
     parser.add_argument('page', type=Path, help='the page to write (.html)')
     parser.add_argument(
-        '--videos', type=Path, metavar='FOLDER', help='where the videos are, also in sub-folders'
+        '--videos',
+        type=Path,
+        metavar='FOLDER',
+        help='folder of the videos, searched with its sub-folders',
     )
     parser.add_argument(
         '--annotations',
@@ -50,15 +53,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--workers',
         type=positive_int,
-        help='processes that decode (default: one a CPU core, at most 8)',
+        help='processes that decode (default: one per CPU)',
     )
     return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the page and return the exit code."""
-    args = parse_args(argv)
-    return run(show, args)
 
 
 def show(args: argparse.Namespace) -> None:
@@ -82,9 +79,9 @@ def show(args: argparse.Namespace) -> None:
     matrix = (test.similarity, test.video_of_text)
     worst = worst_ranked_texts(*matrix, count=args.count)
     confused = most_confused_pairs(*matrix, count=args.count)
-    shown = [int(test.video_of_text[one.text]) for one in worst]
-    shown += [video for one in worst for video in one.best_videos]
-    shown += [video for one in confused for video in one.videos]
+    shown = [int(test.video_of_text[item.text]) for item in worst]
+    shown += [video for item in worst for video in item.best_videos]
+    shown += [video for pair in confused for video in pair.videos]
     strips = read_frames(args, list(dict.fromkeys(test.video_ids[video] for video in shown)))
     missing = [name for name, strip in strips.items() if isinstance(strip, Failure)]
     metrics = retrieval_metrics(*matrix)
@@ -102,7 +99,7 @@ def show(args: argparse.Namespace) -> None:
 
 
 def read_frames(args: argparse.Namespace, video_ids: list[str]) -> dict:
-    """Read the frames of the videos, or why there are none."""
+    """Read the frames of each video, or the reason why there are none."""
     from clips import locate, read_strips
 
     from ts2net_mm.datasets.annotation import load_annotations
@@ -110,11 +107,16 @@ def read_frames(args: argparse.Namespace, video_ids: list[str]) -> dict:
 
     annotations = {}
     if args.annotations is not None:
-        annotations = {one.video_id: one for one in load_annotations(args.annotations)}
+        annotations = {video.video_id: video for video in load_annotations(args.annotations)}
     if args.videos is None:
         return dict.fromkeys(video_ids, Failure('--videos was not given'))
     clips = locate(args.videos, video_ids, annotations)
     return read_strips(clips, num_frames=args.frames, num_workers=args.workers)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    return run(show, parse_args(argv))
 
 
 if __name__ == '__main__':

@@ -101,7 +101,7 @@ def run(repeats: int, sizes: Sizes | None = None) -> Report:
 
 def _whole(least: int, text: str) -> int:
     if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f'{text} is no whole number of at least {least}')
+        raise argparse.ArgumentTypeError(f'{text} is not a whole number of at least {least}')
     return int(text)
 
 

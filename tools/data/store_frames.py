@@ -167,7 +167,7 @@ def report(folder: Path, total: int, planned: int, failed: dict[str, str]) -> No
 
 def _assignment(text: str) -> str:
     if '=' not in text:
-        raise argparse.ArgumentTypeError(f'{text!r} is no KEY=VALUE')
+        raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
     return text
 
 

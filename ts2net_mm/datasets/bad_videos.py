@@ -151,7 +151,7 @@ class BadVideoPolicy:
             )
         self.on_bad_video = on_bad_video or allowed[0]
         self.test_mode = test_mode
-        self._timed_out: dict[str, str] = {}  # reasons of videos that ended the decoder
+        self._ended_decoder: dict[str, str] = {}  # reasons, by file name
         self._logged: set[str] = set()
 
     def read(
@@ -181,9 +181,22 @@ class BadVideoPolicy:
         except UnreadableVideoError as error:
             if self.on_bad_video == 'error' and not (self.test_mode and is_watched):
                 raise
-            first = error
+            result, bad = self._replace(index, size, get_item, process, error)
+        if self.on_bad_video == 'replace' and not is_watched:
+            self._log(bad)
+        return _attach(result, bad)
+
+    def _replace(
+        self,
+        index: int,
+        size: int,
+        get_item: Callable[[int], dict],
+        process: Callable[[dict], Any],
+        error: UnreadableVideoError,
+    ) -> tuple[Any, list[BadVideo]]:
+        """Process a substitute; return it with the bad videos that it replaces."""
         item = get_item(index)
-        bad = [self._record(item, first)]
+        bad = [self._record(item, error)]
         for other_index in _substitutes(index, size):
             other = get_item(other_index)
             if other['filename'] in {video.filename for video in bad}:
@@ -192,28 +205,25 @@ class BadVideoPolicy:
                 other |= dict(video_id=item['video_id'], text=item['text'])
             try:
                 result = self._process(other, process)
-            except UnreadableVideoError as error:
-                bad.append(self._record(other, error))
+            except UnreadableVideoError as other_error:
+                bad.append(self._record(other, other_error))
                 if len(bad) > MAX_SUBSTITUTES:
                     break
             else:
                 # in a test the other bad videos have items of their own
-                bad = bad[:1] if self.test_mode else bad
-                if self.on_bad_video == 'replace' and not is_watched:
-                    self._log(bad)
-                return _attach(result, bad)
+                return result, bad[:1] if self.test_mode else bad
         if len(bad) > 1:
             tried = '; '.join(f'{video.filename}: {video.reason}' for video in bad[1:])
-            raise UnreadableVideoError(f'{first}; nor can its substitutes: {tried}') from first
+            raise UnreadableVideoError(f'{error}; nor can its substitutes: {tried}') from error
         if isinstance(index, ItemIndex):
-            raise UnreadableVideoError(f'{first}; no other video fits into its batch') from first
-        raise first
+            raise UnreadableVideoError(f'{error}; no other video fits into its batch') from error
+        raise error
 
     def _process(self, item: dict, process: Callable[[dict], Any]) -> Any:
         """Process an item; what a decoder raises becomes an UnreadableVideoError."""
         filename = item['filename']
-        if filename in self._timed_out:
-            raise UnreadableVideoError.from_reason(filename, self._timed_out[filename])
+        if filename in self._ended_decoder:
+            raise UnreadableVideoError.from_reason(filename, self._ended_decoder[filename])
         try:
             with _random_state_kept_on_error():
                 return process(item)
@@ -222,7 +232,7 @@ class BadVideoPolicy:
         except DECODING_ERRORS as error:
             reason = unreadable_reason(filename, error)
             if isinstance(error, DecoderEndedError):
-                self._timed_out[filename] = reason  # so as not to wait for it again
+                self._ended_decoder[filename] = reason  # so as not to wait for it again
             raise UnreadableVideoError.from_reason(filename, reason) from error
 
     def _record(self, item: dict, error: UnreadableVideoError) -> BadVideo:

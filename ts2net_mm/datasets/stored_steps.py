@@ -8,6 +8,7 @@ import numpy as np
 from mmaction.datasets.transforms import DecordInit, Resize
 from mmaction.registry import TRANSFORMS
 
+from ..utils.config_types import type_name
 from .frame_store import (
     FrameStoreDecode,
     FrameStoreError,
@@ -46,10 +47,7 @@ def reads_folders(pipeline: Sequence[Step]) -> bool:
 
 
 def _is_type(step: Step, kind: type) -> bool:
-    if not isinstance(step, dict):
-        return isinstance(step, kind)
-    name = step['type']
-    return name is kind or (isinstance(name, str) and name.rsplit('.', 1)[-1] == kind.__name__)
+    return isinstance(step, kind) or type_name(step) == kind.__name__
 
 
 def _build(step: Step) -> Any:

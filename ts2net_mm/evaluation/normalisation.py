@@ -60,6 +60,8 @@ def inverted_softmax(similarity: Any, direction: str = 't2v') -> np.ndarray:
 
 def _weight_by_query_share(scores: np.ndarray) -> np.ndarray:
     """Multiply a (queries, candidates) matrix by its softmax over the queries."""
+    # Relative to the best query, exponentials neither overflow nor all vanish; in double precision
+    # and blocks of rows, so that no second matrix of that size is made.
     top = scores.max(axis=0)
     total = np.zeros(scores.shape[1])
     for rows in row_blocks(scores.shape):

@@ -91,6 +91,7 @@ def text_to_video_ranks(scores: np.ndarray, owners: np.ndarray) -> np.ndarray:
 
 def _video_to_text_ranks(scores: np.ndarray, owners: np.ndarray) -> np.ndarray:
     """Return the 1-based rank of each video that has captions, the last place among ties."""
+    # Captions of a video become neighbours, so that one reduceat finds the best of each video.
     order = np.argsort(owners, kind='stable')
     videos, starts = np.unique(owners[order], return_index=True)
     is_sorted = bool(np.all(order[1:] > order[:-1]))
@@ -99,7 +100,7 @@ def _video_to_text_ranks(scores: np.ndarray, owners: np.ndarray) -> np.ndarray:
 
     ranks = np.empty(scores.shape[1], dtype=np.int64)
     for columns in row_blocks(scores.shape[::-1]):
-        block = scores[:, columns] if is_sorted else scores[order, columns]
+        block = scores[:, columns] if is_sorted else scores[order, columns]  # the latter copies
         best = np.maximum.reduceat(block, starts, axis=0)  # (N, m) -> (videos with captions, m)
         own = np.take_along_axis(best, group_of_video[None, columns], axis=0)
         ranks[columns] = np.count_nonzero(best >= own, axis=0)

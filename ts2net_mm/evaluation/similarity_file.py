@@ -136,10 +136,7 @@ def load_bank_similarity(path: str | Path, video_ids: list[str]) -> np.ndarray:
 def _read_arrays(
     path: str | Path, required: tuple[str, ...], optional: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f'{path} is a folder, expected a similarity file (.npz)')
-    if not path.is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(f'similarity file {path} does not exist')
     try:
         content = np.load(path, allow_pickle=False)

@@ -1,1 +1,1 @@
-"""What every part of the package may use; imports nothing of the package."""
+"""Shared helpers; they import nothing else of the package."""

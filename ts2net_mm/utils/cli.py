@@ -1,4 +1,4 @@
-"""What command lines share: arguments, exit codes, errors in one line, signals."""
+"""Shared parts of command lines: arguments, exit codes, one-line errors, signals."""
 
 import argparse
 import io
@@ -32,26 +32,26 @@ __all__ = [
     'seconds',
 ]
 
-# exit codes; a shell reports the signals alike
+# exit codes; a shell uses the same ones for signals
 FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
-SHOW_TRACEBACKS = 'TS2NET_MM_TRACEBACK'  # a variable of the environment
+SHOW_TRACEBACKS = 'TS2NET_MM_TRACEBACK'  # environment variable
 
 
 class WrongArgumentError(ValueError):
-    """An argument of a command line does not go with the others, the config or the machine."""
+    """An argument conflicts with other arguments, the config or the machine."""
 
 
 class Terminated(BaseException):
-    """SIGTERM has come, as from Slurm before it kills."""
+    """SIGTERM was received, which Slurm sends before SIGKILL."""
 
 
 class _Signals:
-    """Turns SIGINT and SIGTERM into exceptions, and remembers which came.
+    """Turns SIGINT and SIGTERM into exceptions, and remembers which was received.
 
-    Some libraries catch everything (``except:``) and raise an error of their own, so an exception
-    alone does not show that Ctrl-C caused it.
+    Some libraries catch everything (``except:``) and raise another error, so the exception alone
+    does not show that Ctrl-C caused it.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class _Signals:
         self._again: threading.Timer | None = None
 
     def install(self) -> None:
-        """Take the signals over, but for one that this process was started to ignore."""
+        """Handle the signals, except those that this process was started to ignore."""
         self.received, self.holds_termination, self._process = None, False, os.getpid()
         self._again = None
         if threading.current_thread() is not threading.main_thread():
@@ -77,20 +77,20 @@ class _Signals:
         self._unraisable = sys.unraisablehook
         sys.unraisablehook = self._repeat_unraisable
         self._excepthook = sys.excepthook
-        sys.excepthook = self._leave_out_lost_peers
+        sys.excepthook = self._hide_lost_peers
 
     def ignore(self) -> None:
-        """Ignore what comes while the command ends: a launcher passes on what a group has got."""
+        """Ignore further signals while the command ends: a launcher may send the same again."""
         for number in self._before:
             signal.signal(number, signal.SIG_IGN)
         if self.received is not None:
-            self._let_children_end()
-        if self._again is not None:  # it must not come after `restore`
+            self._accept_end_of_children()
+        if self._again is not None:  # it must not fire after `restore`
             self._again.cancel()
             self._again.join()
 
     def restore(self) -> None:
-        """Give the signals back."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if self._before:
@@ -99,38 +99,38 @@ class _Signals:
         self._before = {}
 
     def _repeat_unraisable(self, args: Any) -> None:
-        """Signal again where Python would print and forget it, as in callbacks and destructors."""
+        """Send the signal again where Python would only print it: in callbacks and destructors."""
         if self.received is None:
             self._unraisable(args)
         elif isinstance(args.exc_value, KeyboardInterrupt | Terminated):
-            # later, from a thread: here the exception would be lost again
+            # later and from a thread, because here the exception would be lost again
             self._again = threading.Timer(0.02, os.kill, (os.getpid(), self.received))
             self._again.daemon = True
             self._again.start()
-        # else the command is ending, and a destructor misses what is gone already, such as the
-        # workers of a data loader, which the same Ctrl-C has reached
+        # Otherwise the command is ending, and a destructor misses something that ended before it,
+        # such as the workers of a data loader, which got the same Ctrl-C.
 
-    def _leave_out_lost_peers(self, kind: type[BaseException], *error: Any) -> None:
-        """Let a forked helper not report that this process no longer takes what it sends.
+    def _hide_lost_peers(self, kind: type[BaseException], *error: Any) -> None:
+        """Hide the error of a forked helper whose data this process no longer receives.
 
-        The thread that hands over a loader worker's tensors does, where Ctrl-C comes in between.
+        Ctrl-C can cause it in the thread that sends the tensors of a loader worker.
         """
         if os.getpid() == self._process or not issubclass(kind, ConnectionError | EOFError):
             self._excepthook(kind, *error)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a forked helper ends without a word
+        if os.getpid() != self._process:  # a forked helper ends silently
             os._exit(128 + number)
         self.received = number
         if number == signal.SIGTERM and self.holds_termination:
             return
-        self._let_children_end()
+        self._accept_end_of_children()
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
-    def _let_children_end(self) -> None:
-        """Take no offence at it: the signal ends the workers of a data loader as well.
+    def _accept_end_of_children(self) -> None:
+        """Replace torch's SIGCHLD handler, because the signal ends loader workers as well.
 
-        torch's handler raises then, wherever the main thread is, in exit functions too.
+        Its handler would raise wherever the main thread is, even in exit functions.
         """
         if sys.platform == 'win32' or not self._before:
             return
@@ -142,17 +142,17 @@ _signals = _Signals()
 
 
 def received_signal() -> int | None:
-    """Tell which signal has come since `run` began, held or not; None if none has."""
+    """Return the signal received since `run` began, held or not, or None."""
     return _signals.received
 
 
 def hold_termination(hold: bool = True) -> None:
-    """Let SIGTERM be noted only: who holds it asks `received_signal` and raises `Terminated`."""
+    """Only record SIGTERM; the caller checks `received_signal` and raises `Terminated`."""
     _signals.holds_termination = hold
 
 
 def expecting(*kinds: type[Exception]) -> Callable[[BaseException], str | None]:
-    """Make the explanation of errors whose message says all: it returns None for others."""
+    """Return an ``explain`` function for `run` that prints only the message of these errors."""
     return lambda error: str(error) if isinstance(error, kinds) else None
 
 
@@ -160,9 +160,9 @@ _WRONG_INPUT = expecting(OSError, ValueError)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that MMAction2's tools have in common.
+    """Add the arguments that MMAction2's tools share.
 
-    They are read without MMEngine, so ``--cfg-options`` gives a list of ``KEY=VALUE``.
+    They are parsed without MMEngine, so ``--cfg-options`` gives a list of ``KEY=VALUE``.
     """
     parser.add_argument('config', type=Path, help='config file')
     parser.add_argument(
@@ -187,7 +187,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_config_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read the command line; a config that does not exist ends with the usage."""
+    """Parse the command line; a missing config is a usage error."""
     args = parser.parse_args()
     if not args.config.is_file():
         parser.error(f'config {args.config} does not exist')
@@ -195,7 +195,7 @@ def parse_config_arguments(parser: argparse.ArgumentParser) -> argparse.Namespac
 
 
 def is_missing_weights(name: str | Path) -> bool:
-    """Tell whether weights are a path that does not exist, and no address or name (ViT-B/32)."""
+    """Return whether weights are a path that does not exist; URLs and ViT-B/32 are no paths."""
     text = str(name)
     if '://' in text or text.startswith('ViT-'):
         return False
@@ -203,7 +203,7 @@ def is_missing_weights(name: str | Path) -> bool:
 
 
 def require_path(kind: str, path: str | Path) -> None:
-    """Say at once, before the long imports, that a path of the command line leads nowhere.
+    """Raise an error for a path that does not exist, before the imports that take seconds.
 
     Raises:
         FileNotFoundError: If it does not exist.
@@ -216,21 +216,21 @@ def positive_int(text: str) -> int:
     """Argument type: a whole number of at least 1."""
     value = int(text) if text.isascii() and text.isdigit() else 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is no whole number of at least 1')
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number of at least 1')
     return value
 
 
 def positive_float(text: str) -> float:
     """Argument type: a finite number above 0."""
     if not (value := _finite(text)) or value < 0:
-        raise argparse.ArgumentTypeError(f'{text!r} is no positive number')
+        raise argparse.ArgumentTypeError(f'{text!r} is not a positive number')
     return value
 
 
 def seconds(text: str) -> float:
     """Argument type: a finite number of at least 0."""
     if (value := _finite(text)) is None or value < 0:
-        raise argparse.ArgumentTypeError(f'{text!r} is no number of seconds')
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number of seconds')
     return value
 
 
@@ -245,7 +245,7 @@ def _finite(text: str) -> float | None:
 def _option(text: str) -> str:
     key, equals, _ = text.partition('=')
     if not key or not equals:
-        raise argparse.ArgumentTypeError(f'{text!r} is no KEY=VALUE')
+        raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
     return text
 
 
@@ -255,21 +255,21 @@ def run(
     explain: Callable[[BaseException], str | None] = _WRONG_INPUT,
     when_stopped: Callable[[], str | None] | str = '',
 ) -> int:
-    """Do the work of a command line and return its exit code.
+    """Run the function of a command line and return the exit code.
 
-    An error with an explanation is printed in one line (exit code 1), Ctrl-C and SIGTERM are one
-    line too (130 and 143). Any other error keeps its traceback, and with the environment variable
-    ``TS2NET_MM_TRACEBACK=1`` all do.
+    Errors that ``explain`` knows are printed in one line (exit code 1), and so are Ctrl-C and
+    SIGTERM (130 and 143). Other errors keep their traceback; with the environment variable
+    ``TS2NET_MM_TRACEBACK=1`` all errors do.
 
     Args:
-        work: The work; an integer that it returns is the exit code.
+        work: The function; an integer that it returns is the exit code.
         *arguments: Its arguments.
-        explain: Returns the line for an error, or None where a traceback is due.
-        when_stopped: What to add where a signal has stopped the work, or a function that tells it;
-            a function that returns None lets this process say nothing.
+        explain: Returns the line for an error, or None for a traceback.
+        when_stopped: What to print after a signal, or a function that returns it; if it returns
+            None, this process prints nothing.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # file names may hold what it cannot encode
+        if isinstance(stream, io.TextIOWrapper):  # it may not be able to encode file names
             stream.reconfigure(errors='backslashreplace')
     _signals.install()
     try:

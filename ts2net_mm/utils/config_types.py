@@ -1,4 +1,4 @@
-"""Read the types of a config, in whichever of MMEngine's ways they are written."""
+"""Read the types of a config in all the ways in which MMEngine writes them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,14 @@ __all__ = ['type_name']
 
 
 def type_name(config: Any, default: str = '') -> str:
-    """Return the bare name of the type that a config asks for.
+    """Return the bare name of a config's type.
 
-    MMEngine takes a type as a registered name, with the scope of a library, as the path of an
-    import, or, in its pure Python configs, as the class itself.
+    MMEngine accepts a registered name, a name with the scope of a library, an import path and, in
+    pure Python configs, the class itself.
 
     Args:
         config: A config with the key ``type``, or a type.
-        default: The name where a config has no type.
+        default: The name if the config has no type.
 
     Example:
         >>> from collections import OrderedDict

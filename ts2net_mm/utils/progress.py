@@ -1,4 +1,4 @@
-"""Show how far the work on many videos is."""
+"""Show the progress of work on many videos."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rich.progress import (
 
 __all__ = ['VideoProgress']
 
-# seconds between two lines where there is no terminal to draw a bar on
+# seconds between two lines if there is no terminal for a bar
 LINE_INTERVAL = 10.0
 
 
 class VideoProgress:
-    """A bar on stderr, or a line every ten seconds if stderr is no terminal.
+    """A bar on stderr, or a line every ten seconds if stderr is not a terminal.
 
     Args:
         total: Number of videos.
-        enabled: False shows nothing.
-        title: What is done with them.
+        enabled: Whether to show anything.
+        title: Text before the numbers.
     """
 
     def __init__(self, total: int, *, enabled: bool = True, title: str = 'encoding videos') -> None:
@@ -53,7 +53,7 @@ class VideoProgress:
             self._lines_due = time.monotonic() + LINE_INTERVAL
 
     def __enter__(self) -> VideoProgress:
-        """Start to draw."""
+        """Show the bar."""
         if self._bar:
             self._bar.start()
         return self
@@ -64,12 +64,12 @@ class VideoProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave the bar as it stands."""
+        """Stop updating the bar."""
         if self._bar:
             self._bar.stop()
 
     def advance(self, num_videos: int) -> None:
-        """Count videos that are done."""
+        """Add finished videos."""
         self.num_done += num_videos
         if self._bar:
             self._bar.advance(self._task, num_videos)

@@ -13,6 +13,8 @@ def printable(text: str) -> str:
         >>> printable('a\nb.mp4')
         'a\\nb.mp4'
     """
+    if text.isprintable():
+        return text
     return ''.join(
         char if char.isprintable() else char.encode('unicode_escape').decode('ascii')
         for char in text

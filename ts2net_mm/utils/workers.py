@@ -1,4 +1,4 @@
-"""Apply a function to many items in processes that may crash or hang, and that nothing outlives."""
+"""Apply a function to many items in processes that may crash or hang."""
 
 import ctypes
 import logging
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 __all__ = ['Failure', 'available_cpus', 'die_with_parent', 'map_in_workers']
 
 Item = TypeVar('Item')
-PR_SET_PDEATHSIG = 1  # Linux: signal to get when the parent dies
+PR_SET_PDEATHSIG = 1  # Linux: the signal to receive when the parent dies
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,19 @@ def map_in_workers(
     timeout: float | None = None,
     max_ahead: int = 16,
 ) -> Generator[tuple[Item, Any], None, None]:
-    """Yield (item, result); an item on which its process crashes or hangs gives a ``Failure``.
+    """Yield (item, result); an item whose process crashes or hangs gives a ``Failure``.
 
-    Closing the iterator, an error and an interrupt kill all processes and those that they have
-    started; on Linux the end of this process does so too. Workers print and log nothing.
+    Closing the iterator, an error and an interrupt kill all workers and the processes that they
+    started; on Linux they also end with this process. Workers print and log nothing.
 
     Args:
-        function: What to apply. It returns a ``Failure`` for errors it knows.
+        function: The function. It returns a ``Failure`` for errors it expects.
         items: Its arguments.
-        num_workers: Processes; one per CPU by default.
-        ordered: Yield in the order of the items instead of as they are done.
-        timeout: Seconds for one item; None waits for ever.
-        max_ahead: If ordered, how many items at most are started or finished from the one whose
-            turn it is on, if that keeps all processes busy.
+        num_workers: Number of processes; one per CPU by default.
+        ordered: Yield in the order of the items instead of as they finish.
+        timeout: Seconds for one item; None for no limit.
+        max_ahead: If ordered, the most items that are started or finished but not yet yielded; at
+            least one per process.
 
     Raises:
         Exception: The one that ``function`` raised.
@@ -102,7 +102,7 @@ def map_in_workers(
             while finished and (not ordered or num_yielded in finished):
                 done = finished.pop(num_yielded if ordered else next(iter(finished)))
                 num_yielded += 1
-                hand_out()  # the workers go on while the caller looks at the result
+                hand_out()  # keeps the workers busy while the caller uses the result
                 yield done
     finally:
         for worker in idle + busy:
@@ -110,16 +110,16 @@ def map_in_workers(
 
 
 class _Worker:
-    """A process that applies a function to one item after the other."""
+    """A process that applies a function to one item after another."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
-        # a new interpreter would import all libraries again for every crash
+        # after a crash, a new interpreter would have to import all libraries again
         context: Any = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
             target=_serve, args=(function, theirs, self.connection), daemon=True
         )
-        # inherited until the process has become deaf to Ctrl-C
+        # inherited; Ctrl-C must not reach the process before it has its own process group
         previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process.start()
@@ -130,11 +130,11 @@ class _Worker:
     def begin(self, number: int, item: Any, timeout: float | None) -> None:
         self.number, self.item = number, item
         self.deadline = time.monotonic() + timeout if timeout else float('inf')
-        with suppress(BrokenPipeError):  # it died idle, which its result will say
+        with suppress(BrokenPipeError):  # it died while idle; `result` reports it
             self.connection.send(item)
 
     def result(self, timeout: float | None) -> Any:
-        """Take the result; a process that has none is killed."""
+        """Receive the result; kill the process if there is none."""
         if not self.connection.poll():
             self.kill()
             return Failure(f'no answer within {timeout:g} seconds')
@@ -145,7 +145,7 @@ class _Worker:
             return Failure('the decoder crashed on it')
 
     def kill(self) -> None:
-        """End the process and all that it has started."""
+        """Kill the process and all processes that it started."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except (AttributeError, ProcessLookupError, PermissionError):
@@ -155,7 +155,7 @@ class _Worker:
 
 
 def _wait_for_any(busy: list[_Worker]) -> list[_Worker]:
-    """Wait for a worker that has answered, died, or taken too long."""
+    """Wait for workers that have answered, died or taken too long."""
     first = min(worker.deadline for worker in busy)
     left = None if first == float('inf') else max(0.0, first - time.monotonic())
     ready = wait([worker.connection for worker in busy], timeout=left)
@@ -168,7 +168,7 @@ def _serve(function: Callable[[Any], Any], connection: Connection, other_end: Co
     os.setpgid(0, 0)  # Ctrl-C goes to the parent alone, which then kills this group
     die_with_parent()
     logging.disable()
-    # Below Python, decord prints the whole content of a file that it cannot open.
+    # decord prints the whole content of a file that it cannot open, from C++
     sys.stdout = sys.stderr = open(os.devnull, 'w')  # noqa: SIM115
     os.dup2(sys.stdout.fileno(), 1)
     os.dup2(sys.stdout.fileno(), 2)
@@ -189,7 +189,7 @@ def _serve(function: Callable[[Any], Any], connection: Connection, other_end: Co
 
 
 def _use_one_thread() -> None:
-    """The processes share the cores; and a forked one has not got the threads of its parent."""
+    """Processes share the cores, and a forked process lacks the threads of its parent."""
     if torch := sys.modules.get('torch'):
         torch.set_num_threads(1)
     if cv2 := sys.modules.get('cv2'):
@@ -197,6 +197,6 @@ def _use_one_thread() -> None:
 
 
 def die_with_parent() -> None:
-    """Let this process be killed when the one that started it ends, on Linux."""
+    """On Linux, kill this process when its parent ends."""
     if sys.platform == 'linux':
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
