@@ -23,7 +23,7 @@ CLIP_NORM = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.2757
 
 @torch.no_grad()
 def assert_same_features(source, theirs, batch):
-    """Compare the model of a file, or one of ours, with another library's, open_clip's or HF's."""
+    """Compare a model, or the model of a file, with open_clip's or transformers' CLIP."""
     model = source
     if not isinstance(source, torch.nn.Module):
         checkpoint = read_checkpoint(source)

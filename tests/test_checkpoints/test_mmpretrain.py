@@ -1,4 +1,4 @@
-"""MMPretrain's own CLIP, which its package hides beside today's transformers."""
+"""MMPretrain's own CLIP, which its package does not register with a recent transformers."""
 
 import pytest
 import torch
