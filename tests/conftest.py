@@ -20,7 +20,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
@@ -108,41 +108,6 @@ def build(sources) -> Callable[[str], Path]:
 def wheel(build) -> Path:
     """A wheel of the sources."""
     return build('wheel')
-
-
-# sizes of a tiny model; a part that is not there takes none
-TINY_ENCODERS = {
-    'backbone.embed_dims': 32,
-    'backbone.num_layers': 2,
-    'backbone.num_heads': 2,
-    'backbone.out_dims': 16,
-    'text_encoder.width': 32,
-    'text_encoder.num_layers': 1,
-    'text_encoder.num_heads': 2,
-    'text_encoder.out_dims': 16,
-}
-TINY_PARTS = dict(
-    TokenSelection=dict(embed_dims=16, num_samples=10),
-    TemporalTransformer=dict(embed_dims=16, num_layers=1, num_heads=2),
-    TemporalLSTM=dict(embed_dims=16),
-)
-
-
-@pytest.fixture(scope='session')
-def shrink_model() -> Callable[[ConfigDict], dict[str, object]]:
-    """Function that tells the options which make a config's model tiny and random."""
-
-    def options(model: ConfigDict) -> dict[str, object]:
-        found: dict[str, object] = {f'model.{key}': size for key, size in TINY_ENCODERS.items()}
-        found |= {'model.init_cfg': None}
-        if model.backbone.shift_layers:
-            found['model.backbone.shift_layers'] = (0, 1)
-        for name, part in {'neck': model.neck, 'head.temporal': model.head.temporal}.items():
-            sizes = TINY_PARTS.get(part.type, {}) if part else {}
-            found |= {f'model.{name}.{key}': size for key, size in sizes.items()}
-        return found
-
-    return options
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from tiny import reference, shrinking_options, write_data_set
 
 from ts2net_mm.checkpoints import (
     Checkpoint,
@@ -34,31 +35,17 @@ CLIP_SIZES = {'ViT-B/32': 151_277_313, 'ViT-B/16': 149_620_737}
 @pytest.fixture
 def data_root(tmp_path) -> Path:
     """Four videos of two seconds with two captions each, as train, val and test split."""
-    annotations = {}
-    rng = np.random.default_rng(0)
-    for number in range(4):
-        writer = cv2.VideoWriter(
-            str(tmp_path / f'{number}.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 10, (64, 48)
-        )
-        for _ in range(20):
-            writer.write(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
-        writer.release()
-        annotations[f'{number}.mp4'] = dict(
-            captions=[f'clip number {number}', f'a clip called {number}'],
-            meaning=str(number),
-            reversal=f'{number ^ 1}.mp4',
-        )
-    (tmp_path / 'all.json').write_text(str(annotations).replace("'", '"'))
+    write_data_set(tmp_path, num_videos=4, num_frames=20)
     return tmp_path
 
 
 @pytest.fixture
-def tiny(shrink_model, data_root, tmp_path):
+def tiny(data_root, tmp_path):
     """Function that reads a config and makes its run tiny."""
 
     def read(path: Path) -> Config:
         cfg = Config.fromfile(path)
-        options = shrink_model(cfg.model)
+        options = shrinking_options(cfg.model)
         for split in SPLITS:
             loader = f'{split}_dataloader'
             options |= {
@@ -175,14 +162,9 @@ def test_clip_fits(path, log_records):
     assert ('temporal positions stretched from 77 to 256' in told) == stretched
 
 
-def released_weights() -> dict[str, torch.Tensor]:
-    with np.load(Path(__file__).parent / 'data/tiny_released_weights.npz') as arrays:
-        return {key: torch.from_numpy(np.asarray(arrays[key])).float() for key in arrays.files}
-
-
 def test_released_weights_in_a_model_of_64_frames(log_records):
     """They give what stretching their 77 positions for each video gives."""
-    weights = released_weights()
+    weights = reference('tiny_released_weights.npz')
     cfg = config_from_state_dict(weights)
     as_released = MODELS.build(cfg).eval()
     as_released.load_state_dict(convert_state_dict(weights))

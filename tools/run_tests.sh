@@ -35,7 +35,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 check format ruff format --check .
 check lint ruff check .
-check types mypy ts2net_mm
+check types mypy ts2net_mm tools
 check docs mkdocs build --strict
 check tests python -m pytest -n "$((cores < 4 ? cores : 4))" "$@"
 

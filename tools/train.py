@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -84,7 +84,7 @@ def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
                 'auto_scale_lr = dict(base_batch_size=N), the batch size of its learning rate'
             )
         cfg.auto_scale_lr.enable = True
-    randomness = dict(seed=None) | dict(cfg.get('randomness') or {})
+    randomness: dict[str, Any] = dict(seed=None) | dict(cfg.get('randomness') or {})
     if args.seed is not None:
         randomness['seed'] = args.seed
     if args.diff_rank_seed:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from types import ModuleType
@@ -164,6 +165,8 @@ def test_reasons(compress, tmp_path):
     assert 'Invalid data' in reason or 'moov atom' in reason
     assert str(path) not in reason
     assert 'No such file' in compress(tmp_path / 'absent.mp4').reason
+    os.mkfifo(tmp_path / 'pipe.mp4')
+    assert compress(tmp_path / 'pipe.mp4').reason == 'it is no regular file'
 
 
 def test_a_cut_video_fails(compress, tmp_path):

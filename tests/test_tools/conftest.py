@@ -1,15 +1,12 @@
 """The modules of the benchmarks, and projects as a new user has them."""
 
 import importlib
-import json
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from tiny import CONFIG, make_project, model_config
 
-ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).resolve().parents[2] / 'tools/benchmarks'
 MODULES = (
     'measuring',
@@ -38,70 +35,9 @@ def load(monkeypatch):
 
 @pytest.fixture
 def tiny_model():
-    return dict(
-        type='TS2Net',
-        backbone=dict(
-            type='TokenShiftViT',
-            embed_dims=32,
-            num_layers=3,
-            num_heads=2,
-            img_size=32,
-            patch_size=8,
-            out_dims=16,
-            shift_layers=(1, 2),
-            num_shift_tokens=4,
-            frozen_stages=0,
-        ),
-        text_encoder=dict(
-            type='CLIPTextEncoder', vocab_size=50, width=32, num_layers=2, num_heads=2, out_dims=16
-        ),
-        neck=dict(type='TokenSelection', embed_dims=16, topk=3, num_samples=20),
-        head=dict(
-            type='RetrievalHead',
-            temporal=dict(type='TemporalTransformer', embed_dims=16, num_layers=2, num_heads=2),
-        ),
-    )
-
-
-CONFIG = f"""
-_base_ = {str(ROOT / 'configs' / 'ts2net_moving-shapes.py')!r}
-
-data_root = 'DATA_ROOT'
-batch_size = 2
-model = dict(
-    backbone=dict(embed_dims=16, num_layers=2, num_heads=2, out_dims=16, shift_layers=(0, 1)),
-    text_encoder=dict(width=16, num_layers=1, num_heads=2, out_dims=16),
-    neck=dict(embed_dims=16, num_samples=10),
-    head=dict(temporal=dict(embed_dims=16, num_layers=1, num_heads=2)),
-)
-loader = dict(batch_size=2, num_workers=0, persistent_workers=False,
-              dataset=dict(data_root=data_root, ann_file='all.json'))
-train_dataloader = loader
-val_dataloader = loader
-test_dataloader = loader
-train_cfg = dict(max_epochs=2, val_interval=1)
-default_hooks = dict(checkpoint=dict(interval=1))
-param_scheduler = [dict(type='ConstantLR', factor=0.5)]
-"""
-
-
-def make_project(folder: Path, *, num_videos: int, config: str = CONFIG) -> Path:
-    """Write a config, videos of noise and their annotation."""
-    annotations = {}
-    rng = np.random.default_rng(0)
-    for number in range(num_videos):
-        name = f'{number}.mp4'
-        writer = cv2.VideoWriter(str(folder / name), cv2.VideoWriter_fourcc(*'mp4v'), 10, (64, 48))
-        for _ in range(12):
-            writer.write(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
-        writer.release()
-        annotations[name] = dict(
-            captions=[f'clip number {number}', f'a clip called {number}'], meaning=name
-        )
-    annotations['0.mp4']['reversal'] = '1.mp4'
-    (folder / 'all.json').write_text(json.dumps(annotations))
-    (folder / 'config.py').write_text(config.replace('DATA_ROOT', str(folder)))
-    return folder
+    config = model_config()
+    config['backbone']['frozen_stages'] = 0
+    return config
 
 
 @pytest.fixture(scope='session')

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from tiny import shrinking_options
 
 FOLDER = Path(__file__).resolve().parents[2] / 'tools/benchmarks'
 MODULES = ('measuring', 'report', 'resize_fidelity', 'frame_store')
@@ -24,7 +25,7 @@ def benchmark(monkeypatch):
 
 
 @pytest.mark.slow
-def test_clips_are_read_and_features_move(benchmark, tmp_path, monkeypatch, shrink_model):
+def test_clips_are_read_and_features_move(benchmark, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, 'CLIP_SECONDS', 2)
     monkeypatch.setattr(benchmark, 'QUALITIES', (20, 95))
     work = benchmark.clips(tmp_path, 2)
@@ -32,7 +33,7 @@ def test_clips_are_read_and_features_move(benchmark, tmp_path, monkeypatch, shri
     assert 'clips: 2 items' in report
     assert 'png: pixels of 2 items are those of decoding' in report
     assert re.search(r'decoding / store, jpeg, \d MB +[\d.]+', report)
-    work.cfg.merge_from_dict(shrink_model(work.cfg.model))
+    work.cfg.merge_from_dict(shrinking_options(work.cfg.model))
     torch.manual_seed(0)
     _, _, *rows = benchmark.features(work, None)
     moved = [float(row.split()[5].strip('%')) for row in rows]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from tiny import shrinking_options
 
 from ts2net_mm.models import TS2Net
 
@@ -41,12 +42,12 @@ def project(miniatures, load_tool, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def arguments(shrink_model):
+def arguments():
     """Function that tells the arguments of a tiny run; the config's data section stays as it is."""
 
     def tell(name: str, *more: str, **settings: object) -> list[str]:
         path = ROOT / f'configs/ts2net_{name}.py'
-        options = shrink_model(Config.fromfile(path).model) | {'train_cfg.max_epochs': 1}
+        options = shrinking_options(Config.fromfile(path).model) | {'train_cfg.max_epochs': 1}
         for split in ('train', 'val', 'test'):
             loader = f'{split}_dataloader'
             options |= {f'{loader}.num_workers': 0, f'{loader}.persistent_workers': False}

@@ -115,16 +115,6 @@ def test_an_interrupted_training_is_resumed(quickstart):
     assert quickstart.steps()[:3] == [RENDER, STORE, f'{TRAIN} --resume']
 
 
-def test_another_seed_has_a_folder_of_its_own(quickstart):
-    quickstart.steps()
-    assert 'work_dirs/quickstart-seed7 --seed 7' in quickstart.steps('--seed', '7')[2]
-
-
-def test_a_work_dir_is_relative_to_the_caller(quickstart, tmp_path):
-    steps = quickstart.steps('--work-dir', 'my work', cwd=tmp_path)
-    assert f'--work-dir {tmp_path}/my work --seed 0' in steps[2]
-
-
 def test_a_folder_of_other_settings_is_refused(quickstart):
     quickstart.steps()
     done = quickstart.run('--work-dir', 'a repository/work_dirs/quickstart', '--seed', '1')

@@ -94,22 +94,11 @@ def test_the_second_run_does_nothing(tree):
     assert tree.installed() == []  # contained in dev
 
 
-def test_the_extra_is_not_taken_for_done_by_the_plain_installation(tree):
-    assert tree.installed()
-    assert tree.installed('dev')
-
-
 @pytest.mark.parametrize('name', ['setup.cfg', 'requirements/constraints.txt'])
 def test_changed_requirements_are_installed(tree, name):
     assert tree.installed()
     with (tree.root / name).open('a') as file:
         file.write('# changed\n')
-    assert tree.installed()
-
-
-def test_a_moved_repository_is_installed_again(tree):
-    assert tree.installed()
-    tree.root = tree.root.rename(tree.root.with_name('moved'))
     assert tree.installed()
 
 
@@ -126,31 +115,11 @@ def test_an_old_python_is_refused(tree):
     assert f'{tree.environment} has Python 3.9, needed is Python 3.10 or newer' in done.stderr
 
 
-def test_without_a_recent_python_no_environment_is_made(tree):
-    python = str(tree.environment / 'bin/python')
-    done = tree.run(VIRTUAL_ENV='', PYTHON=python, MINOR='9')
-    assert done.returncode == 1
-    assert f'Python 3.10 or newer is needed, tried: {python}' in done.stderr
-    assert not (tree.root / '.venv').exists()
-
-
 def test_a_failed_virtual_environment_leaves_nothing(tree):
     done = tree.run(VIRTUAL_ENV='', PYTHON=str(tree.environment / 'bin/python'))
     assert done.returncode == 1
     assert 'cannot make a virtual environment' in done.stderr
     assert not (tree.root / '.venv').exists()
-
-
-def test_an_active_environment_that_is_gone_is_named(tree):
-    done = tree.run(VIRTUAL_ENV='/no/such/place')
-    assert done.returncode == 1
-    assert '/no/such/place is the active environment, but has no bin/python' in done.stderr
-
-
-def test_an_environment_without_pip_is_named(tree):
-    done = tree.run(NO_PIP='1')
-    assert done.returncode == 1
-    assert f'the active environment {tree.environment} has no pip' in done.stderr
 
 
 def test_missing_system_libraries_are_installed_or_asked_for(tree):
@@ -178,8 +147,3 @@ def test_the_base_environment_of_conda_is_left_alone(tree):
     )
     assert 'Making the virtual environment' in done.stdout
     assert tree.log.read_text() == ''
-
-
-def test_a_conda_environment_is_used(tree):
-    variables = {'VIRTUAL_ENV': '', 'CONDA_PREFIX': str(tree.environment)}
-    assert tree.installed(**variables) == ['torch torchvision', '-e HERE[lite]']

@@ -43,6 +43,7 @@ REASONS = (
     'it is a picture',
     'FFmpeg does not know its video codec',
     'the file is empty',
+    'it is damaged: its times span [0-9,]+ seconds',
 )
 
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
+from unittest.mock import Mock
 
 import decord
 import numpy as np
@@ -161,6 +163,17 @@ def test_a_crash(write_video):
     with pytest.raises(DecoderEndedError, match='the decoder crashed on it'):
         GuardedVideoReader(path, timeout=20)
     assert len(GuardedVideoReader(path)) == 24
+
+
+def test_an_answer_that_was_not_awaited(write_video, monkeypatch):
+    """After Ctrl-C in a call, the next one gets its own answer."""
+    first, second = write_video('a.mp4', num_frames=5), write_video('b.mp4', num_frames=9)
+    GuardedVideoReader(str(first))
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, 'poll', Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            GuardedVideoReader(str(first))
+    assert len(GuardedVideoReader(str(second))) == 9
 
 
 def test_a_helper_that_died_between_two_videos(write_video):

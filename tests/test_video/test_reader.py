@@ -85,6 +85,66 @@ def test_variable_rates(painted, read_number, name):
         assert reader.frame_at(3.1) == 55
 
 
+# no finer than a frame at a tenth of a second: 25 a second up to second 2, then 12.5 a second
+COARSE = ('-vf', "setpts='if(lt(N,50),N/25,2+(N-50)/12.5)/TB'", '-fps_mode', 'vfr')
+COARSE += ('-enc_time_base', '1/25')
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments'),
+    [
+        ('coarse.mp4', (*X264, '-video_track_timescale', '25')),
+        ('coarse.gif', ()),
+        # AVI repeats the frame before, by empty chunks
+        ('coarse.avi', ('-c:v', 'mjpeg', '-q:v', '3')),
+        ('coarse_b.avi', (*MPEG4, '-bf', '2')),
+    ],
+)
+def test_variable_rates_in_coarse_units(painted, read_number, name, arguments):
+    with VideoReader(str(painted(name, *arguments, *COARSE))) as reader:
+        found = [read_number(frame) for frame in reader.get_frames(sampled(reader))]
+        expected = [0, 25, *np.arange(50, 150, 12.5)]
+        assert reader.end == pytest.approx(10, abs=0.1)
+        assert len(found) == len(expected)
+        assert np.abs(np.subtract(found, expected)).max() <= 1
+
+
+def test_avi_at_a_rate_far_above_that_of_its_frames(remuxed, read_number):
+    """A copy from MP4 may state 600 frames a second, of which 24 in a row are the same."""
+    with VideoReader(str(remuxed('copy.avi', [], ['-c', 'copy', '-r', '600']))) as reader:
+        frames = reader.get_frames(sampled(reader))
+        assert [read_number(frame) for frame in frames] == [0, 25, 50, 75, 100, 125]
+
+
+def test_times_that_jump_by_years(painted, tmp_path):
+    source = painted('mpeg4.mp4', *KINDS['MPEG-4 with B-frames in MP4'][1])
+    with av.open(str(source)) as container, av.open(str(tmp_path / 'a.mkv'), 'w') as copy:
+        stream = copy.add_stream_from_template(container.streams.video[0])
+        for number, packet in enumerate(container.demux(container.streams.video[0])):
+            if packet.size:
+                jump = int(1e9 / packet.time_base) if number > 140 else 0
+                packet.stream, packet.pts, packet.dts = stream, packet.pts + jump, packet.dts + jump
+                copy.mux_one(packet)
+    with pytest.raises(NoFramesError, match='its times span 1,000,000,00. seconds'):
+        VideoReader(str(tmp_path / 'a.mkv'))
+
+
+def test_transport_streams_are_not_decoded_from_their_start(painted, monkeypatch):
+    """A seek lands behind its target there; one a second earlier does not."""
+    with VideoReader(str(painted('h264.ts', *X264, '-g', '50'))) as reader:
+        expected = reader.get_frames([60, 149])
+    monkeypatch.setattr(VideoReader, '_decode_in_order', None)
+    with VideoReader(str(painted('h264.ts', *X264, '-g', '50'))) as reader:
+        np.testing.assert_array_equal(reader.get_frames([60, 149]), expected)
+
+
+def test_names_that_look_like_addresses(remuxed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ('a:b.mp4', 'http:c.mp4'):
+        (tmp_path / name).symlink_to(remuxed('h264.mp4', []))
+        assert len(VideoReader(name)) == 150
+
+
 def test_times_that_are_all_equal(painted, read_number, tmp_path):
     """The frames are counted, at the rate that the file states."""
     source = painted('mpeg4.mp4', *KINDS['MPEG-4 with B-frames in MP4'][1])
@@ -157,6 +217,15 @@ def test_late_videos_start_late(ffmpeg, painted, read_number):
         numbers = [read_number(frame) for frame in frames]
         expected = [max(0, 25 * second - round(25 * reader.times[0])) for second in range(8)]
         assert np.abs(np.subtract(numbers, expected)).max() <= 1
+
+
+def test_slides_that_start_late(ffmpeg, painted, read_number):
+    slides = painted('slides.mp4', *X264, '-vf', 'setpts=25*PTS', '-r', '1', '-frames:v', '8')
+    path = slides.with_name('late_slides.mp4')
+    sound = ('-f', 'lavfi', '-i', 'sine=duration=8')
+    ffmpeg(*sound, '-itsoffset', '3', '-i', slides, '-c:v', 'copy', '-map', '0', '-map', '1', path)
+    with VideoReader(str(path)) as reader:
+        assert sampled(reader)[:5].tolist() == [0, 0, 0, 0, 1]
 
 
 @pytest.mark.parametrize('turn', ['90', '180', '270', 'hflip', 'vflip', '90 hflip', '270 hflip'])

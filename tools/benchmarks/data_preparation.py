@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def write_msrvtt(root: Path, sizes: Sizes) -> list[str]:
 def write_vatex(root: Path, sizes: Sizes) -> list[str]:
     """Write its official files and return the video ids."""
     counts = dict(train=sizes.vatex_train, val=sizes.vatex_held_out, test=sizes.vatex_held_out)
-    captions = {}
+    captions: dict[str, Any] = {}
     for split, count in counts.items():
         ids = [f'{split}{number:07}_000010_000020' for number in range(count)]
         (root / f'{split}_list.txt').write_text('\n'.join(ids))
@@ -106,7 +107,7 @@ def run(name: str, root: Path, sizes: Sizes | None = None) -> list[str]:
         raise RuntimeError(f'the preparation of {name} ended with {code}')
     lines.append(f'  preparation, without the import of the libraries: {took}')
     for file, test_mode in ((train, False), (test, True)):
-        dataset, took = timed(lambda file=file, test_mode=test_mode: build(file, test_mode))
+        dataset, took = timed(partial(build, file, test_mode))
         lines.append(f'  start of {file}, {len(dataset):,} items: {took}')
     return lines
 

@@ -43,6 +43,7 @@ class LoopBertAdam(BertAdam):
         if not state:
             for key in ('exp_avg', 'exp_avg_sq'):
                 state[key] = torch.zeros_like(parameter, dtype=dtype)
+        assert parameter.grad is not None
         gradient, value = parameter.grad.to(dtype), parameter.to(dtype)
         factor = group['max_grad_norm'] / (torch.linalg.vector_norm(gradient) + CLIP_EPS)
         gradient = gradient * factor.clamp(max=1.0)

@@ -121,7 +121,7 @@ def _digest(content: object) -> str:
 def _replace(path: Path, *changes: tuple[str, str]) -> None:
     text = path.read_text(encoding='utf-8')
     for pattern, new in changes:
-        text, count = re.subn(pattern, lambda _, new=new: new, text, flags=re.DOTALL)
+        text, count = re.subn(pattern, new.replace('\\', r'\\'), text, flags=re.DOTALL)
         if count != 1:
             raise ValueError(f'{path}: {pattern!r} occurs {count} times, expected 1')
     write_text(path, text)

@@ -178,6 +178,8 @@ class Compressor:
         """Compress one video and check it; its file appears once it is complete."""
         unfinished = self.folder / UNFINISHED / f'{os.getpid()}.mp4'
         unfinished.parent.mkdir(exist_ok=True)
+        if item.source.exists() and not item.source.is_file():
+            return Failure('it is no regular file')
         done = subprocess.run(
             self.command(item.source, unfinished),
             stdin=subprocess.DEVNULL,

@@ -88,6 +88,15 @@ class _PyAVReader:
         return self.reader.get_frames([self.position - 1])[0]
 
 
+def _explain(error: Exception) -> Any:
+    """Turn an error that the content of a file has caused into a reason; pass others on."""
+    if type(error).__name__ == 'NoFramesError':
+        return {'unreadable': str(error)}
+    if isinstance(error, OSError | ImportError | IndexError):
+        return error
+    return {'unreadable': f'it is damaged: its decoder failed ({type(error).__name__}: {error})'}
+
+
 _OPENERS = {'decord': _open_with_decord, 'pyav': _PyAVReader}
 
 
@@ -107,8 +116,7 @@ def main(connection: Connection, memory: FrameMemory) -> None:
         try:
             answer = decoder.answer(*request)
         except Exception as error:
-            unreadable = type(error).__name__ == 'NoFramesError'
-            answer = {'unreadable': str(error)} if unreadable else error
+            answer = _explain(error) if request[0][0] == 'pyav' else error
         try:
             message = pickle.dumps(answer)
         except Exception:

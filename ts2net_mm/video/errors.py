@@ -9,7 +9,7 @@ from decord import DECORDError
 __all__ = ['DECODING_ERRORS', 'DecoderEndedError', 'UnreadableVideoError', 'unreadable_reason']
 
 # raised by DecordInit, DecordDecode and RawFrameDecode on a bad file
-DECODING_ERRORS = (DECORDError, RuntimeError, OSError, cv2.error)
+DECODING_ERRORS = (DECORDError, RuntimeError, OSError, MemoryError, cv2.error)
 # parts of decord's messages, whose errors have no types of their own, and what they mean
 DECORD_REASONS = {
     'cannot find video stream': 'it has no video stream (audio only?)',

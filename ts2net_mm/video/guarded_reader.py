@@ -151,9 +151,12 @@ class _Helper:
         """Return the answer, or raise what the decoder raised."""
         try:
             self.connection.send(request)
+            answer = self._receive(timeout)
         except OSError:
             raise self._crashed() from None
-        answer = self._receive(timeout)
+        except BaseException:
+            self.end()  # after Ctrl-C, the next request must not get this one's answer
+            raise
         if isinstance(answer, Exception):
             raise answer
         return answer

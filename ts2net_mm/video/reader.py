@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Container, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
+from itertools import chain
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -26,8 +27,13 @@ PICTURES = ('image2', 'ico')
 STILL_BRANDS = ('avif', 'heic', 'heix', 'mif1')  # HEIF pictures, which use the container of MP4
 PLAYLISTS = ('hls', 'dash', 'concat', 'imf', 'sdp', 'rtsp')
 TEXTS = ('tty', 'bin', 'xbin', 'adf', 'idf')
-MAX_PIXELS = 2**27  # of a frame, 16K; a damaged header may state more than fits into memory
-REORDERED = 4  # frames by which B-frames may delay the first one
+MAX_PIXELS = 2**27  # of a frame, 16K; a damaged header may state more than memory holds
+MAX_SECONDS = 1e6  # 11 days; damaged files and recorders that write the date state more
+# largest delay of the first frame by B-frames, in frames and in seconds
+REORDERED = 4
+MAX_DELAY = 0.2
+PLACEHOLDER = 8  # bytes; largest packet of MPEG-4 that only keeps the count of frames
+SEEK_EARLIER = (0.0, 1.0, 5.0)  # seconds before the target, where a seek lands behind it
 
 
 class NoFramesError(ValueError):
@@ -70,7 +76,8 @@ class VideoReader:
         # whether frames are counted, because their times are missing or not unique
         self._by_order = False
         self._may_seek = True
-        self._has_pauses = False  # packets without content, during which the last frame is shown
+        self._dts: list[int] = []  # decoding times of the packets
+        self._is_packed = False  # MPEG-4 with two frames in one packet, and a placeholder for one
         self._picture: _Picture | None = None
         self._open()
         try:
@@ -112,13 +119,13 @@ class VideoReader:
 
         The first frame of a stream with B-frames may be a few frames late; that counts as 0.
         """
-        steps = np.diff(self.times)
-        if not len(steps):
+        if len(self) == 1:
             return None
-        step = (self.times[-1] - self.times[0]) / len(steps)
+        step = (self.times[-1] - self.times[0]) / (len(self) - 1)
         tolerance = max(JITTER * step, 1.01 * float(self._time_base))
-        is_even = np.all(np.abs(steps - step) <= tolerance)
-        if is_even and self.times[0] <= REORDERED * step:
+        evenly = self.times[0] + step * np.arange(len(self))
+        is_even = np.all(np.abs(self.times - evenly) <= tolerance)
+        if is_even and self.times[0] <= min(REORDERED * step, MAX_DELAY):
             return None
         return np.append(self.times, self.end)
 
@@ -155,20 +162,20 @@ class VideoReader:
         return batch.frames
 
     def _open(self) -> None:
-        if not isinstance(self._file, str):
-            self._file.seek(0)
+        source, options = self._file, None
+        if isinstance(source, str):
+            with open(source, 'rb') as file:  # its errors say more than FFmpeg's
+                is_empty = not file.read(1)
+            # a name with a colon is no address, and a list of other files leads to none
+            source, options = f'file:{source}', dict(protocol_whitelist='file')
         else:
-            with open(self._file, 'rb') as file:  # for clearer errors than FFmpeg's
-                if not file.read(1):
-                    raise NoFramesError('the file is empty')
+            source.seek(0)
+            is_empty = not source.read(1)
+            source.seek(0)
+        if is_empty:
+            raise NoFramesError('the file is empty')
         try:
-            # a list of other files must not open the network
-            self._container = av.open(
-                self._file,
-                mode='r',
-                metadata_errors='replace',
-                options=dict(protocol_whitelist='file') if isinstance(self._file, str) else None,
-            )
+            self._container = av.open(source, mode='r', metadata_errors='replace', options=options)
         except av.FFmpegError as error:
             raise NoFramesError('it is damaged or no video') from error
         try:
@@ -191,15 +198,19 @@ class VideoReader:
         shown: list[tuple[int, int]] = []
         for packet in self._demux():
             if not packet.size:
-                self._has_pauses |= packet.dts is not None
                 continue
+            self._is_packed |= packet.size <= PLACEHOLDER
+            if packet.dts is not None:
+                self._dts.append(packet.dts)
             if packet.pts is None:
                 self._by_order = True
-                return 0
+                continue
             if packet.is_keyframe:
                 self._key_pts.append(packet.pts)
             if not packet.is_discard:
                 shown.append((packet.pts, packet.duration or 0))
+        if self._by_order:
+            return 0
         if not shown:
             raise NoFramesError('it has no frames that can be decoded')
         shown.sort()
@@ -220,28 +231,33 @@ class VideoReader:
             self._pts = stated
             return 0
         rate = self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE
-        step = 1 / (rate * self._time_base)
+        step = max(Fraction(1), 1 / (rate * self._time_base))
         first = self._start / self._time_base
         self._pts = [round(first + number * step) for number in range(len(pts))]
         return round(step)
 
     def _set_times(self, last_duration: int) -> None:
         self._number = {pts: number for number, pts in enumerate(self._pts)}
-        rate = self._stream.average_rate
-        if 'avi' in self._container.format.name and rate and not self._has_pauses:
-            # AVI counts frames instead of times; FFmpeg derives wrong times for B-frames
-            self._by_order = True
-            self.times = np.arange(len(self)) / float(rate)
-            self.end = len(self) / float(rate)
-            return
         base = float(self._time_base)
-        self.times = np.array(self._pts, dtype=np.float64) * base - float(self._start)
+        pts: Sequence[float] = self._pts
+        rate = self._stream.average_rate
+        if 'avi' in self._container.format.name and rate:
+            # AVI counts the frames, with those at which the picture stays, in the order in which
+            # they are decoded; what FFmpeg makes of B-frames there is off
+            self._by_order = True
+            is_counted = len(self._dts) == len(self) and not self._is_packed
+            step = 1 / float(rate) / base
+            pts = sorted(self._dts) if is_counted else [n * step for n in range(len(self))]
+            last_duration = round(float(np.median(np.diff(pts)))) if len(pts) > 1 else 0
+        self.times = np.array(pts, dtype=np.float64) * base - float(self._start)
         if last_duration > 0:
             self.end = float(self.times[-1]) + last_duration * base
         elif len(self) > 1:
             self.end = float(self.times[-1] + (self.times[-1] - self.times[0]) / (len(self) - 1))
         else:
             self.end = float(self.times[-1]) + float(1 / USUAL_RATE)
+        if self.end - float(self.times[0]) > MAX_SECONDS:
+            raise NoFramesError(f'it is damaged: its times span {self.end:,.0f} seconds')
 
     def _decode_from_key_frames(self, wanted: Sequence[int], batch: '_Batch') -> bool:
         """Decode from the key frame before each wanted frame; return False if that fails."""
@@ -251,24 +267,42 @@ class VideoReader:
         for number in wanted:
             key = self._key_before(number)
             if key > position:
-                try:
-                    self._container.seek(self._pts[key], stream=self._stream)
-                except av.FFmpegError:
+                # frames that no other frame builds on matter only where they are wanted
+                found = self._decode_from(key, shown | {self._pts[key]})
+                if found is None:
                     return False
-                # skip frames that no other frame refers to, unless they are wanted
-                frames, position, has_key = self._decode(shown | {self._pts[key]}), -1, False
+                position, frames = key, found
+                frame = next(frames)
             while position < number:
-                frame = next(frames, None)
-                if frame is None or frame.pts is None:
+                following = next(frames, None)
+                if following is None or following.pts is None:
                     return False
-                before, position = position, self._number.get(frame.pts, -1)
+                frame = following
+                before, position = position, self._number.get(following.pts, -1)
                 if position <= before:
                     return False
-                has_key |= position == key
-            if position > number or not has_key:  # damaged, or a seek behind the key frame
+            if position > number:  # damaged
                 return False
-            batch.put(number, self._to_array(frame))  # type: ignore[arg-type]
+            batch.put(number, self._to_array(frame))
         return True
+
+    def _decode_from(self, key: int, needed: set[int]) -> Iterator[av.VideoFrame] | None:
+        """Decode from a key frame on, that one included; None if no seek leads before it."""
+        for earlier in SEEK_EARLIER:
+            target = self._pts[key] - round(earlier / self._time_base)
+            try:
+                self._container.seek(target, stream=self._stream)
+            except av.FFmpegError:
+                return None
+            frames = self._decode(needed)
+            for frame in frames:
+                if frame.pts is None or frame.pts >= self._pts[key]:
+                    break
+            else:
+                continue
+            if frame.pts == self._pts[key]:
+                return chain([frame], frames)
+        return None
 
     def _key_before(self, number: int) -> int:
         """Return the number of the key frame before a frame; 0 if an edit list removed it."""
@@ -394,7 +428,7 @@ class _Picture:
     def __init__(self, first: av.VideoFrame, pixel_aspect: Fraction | None) -> None:
         self._reformatter = VideoReformatter()
         self.width, self.height = first.width, first.height
-        if pixel_aspect:
+        if pixel_aspect and self.width * self.height * pixel_aspect <= MAX_PIXELS:
             self.width = max(1, round(self.width * pixel_aspect))
         # maps (x, y) to (ax + cy, bx + dy), with rows (a, b, _), (c, d, _), (_, _, _)
         side_data: Any = first.side_data  # PyAV's types allow only keys that it does not accept

@@ -29,6 +29,19 @@ def test_released_rule(case):
     )
 
 
+@pytest.mark.parametrize(
+    ('fps', 'expected'),
+    [
+        (30000 / 1001, [290, 319, 348]),  # the released rule, a third of a second early
+        (14.99, [149, 164, 179]),  # by time: it would be at second 9.3
+        (0.5, [5, 5, 6]),  # and here at second 20
+    ],
+)
+def test_parts_of_videos_at_rates_that_are_no_whole_numbers(fps, expected):
+    found = sample(SampleFramesByRate(num_frames=3), 1000, fps, start=10, end=12)
+    assert found['frame_inds'].tolist() == expected
+
+
 def test_a_short_video_is_padded_with_its_last_frame():
     found = sample(SampleFramesByRate(num_frames=6), 60, 25.0)
     assert found['frame_inds'].tolist() == [0, 25, 50, 50, 50, 50]

@@ -11,6 +11,7 @@ from ...video.errors import UnreadableVideoError
 __all__ = ['SampleFramesByRate', 'frames_by_rate', 'frames_by_time']
 
 ROUNDING = 1e-4  # seconds, of the times that files state
+MAX_TRUNCATED = 0.05  # of a rate, beyond which parts of a video are taken by time
 
 
 def frames_by_rate(
@@ -79,7 +80,9 @@ def frames_by_time(
 class SampleFramesByRate(BaseTransform):
     """Sample frames at a fixed rate, and of more than ``num_frames`` an evenly spaced subset.
 
-    A video with fewer frames is padded with its last one, which ``frame_mask`` marks as False.
+    A video with fewer frames is padded with its last one, which ``frame_mask`` marks as False. At a
+    constant rate the frames are those of `frames_by_rate`. At a variable rate, and for a part of a
+    video if truncating the rate would miss more than 5 %, they are those of `frames_by_time`.
 
     Required keys: total_frames, avg_fps, filename; optional: frame_times (for a variable rate),
     start, end (seconds). Added keys: frame_inds, frame_mask, clip_len, frame_interval, num_clips.
@@ -104,7 +107,10 @@ class SampleFramesByRate(BaseTransform):
         """Choose the frames of an item."""
         total, fps = results['total_frames'], results['avg_fps']
         start, end = results.get('start'), results.get('end')
-        if (times := results.get('frame_times')) is not None:
+        times = results.get('frame_times')
+        if times is None and (start, end) != (None, None) and fps % 1 > MAX_TRUNCATED * fps:
+            times = np.arange(total + 1) / fps  # else the part would be another one
+        if times is not None:
             frames = frames_by_time(times, frame_rate=self.frame_rate, start=start, end=end)
         else:
             frames = frames_by_rate(total, fps, frame_rate=self.frame_rate, start=start, end=end)
