@@ -2,6 +2,7 @@ import dataclasses
 import os
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from ts2net_mm.apis.gallery import (
     read_gallery_file,
     write_gallery_file,
 )
+from ts2net_mm.utils.workers import Failure
 
 VIDEOS = {
     name: EncodedVideo(
@@ -33,7 +35,7 @@ CONTENT = GalleryContent(VIDEOS, {'notes\udcff.txt': (7, 1_700_000_000_000_000_0
 
 
 class Spy:
-    """Passes videos on to an inferencer and notes which."""
+    """Passes videos to an inferencer and records their names."""
 
     def __init__(self, inferencer, *, stop_after=None):
         self.inferencer = inferencer
@@ -71,7 +73,7 @@ def names(gallery):
     return [video.name for video in gallery.videos]
 
 
-def test_the_second_time_nothing_is_encoded(open_gallery, inferencer):
+def test_nothing_is_encoded_twice(open_gallery, inferencer):
     first, encoded = open_gallery()
     assert encoded == ['0.mp4', '1.mp4', '2.mp4', '3.mp4', 'short.mp4', '5.mp4']
     assert first.num_encoded == len(first) == 6
@@ -89,25 +91,19 @@ def test_only_new_and_changed_files_are_encoded(open_gallery, folder, make_video
     make_video(folder / 'new.mp4', seed=9)
     make_video(folder / '1.mp4', seed=10)
     os.utime(folder / '2.mp4', ns=(0, 123))
+    (folder / 'short.mp4').unlink()
     after, encoded = open_gallery()
     assert encoded == ['1.mp4', '2.mp4', 'new.mp4']
-    assert after.num_encoded == 3
-    kept = [names(after).index(name) for name in ('0.mp4', '2.mp4', '3.mp4')]
-    torch.testing.assert_close(after.frame_features[kept], before.frame_features[[0, 2, 3]])
+    assert names(after) == ['0.mp4', '1.mp4', '2.mp4', '3.mp4', 'new.mp4', 'sub/5.mp4']
+    assert (after.num_encoded, after.num_dropped) == (3, 1)
+    same = [0, 2, 3]
+    torch.testing.assert_close(after.frame_features[same], before.frame_features[same])
     assert not torch.allclose(after.frame_features[1], before.frame_features[1])
+    again, encoded = open_gallery()
+    assert (encoded, again.num_dropped) == ([], 0)
 
 
-def test_deleted_files_are_dropped(open_gallery, folder):
-    open_gallery()
-    (folder / '1.mp4').unlink()
-    gallery, encoded = open_gallery()
-    assert encoded == []
-    assert '1.mp4' not in names(gallery)
-    assert (len(gallery), gallery.num_dropped) == (5, 1)
-    assert open_gallery()[0].num_dropped == 0
-
-
-def test_another_model_or_pipeline_encodes_anew(
+def test_another_model_or_pipeline_has_another_file(
     open_gallery, config_file, checkpoint, folder, tmp_path
 ):
     open_gallery()
@@ -150,7 +146,7 @@ def test_an_interrupt_before_the_first_video_leaves_nothing(open_gallery, tmp_pa
 
 
 @pytest.mark.parametrize(('interval', 'num_writes'), [(0.0, 3), (3600.0, 1)])
-def test_long_encodings_are_written_now_and_then(open_gallery, monkeypatch, interval, num_writes):
+def test_long_encodings_are_written_at_intervals(open_gallery, monkeypatch, interval, num_writes):
     sizes = []
     monkeypatch.setattr(gallery_module, 'SAVE_INTERVAL', interval)
     monkeypatch.setattr(gallery_module, 'SAVE_COST_FACTOR', 0.0)
@@ -207,6 +203,15 @@ def test_every_file_is_tried_whatever_its_ending(open_gallery, folder, make_vide
     again, encoded = open_gallery()
     assert (encoded, sum(again.left.values())) == (['g.ts'], 4)
     assert open_gallery()[1] == []
+
+
+def test_a_passing_failure_is_no_reason_to_forget_a_file(open_gallery, folder, make_video):
+    make_video(folder / 'film.ts')
+    crash = Failure('no answer within 60 seconds')
+    reading = mock.patch('ts2net_mm.apis.reading.PipelineReader.__call__', return_value=crash)
+    with reading, pytest.raises(ValueError, match='no answer within 60 seconds'):
+        open_gallery()
+    assert 'film.ts' in open_gallery()[1]
 
 
 def test_a_folder_without_videos(inferencer, bad_folder, tmp_path):
@@ -341,7 +346,7 @@ def test_features_that_are_not_finite_are_not_used(path, caplog):
 
 
 @pytest.mark.parametrize('error', [OSError('disk full'), SafetensorError('disk full')])
-def test_a_write_that_fails_leaves_the_old_file_alone(path, monkeypatch, error):
+def test_a_write_that_fails_leaves_the_old_file(path, monkeypatch, error):
     write_gallery_file(path, 'model', CONTENT)
     before = path.read_bytes()
 

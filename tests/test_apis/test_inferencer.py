@@ -4,7 +4,7 @@ import time
 
 import pytest
 import torch
-from mmaction.registry import DATASETS, TRANSFORMS
+from mmaction.registry import DATASETS
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -87,20 +87,14 @@ def test_a_video_does_not_depend_on_batch_and_workers(inferencer, video_folder):
     torch.testing.assert_close(features, features_alone, rtol=1e-4, atol=1e-5)
 
 
-def test_bad_videos_are_skipped_and_the_rest_keeps_its_order(inferencer, video_folder, bad_folder):
+def test_unreadable_videos_are_skipped(inferencer, video_folder, bad_folder):
     good = [str(video_folder / f'{index}.mp4') for index in range(3)]
     bad = [str(bad_folder / name) for name in ('empty.mp4', 'text.mp4')]
-    mixed = [bad[0], good[0], good[1], bad[1], good[2]]
+    mixed = [*bad, good[0], good[1], bad[0], good[2]]
     names, features, skipped = encode(inferencer, mixed, batch_size=2)
     assert names == good
     assert skipped == {bad[0]: 'the file is empty', bad[1]: 'it is damaged or no video'}
     torch.testing.assert_close(features, encode(inferencer, good)[1], rtol=1e-4, atol=1e-5)
-
-
-def test_a_batch_of_bad_videos(inferencer, bad_folder):
-    (batch,) = inferencer.encode_videos([bad_folder / 'empty.mp4'])
-    assert batch.paths == []
-    assert len(batch.frame_features) == len(batch.frame_mask) == 0
 
 
 class Hang(BaseTransform):
@@ -140,17 +134,11 @@ def test_search_ranks_by_the_cosine_without_scale(
     assert all(hit.path == gallery.folder / hit.name for hit in hits)
 
 
-def test_more_hits_than_videos(inferencer, gallery):
-    hits = inferencer.search('a red circle', gallery, topk=100)
-    assert len(hits) == len(gallery) == 6
-    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-
-
 def test_equal_scores_keep_the_order_of_the_names(inferencer, gallery):
     same = gallery.frame_features[:1].expand(6, -1, -1)
     mask = gallery.frame_mask[:1].expand(6, -1)
     twins = dataclasses.replace(gallery, frame_features=same, frame_mask=mask)
-    hits = inferencer.search('a red circle', twins, topk=6)
+    hits = inferencer.search('a red circle', twins, topk=100)
     assert [hit.name for hit in hits] == [video.name for video in gallery.videos]
 
 
@@ -170,11 +158,6 @@ def test_scores_that_are_not_numbers(inferencer, gallery):
     broken = dataclasses.replace(gallery, frame_features=features)
     with pytest.raises(ValueError, match=r'the score of 2\.mp4 is not a number'):
         inferencer.search('a', broken)
-
-
-def test_the_tokenizer_keeps_its_settings(inferencer):
-    expected = TRANSFORMS.build(dict(type='TokenizeCaptions', max_words=16))
-    assert repr(inferencer._tokenize) == repr(expected)
 
 
 def test_weights_of_another_architecture_are_refused(config_file, checkpoint, tmp_path):
@@ -223,9 +206,8 @@ def test_the_fingerprint_depends_on_weights_and_settings(
     assert twin.fingerprint == inferencer.fingerprint
     config = Config.fromfile(config_file)
     config.test_pipeline[1].num_frames = 3
-    assert (
-        RetrievalInferencer(config, checkpoint, device='cpu').fingerprint != inferencer.fingerprint
-    )
+    other = RetrievalInferencer(config, checkpoint, device='cpu')
+    assert other.fingerprint != inferencer.fingerprint
     state_dict = torch.load(checkpoint)['state_dict']
     state_dict['head.logit_scale'] += 1e-3
     torch.save(state_dict, tmp_path / 'new.pth')
@@ -239,6 +221,7 @@ def test_a_device_that_does_not_exist(config_file, checkpoint, device):
         RetrievalInferencer(config_file, checkpoint, device=device)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_a_gpu_gives_the_same_hits(config_file, checkpoint, inferencer, gallery):
     on_gpu = RetrievalInferencer(config_file, checkpoint, device='cuda')

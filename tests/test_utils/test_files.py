@@ -12,7 +12,7 @@ def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
         temporary.write_text('newer')
         assert path.read_text(encoding='utf-8') == 'größer'
     assert path.read_text() == 'newer'
-    assert [one.name for one in path.parent.iterdir()] == ['file.pth']
+    assert [entry.name for entry in path.parent.iterdir()] == ['file.pth']
 
 
 def test_an_interruption_changes_nothing(tmp_path):
@@ -22,7 +22,7 @@ def test_an_interruption_changes_nothing(tmp_path):
         temporary.write_text('half of the n')
         raise KeyboardInterrupt
     assert path.read_text() == 'old'
-    assert [one.name for one in tmp_path.iterdir()] == ['file.pth']
+    assert [entry.name for entry in tmp_path.iterdir()] == ['file.pth']
 
 
 def test_files_that_cannot_be_written(tmp_path, monkeypatch):

@@ -58,18 +58,18 @@ def write_page(
         )
 
     worst_items: list[tuple[str, list[dict[str, Any]]]] = []
-    for one in worst:
-        own, scores = int(test.video_of_text[one.text]), test.similarity[one.text]
-        videos = [show(own, one.rank, f'{scores[own]:.3f}', is_own=True)]
-        for place, video in enumerate(one.best_videos, start=1):
+    for item in worst:
+        own, scores = int(test.video_of_text[item.text]), test.similarity[item.text]
+        videos = [show(own, item.rank, f'{scores[own]:.3f}', is_own=True)]
+        for place, video in enumerate(item.best_videos, start=1):
             if video != own:
                 videos.append(show(video, place, f'{scores[video]:.3f}'))
-        worst_items.append((test.captions[one.text], videos))
+        worst_items.append((test.captions[item.text], videos))
     page = render_page(
         'hard_examples.html',
         title=title,
         summary=summary,
         worst=worst_items,
-        confused=[(f'excess {one.excess:+.3f}', [*map(show, one.videos)]) for one in confused],
+        confused=[(f'excess {pair.excess:+.3f}', [*map(show, pair.videos)]) for pair in confused],
     )
     write_text(path, page)

@@ -38,7 +38,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         >>> folder = getfixture('tmp_path')
         >>> with replacing(folder / 'a.txt') as temporary:
         ...     _ = temporary.write_text('whole')
-        >>> [one.name for one in folder.iterdir()]
+        >>> [path.name for path in folder.iterdir()]
         ['a.txt']
     """
     with temporary_beside(path) as temporary:

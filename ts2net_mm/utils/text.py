@@ -41,4 +41,4 @@ def has_words(text: str) -> bool:
         (True, True, False, False)
     """
     categories = {unicodedata.category(char) for char in text}
-    return any(one[0] in 'LN' or one == 'So' for one in categories)
+    return any(category[0] in 'LN' or category == 'So' for category in categories)
