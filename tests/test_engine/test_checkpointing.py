@@ -173,10 +173,6 @@ def test_only_own_files_are_removed(toy, tmp_path, copied):
     )
 
 
-def test_validation_alone(toy):
-    assert toy(scores=[1.0], **BEST).val() == {'toy/score': 1.0}
-
-
 def test_load_from_alone_does_not_resume(toy, tmp_path):
     """It loads the weights only; batches and random numbers are those of a new run."""
     first = toy(work_dir=tmp_path / 'first').train()

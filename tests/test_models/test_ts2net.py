@@ -25,7 +25,7 @@ def test_padded_batch_equals_the_unpadded_video(tiny_model, batch):
 
 
 @torch.no_grad()
-def test_pixels_of_masked_frames_do_not_matter(tiny_model, batch):
+def test_pixels_of_masked_frames_have_no_effect(tiny_model, batch):
     garbage = torch.where(batch['frame_mask'][..., None, None, None], batch['imgs'], 5.0)
     text = tiny_model.encode_text(batch['text'])
     scores = [
@@ -35,14 +35,6 @@ def test_pixels_of_masked_frames_do_not_matter(tiny_model, batch):
         for imgs in (batch['imgs'], garbage)
     ]
     torch.testing.assert_close(*scores)
-
-
-@torch.no_grad()
-def test_order_of_the_batch_does_not_matter(tiny_model, batch):
-    order = [2, 0, 1]
-    features = tiny_model.encode_video(batch['imgs'], batch['frame_mask'])
-    permuted = tiny_model.encode_video(batch['imgs'][order], batch['frame_mask'][order])
-    torch.testing.assert_close(permuted, features[order])
 
 
 @torch.no_grad()

@@ -61,7 +61,7 @@ RUN_SETTINGS = {
 }
 MAX_PLACES = 3
 NOT_SET = object()  # a setting that the config file does not set
-# statements that are inserted behind an assignment, to a whole name or to a part of it
+# statements that are inserted after an assignment to a variable or to a part of it
 NAME = '{target} = {value}'
 # A deep copy, because another name may refer to the same object. A base config may have a value of
 # another type under the name.

@@ -76,6 +76,8 @@ def test_gradient_scale_does_not_change_the_loss():
         found.append((sum(losses.values()).item(), gradient))
     assert found[0][0] == found[1][0]
     torch.testing.assert_close(found[0][1], 8 * found[1][1])
+    with pytest.raises(ValueError, match='gradient_scale=0 must be positive'):
+        SymmetricContrastiveLoss(gradient_scale=0)
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ class RetrievalHead(BaseModule):
             return self.logit_scale.exp() * self.cosine_similarity(text, video, frame_mask)
 
     def loss(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
-        """Compute the losses of a batch with one sentence a video."""
+        """Compute the losses of a batch with one sentence per video."""
         # fp32, because processes exchange features and gradients in this precision
         return self.loss_module(
             self.similarity, at_least_fp32(text), at_least_fp32(video), frame_mask

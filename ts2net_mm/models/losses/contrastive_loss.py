@@ -46,7 +46,7 @@ class SymmetricContrastiveLoss(nn.Module):
 
         Args:
             similarity: Function of (text, video, frame_mask) that returns (N, B) logits.
-            text: Sentence features, one a video.
+            text: Sentence features, one per video.
             video: Frame features.
             frame_mask: True for the frames of the video.
 
@@ -100,6 +100,4 @@ def gather_with_gradient(tensor: Tensor) -> Tensor:
     Shape:
         - tensor: (B, ...) -> (processes x B, ...), in rank order
     """
-    if get_world_size() == 1:
-        return tensor
     return _Gather.apply(tensor)
