@@ -76,7 +76,7 @@ def test_data_loaders(settings, message):
         (lambda cfg: int('one'), False),  # a ValueError of something else
     ],
 )
-def test_what_needs_no_traceback(raise_it, expected):
+def test_errors_without_traceback(raise_it, expected):
     assert (explain(raise_it, Config()) is not None) == expected
 
 
@@ -92,7 +92,7 @@ class Refusing(torch.utils.data.Dataset):
 
 
 @pytest.mark.slow
-def test_an_error_of_a_worker_process_is_one_line(tmp_path):
+def test_error_of_a_worker_process_is_one_line(tmp_path):
     """torch puts the worker's whole traceback into the message."""
     path = tmp_path / 'list.json'
     path.write_text('[]')
@@ -102,7 +102,7 @@ def test_an_error_of_a_worker_process_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['msrvtt', 'moving_shapes'])
-def test_missing_data_names_what_makes_it(tmp_path, name):
+def test_missing_data_names_the_tool(tmp_path, name):
     path = tmp_path / name / 'train.json'
     script = 'moving_shapes/render.py' if name == 'moving_shapes' else f'prepare.py {name}'
     line = explain(lambda cfg: load_annotations(path), Config())

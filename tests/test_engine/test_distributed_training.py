@@ -1,4 +1,4 @@
-"""Several processes train as one does with the whole batch."""
+"""Training with several processes equals training with a single process and the whole batch."""
 
 import runpy
 from pathlib import Path
@@ -27,7 +27,7 @@ def saved(released_weights) -> dict:
 
 @pytest.fixture(scope='module')
 def alone(saved) -> dict:
-    """What one process computes, without and with accumulation of two batches."""
+    """The result of a single process, without and with accumulation of two batches."""
     script = runpy.run_path(str(SCRIPT))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(perturbed_topk, 'draw_noise', perturbed_topk.draw_noise)
@@ -37,7 +37,7 @@ def alone(saved) -> dict:
 @pytest.mark.slow
 @pytest.mark.parametrize('world_size', [2, 3])
 def test_losses_gradients_and_weights(run_together, saved, alone, tmp_path, world_size):
-    """With accumulation each batch has its own loss, here as there; frozen parts stay frozen."""
+    """With accumulation each batch has its own loss in both; frozen parameters do not change."""
     torch.save(saved, tmp_path / 'saved.pt')
     arguments = [(tmp_path, rank, world_size) for rank in range(world_size)]
     run_together(SCRIPT, arguments, tmp_path / 'output.txt')
@@ -59,8 +59,8 @@ def test_losses_gradients_and_weights(run_together, saved, alone, tmp_path, worl
 
 
 @pytest.mark.slow
-def test_the_comparison_means_something(saved, alone):
-    """Weights move by far more than the tolerance, frozen ones not at all; gradients differ."""
+def test_comparison_is_sensitive(saved, alone):
+    """Weights move by far more than the tolerance, except frozen ones, and gradients differ."""
     start = runpy.run_path(str(SCRIPT))['build'](saved['weights'])
     for name, parameter in start.named_parameters():
         moved = (alone[1]['weights'][name] - parameter).abs().max()

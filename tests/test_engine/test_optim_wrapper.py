@@ -170,7 +170,7 @@ def logged_rows(log_records) -> dict[tuple[str, ...], tuple[int, int]]:
     return {tuple(row[:4]): (int(row[4]), int(row[5].replace(',', ''))) for row in cells}
 
 
-def test_the_groups_are_logged(model, log_records):
+def test_groups_are_logged(model, log_records):
     build(model, fp16_arithmetic=True)
     rows = logged_rows(log_records)
     frozen = [p for p in model.parameters() if not p.requires_grad]

@@ -67,12 +67,12 @@ def test_terminated_in_validation(toy, terminate, tmp_path):
     assert torch.equal(found.layer.weight, straight.layer.weight)
 
 
-def test_the_checkpoint_before_a_validation_is_enough(toy, terminate, tmp_path):
+def test_checkpoint_before_a_validation_is_not_repeated(toy, terminate, tmp_path):
     terminate(toy(scores=[2, 3]), iteration=5, validating=True)
     assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_1.pth']
 
 
-def test_trained_weights_are_saved_where_ema_weights_validate(toy, terminate, tmp_path):
+def test_trained_weights_are_saved_during_ema_validation(toy, terminate, tmp_path):
     ema = (dict(type='EMAHook', momentum=0.5),)
     straight = toy(work_dir=tmp_path / 'straight', scores=[2, 3], hooks=ema).train()
     settings = dict(hooks=ema, by_epoch=False, interval=4)

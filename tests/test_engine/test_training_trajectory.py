@@ -36,7 +36,7 @@ def recipe() -> Config:
     return cfg
 
 
-def test_the_config_has_the_settings_of_the_reference(recipe):
+def test_config_has_the_settings_of_the_reference(recipe):
     optimizer = recipe.optim_wrapper.optimizer
     assert optimizer.type == 'BertAdam'
     assert list(optimizer.betas) == REFERENCE['betas']

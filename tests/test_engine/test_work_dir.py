@@ -13,7 +13,7 @@ def hold(folder, pipe) -> None:
         pipe.recv()
 
 
-def test_the_folder_is_free_again_after_a_kill(tmp_path):
+def test_lock_is_released_after_a_kill(tmp_path):
     context = multiprocessing.get_context('fork')
     ours, theirs = context.Pipe()
     process = context.Process(target=hold, args=(tmp_path, theirs))
@@ -30,7 +30,7 @@ def test_the_folder_is_free_again_after_a_kill(tmp_path):
         pass
 
 
-def test_a_helper_does_not_keep_the_lock(tmp_path):
+def test_forked_worker_does_not_keep_the_lock(tmp_path):
     """A worker of a data loader, forked from the holder, may outlive it."""
     context = multiprocessing.get_context('fork')
     ours, theirs = context.Pipe()
@@ -43,7 +43,7 @@ def test_a_helper_does_not_keep_the_lock(tmp_path):
     helper.join()
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_folder_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').write_text('')
     message = 'cannot write into the work folder .*file: File exists'
     with pytest.raises(WorkDirError, match=message), claim_work_dir(tmp_path / 'file'):

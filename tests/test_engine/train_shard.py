@@ -1,6 +1,6 @@
-"""One of several processes that train together: python train_shard.py FOLDER RANK WORLD_SIZE.
+"""A process of a distributed training: python train_shard.py FOLDER RANK WORLD_SIZE.
 
-FOLDER holds weights and batches, and gets what this process computes.
+FOLDER has weights and batches; the result of this process is written there.
 """
 
 import sys
@@ -33,7 +33,7 @@ def build(weights: dict[str, Tensor]) -> torch.nn.Module:
 
 
 def share_noise(rank: int, world_size: int) -> None:
-    """Let each process take its rows of the noise of the whole batch."""
+    """Draw the noise of the whole batch in each process, and use the rows of this process."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(shape, *, device, dtype, generator=generator):

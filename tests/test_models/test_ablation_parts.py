@@ -46,7 +46,7 @@ def test_lstm_against_its_equations():
     torch.testing.assert_close(temporal(x, mask), expected)
 
 
-def test_padding_does_not_reach_the_valid_frames():
+def test_padding_has_no_effect_on_valid_frames():
     x, mask = tokens()
     temporal = TemporalLSTM(embed_dims=8)
     other = torch.where(mask[..., None, None], x, 7.0)

@@ -31,14 +31,14 @@ def test_ragged_captions_are_stacked():
     assert batch['num_captions'] == [3, 1]
 
 
-def test_one_caption_an_item_as_mmaction2_tokenizes_it():
+def test_captions_of_mmaction2s_tokenizer():
     text = [torch.full((5,), 1), torch.full((5,), 2)]
     batch = build()(loaded(text=text))['inputs']
     assert batch['text'].tolist() == [[1] * 5, [2] * 5]
     assert batch['num_captions'] == [1, 1]
 
 
-def test_all_frames_count_without_a_mask():
+def test_all_frames_are_valid_without_a_mask():
     assert build()(loaded())['inputs']['frame_mask'].all()
 
 

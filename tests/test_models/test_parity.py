@@ -1,4 +1,4 @@
-"""Every part computes what the released model computes."""
+"""Every part against the released model."""
 
 import pytest
 import torch
@@ -50,8 +50,8 @@ def test_selected_tokens_from_equal_scores(model, expected, monkeypatch):
 
 @torch.no_grad()
 def test_selected_tokens_from_own_scores(model, expected):
-    # Scores that differ in the last bit turn over 2 of the 24,000 noisy choices, whose margin is
-    # below 1e-6; each moves a token by 1/500 of the difference of two patches.
+    # A difference in the last bit of the scores changes 2 of the 24,000 noisy choices, whose margin
+    # is below 1e-6; each choice moves a token by 1/500 of the difference of two patches.
     selected = model.neck(expected['visual_tokens'])
     assert distance(selected, expected['selected_tokens']) < 5e-4
 

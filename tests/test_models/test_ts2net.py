@@ -151,7 +151,7 @@ def test_bad_settings(tiny_config):
 
 
 @pytest.mark.parametrize(('topk', 'expected'), [(3, 4), (5, 6), (None, 1)])
-def test_temporal_positions_know_the_tokens_of_a_frame(tiny_config, topk, expected):
+def test_temporal_positions_use_the_tokens_per_frame(tiny_config, topk, expected):
     if topk is None:
         tiny_config['neck'] = None
     else:
@@ -160,7 +160,7 @@ def test_temporal_positions_know_the_tokens_of_a_frame(tiny_config, topk, expect
 
 
 @torch.no_grad()
-def test_predictions_own_their_memory(tiny_model, batch):
+def test_predictions_do_not_keep_the_batch_in_memory(tiny_model, batch):
     features = tiny_model(batch, mode='predict')[0].features
     assert features.frame_features.untyped_storage().nbytes() == 6 * 16 * 4
 
@@ -204,7 +204,7 @@ def test_mmaction2s_own_metric_explains_what_it_cannot_rank(
 
 
 @torch.no_grad()
-def test_features_under_mmaction2s_name(tiny_model, batch):
+def test_extract_feat(tiny_model, batch):
     video, text = tiny_model.extract_feat(batch)
     assert torch.equal(video, tiny_model.encode_video(batch['imgs'], batch['frame_mask']))
     assert torch.equal(text, tiny_model.encode_text(batch['text']))

@@ -51,7 +51,9 @@ def test_nothing_but_damaged_checkpoints_ends_with_one_line(train, monkeypatch, 
         (('iter_4.cut',), r'all checkpoints of .* are damaged: iter_4\.pth'),
     ],
 )
-def test_ctrl_c_tells_how_to_resume(train, tmp_path, monkeypatch, capsys, files, expected):
+def test_ctrl_c_names_the_checkpoint_to_resume(
+    train, tmp_path, monkeypatch, capsys, files, expected
+):
     for name in files:
         path = (tmp_path / name).with_suffix('.pth')
         torch.save(dict(), path)
@@ -79,7 +81,7 @@ def test_ctrl_c_tells_how_to_resume(train, tmp_path, monkeypatch, capsys, files,
         ),
     ],
 )
-def test_what_does_not_go_together_is_one_line(train, capsys, monkeypatch, arguments, message):
+def test_conflicting_arguments_are_one_line(train, capsys, monkeypatch, arguments, message):
     monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
     assert train(*arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()

@@ -64,7 +64,7 @@ def test_padding_has_no_effect(features, name):
     torch.testing.assert_close(alone, similarity(text, video, mask)[:, 2:3])
 
 
-def test_gradients_stay_finite_beside_masked_frames(features):
+def test_gradients_are_finite_with_masked_frames(features):
     text, video, mask = features
     video.requires_grad_()
     frame_weighted_similarity(text, video, mask).sum().backward()

@@ -53,7 +53,7 @@ def test_shift_stops_at_the_last_valid_frame():
     assert torch.equal(out[1:], shift_tokens(x[1:], torch.tensor([1]), torch.tensor([4])))
 
 
-def test_a_gap_in_the_mask_is_not_crossed():
+def test_shift_does_not_cross_a_gap_in_the_mask():
     x = frame_numbers(1, 3, 6)
     mask = torch.tensor([[True, False, True]])
     out = shift_tokens(x, torch.tensor([1]), torch.tensor([4]), mask)

@@ -14,7 +14,7 @@ def blocks():
     return transformer
 
 
-def test_masked_keys_are_not_seen(blocks):
+def test_masked_keys_have_no_effect(blocks):
     x = torch.rand(2, 5, 16)
     mask = torch.tensor([True, True, True, False, False])[None, None, None].expand(2, 1, 1, 5)
     changed = x.clone()

@@ -1,6 +1,6 @@
-"""One of two processes that share a batch: python contrastive_shard.py FOLDER RANK.
+"""A process of two that share a batch: python contrastive_shard.py FOLDER RANK.
 
-FOLDER holds the batch and the weights, and gets what this process computes.
+FOLDER has the batch and the weights; the result of this process is written there.
 """
 
 import sys
@@ -16,7 +16,7 @@ from ts2net_mm.models.losses.contrastive_loss import gather_with_gradient
 
 
 class TwoTowers(nn.Module):
-    """A linear layer a modality and a logit scale, with the loss."""
+    """A linear layer per modality and a logit scale, with the loss."""
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         super().__init__()
