@@ -17,7 +17,7 @@ H264 = ('-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-g', '50')
 
 
 def paint(number: int) -> np.ndarray:
-    """Draw the bits of a number as black and white blocks, two rows of four."""
+    """Draw the bits of a number as black and white blocks, in two rows of four."""
     frame = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     for bit in range(BITS):
         row, column = divmod(bit, 4)
@@ -64,7 +64,7 @@ def ffmpeg() -> Callable[..., bytes]:
 
 @pytest.fixture(scope='session')
 def painted(ffmpeg, tmp_path_factory) -> Callable[..., Path]:
-    """Function that encodes numbered frames, 25 a second: file name, ffmpeg's arguments."""
+    """Function that encodes numbered frames at 25 per second: file name, ffmpeg's arguments."""
     folder = tmp_path_factory.mktemp('painted')
     content = b''.join(paint(number).tobytes() for number in range(NUM_FRAMES))
     size = f'{WIDTH}x{HEIGHT}'

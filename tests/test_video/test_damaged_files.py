@@ -1,4 +1,4 @@
-"""Two thousand damaged files: each is read or refused in one line, and nothing ends the run."""
+"""Two thousand damaged files: each is read, or gives a reason in one line, without a crash."""
 
 import random
 import re
@@ -34,7 +34,7 @@ SOURCES = {
     'a.ogv': ('-c:v', 'libtheora'),
     'a.gif': (),
 }
-# what a refusal says, whole
+# all reasons
 REASONS = (
     'it is damaged or no video',
     'it is damaged: frames cannot be decoded',
@@ -48,7 +48,7 @@ REASONS = (
 
 
 def damage(content: bytes, other: bytes, draw: random.Random) -> bytes:
-    """Flip bytes, cut the end or the middle off, or put a part of another file in."""
+    """Flip bytes, remove the end or a part, or insert a part of another file."""
     data = bytearray(content)
     how = draw.choice(['flip', 'flip few', 'head', 'cut', 'hole', 'splice'])
     place = draw.randrange(len(data))
@@ -68,7 +68,7 @@ def damage(content: bytes, other: bytes, draw: random.Random) -> bytes:
 
 
 def test_damaged_files(painted, videos, make_dataset):
-    """Seeds 0 to 1999; what the check of the data preparation says is what a training finds."""
+    """Seeds 0 to 1999; the check of the data preparation gives the results of training."""
     sources = {
         name: painted(f'short_{name}', *SHORT, *arguments).read_bytes()
         for name, arguments in SOURCES.items()
@@ -101,5 +101,5 @@ def test_damaged_files(painted, videos, make_dataset):
             outcomes['read'] += 1
         helpers.add(guarded_reader._helper().process.pid)
     print(outcomes)
-    assert len(helpers) == 1  # no file has crashed the decoder or kept it busy
+    assert len(helpers) == 1  # no file crashed the decoder or made it hang
     assert outcomes['read'] > FILES / 4

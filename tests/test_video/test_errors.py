@@ -1,3 +1,5 @@
+"""The reason for which a video cannot be read, in one line."""
+
 import os
 
 import av
@@ -31,7 +33,7 @@ def write_audio(path):
 
 
 def damage(path, how):
-    """Turn a sound video into a bad one."""
+    """Replace a good video by a bad one."""
     data = path.read_bytes()
     if how == 'empty':
         path.write_bytes(b'')
@@ -49,7 +51,7 @@ def damage(path, how):
     elif how == 'audio':
         path.unlink()
         write_audio(path)
-    elif how == 'gone':
+    elif how == 'missing':
         path.unlink()
 
 
@@ -60,7 +62,7 @@ REASONS = {
     'wiped': 'it has no frames that can be decoded',
     'folder': 'it is a folder',
     'audio': 'it has no video stream (audio only?)',
-    'gone': 'the file does not exist',
+    'missing': 'the file does not exist',
 }
 
 
@@ -119,7 +121,7 @@ def test_error_reaches_the_main_process_from_a_worker(write_video, make_dataset)
         list(loader)
 
 
-def test_errors_that_are_not_about_the_video_stay(write_video, make_dataset):
+def test_other_errors_are_passed_on(write_video, make_dataset):
     def broken(results):
         raise ZeroDivisionError('a bug of mine')
 

@@ -1,4 +1,4 @@
-"""A decoder in a process of its own: same frames, and nothing that a video does reaches us."""
+"""Decoding in a helper process: the same frames, and hangs and crashes end only the helper."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from ts2net_mm.video.errors import DecoderEndedError
 from ts2net_mm.video.frame_memory import KEPT_BYTES, FrameMemory
 
 DECODE = (dict(type='SampleFramesByRate', num_frames=3), dict(type='DecordDecode'))
-# a decoder in a C call that keeps Python's lock, deaf to every signal that can be ignored
+# a decoder in a C call that holds Python's lock and ignores all signals that can be ignored
 HANGING = """
 import ctypes, signal, sys
 from multiprocessing.connection import Connection
@@ -38,7 +38,7 @@ while True:
 
 @pytest.fixture(autouse=True)
 def _fresh_helper():
-    """Each test starts its own."""
+    """Let each test start its own helper."""
     if helper := getattr(guarded_reader._local, 'helper', None):
         helper.end()
     yield
@@ -110,14 +110,14 @@ def test_frames_stay_when_others_follow(write_video):
 
 
 def test_relative_paths_are_those_of_the_worker(write_video, tmp_path, monkeypatch):
-    """The helper was started in another folder."""
+    """Though the helper was started in another folder."""
     path = write_video('a.mp4')
     len(GuardedVideoReader(str(path)))
     monkeypatch.chdir(path.parent)
     assert len(GuardedVideoReader('a.mp4')) == 24
 
 
-def test_errors_of_decord_stay_its_own(write_video, videos):
+def test_errors_of_decord_are_passed_on(write_video, videos):
     (videos / 'text.mp4').write_text('no video')
     with pytest.raises(RuntimeError, match='Error reading'):
         GuardedVideoReader(str(videos / 'text.mp4'), decoder='decord')
@@ -132,7 +132,7 @@ def test_errors_of_decord_stay_its_own(write_video, videos):
 
 
 def test_a_file_that_never_answers(write_video, videos):
-    """Opening a pipe waits for a writer, for ever."""
+    """Opening a named pipe waits for a writer for ever."""
     os.mkfifo(videos / 'hang.mp4')
     good = GuardedVideoReader(str(write_video('a.mp4')))
     pid = helper_pid()
@@ -145,7 +145,7 @@ def test_a_file_that_never_answers(write_video, videos):
     assert helper_pid() != pid
 
 
-def test_a_c_call_that_heeds_no_signal(write_video, tmp_path, monkeypatch):
+def test_a_c_call_that_ignores_signals(write_video, tmp_path, monkeypatch):
     (tmp_path / 'hanging.py').write_text(HANGING)
     monkeypatch.setattr(guarded_reader, 'PROGRAM', tmp_path / 'hanging.py')
     pid = guarded_reader._helper().process.pid
@@ -158,7 +158,7 @@ def test_a_c_call_that_heeds_no_signal(write_video, tmp_path, monkeypatch):
 def test_a_crash(write_video):
     path = str(write_video('a.mp4'))
     pid = guarded_reader._helper().process.pid
-    os.kill(pid, signal.SIGSTOP)  # so that the crash comes while we wait
+    os.kill(pid, signal.SIGSTOP)  # so that it crashes while we wait
     threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
     with pytest.raises(DecoderEndedError, match='the decoder crashed on it'):
         GuardedVideoReader(path, timeout=20)
@@ -211,7 +211,7 @@ def test_threads_have_helpers_of_their_own(write_video):
 
 @pytest.mark.parametrize('method', ['fork', pytest.param('spawn', marks=pytest.mark.slow)])
 def test_workers(write_video, videos, make_dataset, method):
-    """Also after a video was read in the main process, whose helper a fork must not share."""
+    """Also after the main process has read a video: a fork must not share its helper."""
     write_video('a.mp4')
     os.mkfifo(videos / 'hang.mp4')
     init = dict(type='GuardedDecordInit', timeout=3)
@@ -260,7 +260,7 @@ GuardedVideoReader({str(videos / 'hang.mp4')!r})
     assert wait_until_gone(int(done.stdout)), done.stderr
 
 
-def test_much_memory_is_given_back_and_little_kept():
+def test_little_memory_is_kept_and_more_released():
     descriptor = os.memfd_create('frames')
     ours, theirs = FrameMemory(descriptor), FrameMemory(os.dup(descriptor))
     sizes = []

@@ -1,4 +1,4 @@
-"""The right frame of the right second, upright: the table in docs/videos.md."""
+"""Frames by presentation time, upright: the table in docs/evidence/videos.md."""
 
 import av
 import decord
@@ -48,13 +48,13 @@ KINDS = {
     'GIF': ('a.gif', ()),
     '16 pixels wide': ('narrow.mp4', (*X264, '-vf', 'scale=16:96')),
 }
-# frames shown in another rhythm: 25 a second up to second 2, then five a second
+# a variable rate: 25 frames per second up to second 2, then five per second
 UNEVEN = ('-vf', "setpts='if(lt(N,50),N/25,2+(N-50)/5)/TB'", '-fps_mode', 'vfr')
 UNEVEN += ('-enc_time_base', '1/1000')
 
 
 def sampled(reader):
-    """Frame numbers that `SampleFramesByRate` takes at one a second."""
+    """Frame numbers that `SampleFramesByRate` takes at one per second."""
     if (times := reader.uneven_times) is not None:
         return frames_by_time(times)
     return frames_by_rate(len(reader), reader.rate)
@@ -146,7 +146,7 @@ def test_names_that_look_like_addresses(remuxed, tmp_path, monkeypatch):
 
 
 def test_times_that_are_all_equal(painted, read_number, tmp_path):
-    """The frames are counted, at the rate that the file states."""
+    """Frames are counted at the rate that the file states."""
     source = painted('mpeg4.mp4', *KINDS['MPEG-4 with B-frames in MP4'][1])
     with av.open(str(source)) as container, av.open(str(tmp_path / 'a.mkv'), 'w') as copy:
         stream = copy.add_stream_from_template(container.streams.video[0])
@@ -162,7 +162,7 @@ def test_times_that_are_all_equal(painted, read_number, tmp_path):
 
 @pytest.mark.parametrize('ending', ['ts', 'h264'])
 def test_a_size_that_changes(painted, read_number, tmp_path, ending):
-    """All frames have the first one's size, as FFmpeg shows them."""
+    """All frames have the size of the first one, as in FFmpeg."""
     parts = [
         painted(f'{name}.{ending}', *X264, '-g', '50', '-vf', f'scale={size}')
         for name, size in (('large', '176:96'), ('small', '88:48'))
@@ -187,7 +187,7 @@ def test_threads_change_nothing(painted, threads):
 
 
 def test_every_frame_alone_is_the_frame_among_all(painted):
-    """Though on the way to it the decoder leaves out what nothing builds on."""
+    """Although the decoder skips frames to which no other frame refers."""
     for kind in ('H.264 in MP4', 'H.264 with open groups', 'MPEG-4 with B-frames in MP4'):
         with VideoReader(str(painted(KINDS[kind][0], *KINDS[kind][1]))) as reader:
             expected = reader.get_frames(range(150))
@@ -197,7 +197,7 @@ def test_every_frame_alone_is_the_frame_among_all(painted):
 
 @pytest.mark.parametrize('seconds', ['1.3', '2'])
 def test_edit_lists(remuxed, read_number, seconds):
-    """A trimmed phone video: the frames before the cut are in the file and are not shown."""
+    """A trimmed phone video: the file contains frames before the cut that are not shown."""
     with VideoReader(str(remuxed(f'cut{seconds}.mp4', ['-ss', seconds]))) as reader:
         first = -int(-float(seconds) * 25 // 1)
         assert [read_number(frame) for frame in reader.get_frames([0, 50])] == [first, first + 50]
@@ -274,7 +274,7 @@ def test_colours_are_those_of_ffmpeg(ffmpeg, tmp_path, pixels, colours):
     (frame,) = VideoReader(str(path)).get_frames([0])
     expected = np.frombuffer(shown, np.uint8).reshape(frame.shape)
     difference = np.abs(expected.astype(int) - frame)
-    # of 10 bits and 4:2:0, FFmpeg interpolates the colours in another way where they change
+    # for 10 bits and 4:2:0, FFmpeg interpolates colours differently at edges
     assert difference.max() <= (16 if '10' in pixels else 3)
     assert difference.mean() < 0.5
 
@@ -291,7 +291,7 @@ def test_the_pixels_of_decord(painted, kind):
 
 
 def test_damage_in_the_middle(painted, read_number, tmp_path):
-    """The picture stands still, as in a player; frames after the next key frame are right."""
+    """The last good frame is repeated, as in players, up to the next key frame."""
     data = bytearray(painted('vp8.webm', *KINDS['VP8 in WebM'][1]).read_bytes())
     place = len(data) // 3
     data[place : place + 2000] = bytes(2000)

@@ -1,3 +1,5 @@
+"""Finding video files and folders of pictures."""
+
 import os
 
 import pytest
@@ -29,7 +31,7 @@ def test_a_change_shows_in_size_or_time(tmp_path):
     assert find_videos(tmp_path) != [before]
 
 
-def test_a_link_to_a_folder_above_ends(tmp_path):
+def test_links_do_not_lead_into_a_cycle(tmp_path):
     (tmp_path / 'a.mp4').touch()
     (tmp_path / 'elsewhere').mkdir()
     (tmp_path / 'elsewhere' / 'b.mp4').touch()
