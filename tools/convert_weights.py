@@ -1,17 +1,17 @@
-"""Convert CLIP, CLIP4Clip and TS2-Net weights from any known format into another, bit by bit."""
+"""Convert CLIP, CLIP4Clip and TS2-Net weights losslessly from any known format to another."""
 
 import argparse
 import sys
 from pathlib import Path
 
 EPILOG = """\
-SRC may be a file (torch, TorchScript, safetensors), a folder of Hugging Face, an
-address, or ViT-B/32, ViT-B/16, ViT-L/14 or ViT-L/14@336px for OpenAI's CLIP. Its
-format is recognised by its keys.
+SRC may be a file (torch, TorchScript, safetensors), a folder of Hugging Face or
+open_clip, a URL, or ViT-B/32, ViT-B/16, ViT-L/14 or ViT-L/14@336px for OpenAI's
+CLIP. Its format is recognised by its keys.
 
 DST ends in .pth or .safetensors; with --to huggingface it may also be a folder,
-which transformers' CLIPModel.from_pretrained then opens. Values and dtypes stay
-as they are. What the other format cannot express is an error.
+which transformers' CLIPModel.from_pretrained can open. Values and dtypes do not
+change. It is an error if the other format cannot express the model.
 
 examples:
   python tools/convert_weights.py pytorch_model.bin.4 ts2net.pth --to ts2net_mm
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--to',
         required=True,
         choices=('ts2net_mm', 'openai', 'huggingface', 'open_clip', 'released'),
-        help='format to write; released is that of TS2-Net and CLIP4Clip',
+        help='format to write; "released" is the one of TS2-Net and CLIP4Clip',
     )
     parser.add_argument('--overwrite', action='store_true', help='replace DST if it exists')
     return parser
@@ -42,14 +42,14 @@ def main() -> int:
     args = parser.parse_args()
     if args.dst.exists() and not args.overwrite:
         parser.error(f'{args.dst} exists; --overwrite replaces it')
-    # here, so that --help and wrong arguments need no torch
+    # imported here, so that --help and wrong arguments do not wait for torch
     from ts2net_mm.utils.cli import run
 
     return run(convert, args)
 
 
 def convert(args: argparse.Namespace) -> None:
-    """Read, convert, write, and say what was written."""
+    """Read, convert, write, and print what was written."""
     from ts2net_mm.utils.cli import is_missing_weights
 
     if is_missing_weights(args.src):

@@ -1,13 +1,13 @@
-"""Make a checkpoint ready to publish: without the training's state, its hash in its name."""
+"""Strip a training checkpoint for release, and put its hash into its name."""
 
 import argparse
 import sys
 from pathlib import Path
 
 EPILOG = """\
-Optimiser, schedule and message hub are left out; weights, config and versions
-stay. The file's name gets the first eight digits of its SHA-256, as in OpenMMLab's
-model zoos.
+Optimiser, schedule and message hub are removed; weights, config and versions are
+kept. The first eight digits of the file's SHA-256 are added to its name, as in
+OpenMMLab's model zoos.
 
 example:
   python tools/publish_model.py work_dirs/msrvtt/epoch_5.pth ts2net_vit-b32_msrvtt.pth
@@ -19,8 +19,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('src', metavar='SRC', type=Path, help='checkpoint of a training')
-    parser.add_argument('dst', metavar='DST', type=Path, help='file to write, before the hash')
+    parser.add_argument('src', metavar='SRC', type=Path, help='training checkpoint')
+    parser.add_argument(
+        'dst', metavar='DST', type=Path, help='file to write; the hash is added to its name'
+    )
     return parser
 
 
@@ -30,14 +32,14 @@ def main() -> int:
     args = parser.parse_args()
     if args.dst.suffix != '.pth':
         parser.error(f'{args.dst} must end in .pth')
-    # here, so that --help and wrong arguments need no torch
+    # imported here, so that --help and wrong arguments do not wait for torch
     from ts2net_mm.utils.cli import run
 
     return run(strip, args)
 
 
 def strip(args: argparse.Namespace) -> None:
-    """Write what others need of a checkpoint, and say where."""
+    """Write the stripped checkpoint, and print its path."""
     from ts2net_mm.utils.cli import require_path
 
     require_path('checkpoint', args.src)

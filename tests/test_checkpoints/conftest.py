@@ -24,11 +24,21 @@ def randomise(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+def load_arrays(name: str) -> dict[str, Tensor]:
+    with np.load(DATA / name) as arrays:
+        return {key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}
+
+
 @pytest.fixture
 def released() -> dict[str, Tensor]:
     """TS2-Net weights of the reference, under the released names."""
-    with np.load(DATA / 'tiny_released_weights.npz') as arrays:
-        return {key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}
+    return load_arrays('tiny_released_weights.npz')
+
+
+@pytest.fixture
+def unused() -> dict[str, Tensor]:
+    """The ten tensors that the released model saves but never reads."""
+    return load_arrays('released_unused.npz')
 
 
 @pytest.fixture

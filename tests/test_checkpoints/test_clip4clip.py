@@ -33,8 +33,8 @@ def mean_pooled(text, frames, lengths, scale):
     return scale.exp() * F.normalize(text, dim=-1) @ F.normalize(videos, dim=-1).T
 
 
-def exchanged(kind, weights, frames):
-    """What the kind makes of the frames of one video, all valid: (T, D) -> (T, D)."""
+def temporal(kind, weights, frames):
+    """Apply the temporal part of a kind to the valid frames of one video: (T, D) -> (T, D)."""
     if kind == 'meanP':
         return frames
     if kind == 'seqLSTM':
@@ -73,7 +73,7 @@ def test_similarity(clip4clip, videos, batch, kind, open_clip_model):
     )
     imgs, mask = videos
     frames = [
-        exchanged(kind, weights, clip.encode_image(video[:length]))
+        temporal(kind, weights, clip.encode_image(video[:length]))
         for video, length in zip(imgs, LENGTHS, strict=True)
     ]
     text = clip.encode_text(batch[1])

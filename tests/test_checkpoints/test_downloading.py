@@ -1,4 +1,4 @@
-"""Names and addresses, without network: the download is replaced, or a local server answers."""
+"""Names and URLs, without network: a local server answers, or the download is replaced."""
 
 import hashlib
 import http.server
@@ -12,34 +12,35 @@ import torch
 from ts2net_mm.checkpoints import downloading, read_state_dict
 from ts2net_mm.checkpoints.downloading import CLIP_NAMES, fetch, is_url
 
-NAME = 'ViT-B/32'
-
-
-@pytest.fixture
-def small_clip(monkeypatch) -> bytes:
-    """Content that stands for OpenAI's file."""
-    content = b'weights of OpenAI'
-    digest = hashlib.sha256(content).hexdigest()
-    monkeypatch.setitem(downloading._OPENAI, NAME, ('ViT-B-32.pt', digest))
-    return content
+NAME, FILE = 'ViT-B/32', 'ViT-B-32.pt'
+CONTENT = b'weights of OpenAI'
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A local server over a folder, and a hub folder of torch's own."""
+    """The folder and the URL of a local server, which stands for OpenAI's too."""
     folder = tmp_path / 'served'
-    folder.mkdir()
+    (folder / DIGEST).mkdir(parents=True)
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, 'log_message', lambda *_: None)
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield folder, f'http://127.0.0.1:{running.server_address[1]}'
+        url = f'http://127.0.0.1:{running.server_address[1]}'
+        monkeypatch.setattr(downloading, '_SERVER', url)
+        yield folder, url
         running.shutdown()
 
 
+@pytest.fixture
+def small_clip(monkeypatch):
+    """Let OpenAI's file be a small one."""
+    monkeypatch.setitem(downloading._OPENAI, NAME, (FILE, DIGEST))
+
+
 def test_names_of_openai_agree_with_open_clip():
-    """Each address holds the file's SHA-256; open_clip lists the same ones."""
+    """Each URL contains the file's SHA-256; open_clip lists the same ones."""
     from open_clip import get_pretrained_url
 
     models = ('ViT-B-32', 'ViT-B-16', 'ViT-L-14', 'ViT-L-14-336')
@@ -48,41 +49,32 @@ def test_names_of_openai_agree_with_open_clip():
         assert get_pretrained_url(model, 'openai') == f'{downloading._SERVER}/{digest}/{file}'
 
 
-def test_a_name_is_downloaded_once(server, small_clip, tmp_path, monkeypatch):
-    folder, address = server
-    monkeypatch.setattr(downloading, '_SERVER', address)
-    place = folder / downloading._OPENAI[NAME][1]
-    place.mkdir()
-    (place / 'ViT-B-32.pt').write_bytes(small_clip)
+@pytest.mark.usefixtures('small_clip')
+def test_a_name_is_downloaded_once(server, tmp_path):
+    served = server[0] / DIGEST / FILE
+    served.write_bytes(CONTENT)
     path = fetch(NAME, cache_dir=tmp_path / 'cache')
-    assert path.read_bytes() == small_clip
-    (place / 'ViT-B-32.pt').unlink()
+    assert path.read_bytes() == CONTENT
+    served.unlink()
     assert fetch(NAME, cache_dir=tmp_path / 'cache') == path
 
 
-def test_a_file_put_there_by_hand(small_clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(downloading, 'CLIP_CACHE', tmp_path)
-    (tmp_path / 'ViT-B-32.pt').write_bytes(small_clip)
-    assert fetch(NAME) == tmp_path / 'ViT-B-32.pt'
-
-
-def test_another_hash(small_clip, tmp_path):
-    (tmp_path / 'ViT-B-32.pt').write_bytes(b'something else')
-    with pytest.raises(
-        ValueError, match=r'ViT-B-32\.pt has SHA-256 \w{64}, OpenAI.* \w{64}: delete'
-    ):
-        fetch(NAME, cache_dir=tmp_path)
-
-
-def test_a_damaged_download_leaves_nothing(server, small_clip, tmp_path, monkeypatch):
-    folder, address = server
-    monkeypatch.setattr(downloading, '_SERVER', address)
-    place = folder / downloading._OPENAI[NAME][1]
-    place.mkdir()
-    (place / 'ViT-B-32.pt').write_bytes(b'damaged')
+@pytest.mark.usefixtures('small_clip')
+def test_a_damaged_download_leaves_nothing(server, tmp_path):
+    (server[0] / DIGEST / FILE).write_bytes(b'damaged')
     with pytest.raises(FileNotFoundError, match='invalid hash value'):
         fetch(NAME, cache_dir=tmp_path / 'cache')
     assert list((tmp_path / 'cache').iterdir()) == []
+
+
+@pytest.mark.usefixtures('small_clip')
+def test_a_file_put_there_by_hand(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloading, 'CLIP_CACHE', tmp_path)
+    (tmp_path / FILE).write_bytes(CONTENT)
+    assert fetch(NAME) == tmp_path / FILE
+    (tmp_path / FILE).write_bytes(b'something else')
+    with pytest.raises(ValueError, match=r'32\.pt has SHA-256 \w{64}, OpenAI.* \w{64}: delete'):
+        fetch(NAME)
 
 
 def test_without_network_the_error_says_what_to_do(tmp_path, monkeypatch):
@@ -104,23 +96,17 @@ def test_another_process_failed_to_download(tmp_path, monkeypatch):
         fetch(NAME, cache_dir=tmp_path)
 
 
-def test_addresses_with_one_file_name(server, openai):
-    folder, address = server
-    for name, part in (('a', 'ln_final.bias'), ('b', 'ln_final.weight')):
+def test_urls_with_the_same_file_name(server, openai):
+    folder, url = server
+    for name, key in (('a', 'ln_final.bias'), ('b', 'ln_final.weight')):
         (folder / name).mkdir()
-        torch.save({part: openai[part]}, folder / name / 'pytorch_model.bin')
-    assert set(read_state_dict(f'{address}/a/pytorch_model.bin')) == {'ln_final.bias'}
-    assert set(read_state_dict(f'{address}/b/pytorch_model.bin?download=true')) == {
-        'ln_final.weight'
-    }
-
-
-def test_a_missing_address(server):
-    _, address = server
+        torch.save({key: openai[key]}, folder / name / 'pytorch_model.bin')
+        found = read_state_dict(f'{url}/{name}/pytorch_model.bin?download=true')
+        assert set(found) == {key}
     with pytest.raises(FileNotFoundError, match='no.pth cannot be downloaded .*404'):
-        read_state_dict(f'{address}/no.pth')
+        read_state_dict(f'{url}/no.pth')
 
 
-def test_what_is_an_address(tmp_path):
+def test_what_is_a_url(tmp_path):
     assert is_url('https://example.org/x.pth') and is_url('s3://bucket/x.pth')
     assert not is_url('ViT-B/32') and not is_url(tmp_path) and not is_url(Path('C:/x.pth'))

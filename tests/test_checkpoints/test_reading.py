@@ -1,4 +1,4 @@
-"""Files of every container are read, nothing in them runs, and bad ones get one clear line."""
+"""Files of every container are read, nothing in them runs, and bad ones give one clear line."""
 
 import json
 import os
@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ts2net_mm.checkpoints import convert_state_dict, load_any, read_checkpoint, read_state_dict
+from ts2net_mm.checkpoints import load_weights, read_checkpoint, read_state_dict
 
 
 class Evil:
-    """Would run a command where a pickle is loaded without care."""
+    """Runs a command where a pickle is loaded without care."""
 
     def __init__(self, trace) -> None:
         self.trace = trace
@@ -22,16 +22,17 @@ class Evil:
         return os.system, (f'touch {self.trace}',)
 
 
-def test_containers_are_told_by_their_content(openai, tmp_path, save_torchscript):
+def test_containers_are_recognised_by_their_content(openai, tmp_path, save_torchscript):
     save_file(openai, tmp_path / 'a.pt')
     torch.save(openai, tmp_path / 'b.safetensors')
     torch.save(openai, tmp_path / 'c', _use_new_zipfile_serialization=False)
-    torch.save(dict(state_dict=openai, epoch=3), tmp_path / 'd')
-    save_torchscript(openai, tmp_path / 'e.bin')
-    for name in ('a.pt', 'b.safetensors', 'c', 'd', 'e.bin'):
-        found = read_state_dict(tmp_path / name)
-        assert set(found) == set(openai), name
-        assert all(torch.equal(found[key], tensor) for key, tensor in openai.items()), name
+    save_torchscript(openai, tmp_path / 'd.bin')
+    for wrapper in ('state_dict', 'model_state_dict', 'model'):
+        torch.save({'epoch': 3, wrapper: openai, 'optimizer': {'state': {}}}, tmp_path / wrapper)
+    for path in tmp_path.iterdir():
+        found = read_state_dict(path)
+        assert set(found) == set(openai), path
+        assert all(torch.equal(found[key], tensor) for key, tensor in openai.items()), path
         assert {found[key].dtype for key in found} == {torch.float16, torch.float32, torch.int64}
 
 
@@ -45,30 +46,28 @@ def test_torchscript_keeps_views_and_empty_tensors(tmp_path, save_torchscript):
 
 
 @pytest.mark.parametrize(
-    ('protocol', 'message'),
-    [(2, r'it asks for \S+\.system, which no weights need'), (4, 'it is a pickle of more than')],
+    ('kind', 'message'),
+    [
+        ('protocol 2', r'it asks for \S+\.system, which no weights need'),
+        ('protocol 4', 'it is a pickle of more than'),
+        ('torchscript', r'.*it asks for \S+\.system, which no weights need'),
+    ],
 )
-def test_code_in_a_pickle_does_not_run(tmp_path, protocol, message):
+def test_code_in_a_file_does_not_run(tmp_path, kind, message):
     trace = tmp_path / 'trace'
     path = tmp_path / 'evil.pth'
-    torch.save({'state_dict': Evil(trace)}, path, pickle_protocol=protocol)
+    if kind == 'torchscript':
+        with zipfile.ZipFile(path, 'w') as archive:
+            archive.writestr('evil/constants.pkl', pickle.dumps(()))
+            archive.writestr('evil/data.pkl', pickle.dumps(Evil(trace), protocol=2))
+    else:
+        torch.save({'state_dict': Evil(trace)}, path, pickle_protocol=int(kind[-1]))
     with pytest.raises(ValueError, match=rf'evil\.pth .*: {message}'):
         read_checkpoint(path)
     assert not trace.exists()
 
 
-def test_code_in_a_torchscript_archive_does_not_run(tmp_path):
-    trace = tmp_path / 'trace'
-    path = tmp_path / 'evil.pt'
-    with zipfile.ZipFile(path, 'w') as archive:
-        archive.writestr('evil/constants.pkl', pickle.dumps(()))
-        archive.writestr('evil/data.pkl', pickle.dumps(Evil(trace), protocol=2))
-    with pytest.raises(ValueError, match=r'evil\.pt .*: it asks for \S+\.system, which no weight'):
-        read_checkpoint(path)
-    assert not trace.exists()
-
-
-def test_tensor_outside_its_storage(tmp_path, save_torchscript):
+def test_a_tensor_outside_its_storage(tmp_path, save_torchscript):
     """A size that reads past the end would show other memory."""
     save_torchscript(dict(a=torch.arange(4.0)), tmp_path / 'good')
     with zipfile.ZipFile(tmp_path / 'good') as good, zipfile.ZipFile(tmp_path / 'x', 'w') as bad:
@@ -83,7 +82,6 @@ def test_tensor_outside_its_storage(tmp_path, save_torchscript):
     ('content', 'message'),
     [
         (b'', 'the file is empty'),
-        (b'<!DOCTYPE html><html>Not found</html>', 'it starts like a web page'),
         (b'\n  <html>', 'it starts like a web page'),
         (b'version https://git-lfs.github.com/spec/v1\noid', 'it is a Git LFS pointer'),
         (b'some text\nand more', r"it is a text file that starts with 'some text.nand more'"),
@@ -98,26 +96,32 @@ def test_files_of_another_kind(tmp_path, content, message):
 
 
 @pytest.mark.parametrize('container', ['torch', 'safetensors', 'torchscript'])
-def test_files_that_are_cut_off(openai, tmp_path, save_torchscript, container):
-    path = tmp_path / 'whole'
-    if container == 'torch':
-        torch.save(openai, path)
-    elif container == 'safetensors':
-        save_file(openai, path)
-    else:
-        save_torchscript(openai, path)
-    cut = tmp_path / 'cut'
-    cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def test_truncated_files(openai, tmp_path, save_torchscript, container):
+    save = dict(torch=torch.save, safetensors=save_file, torchscript=save_torchscript)[container]
+    save(openai, tmp_path / 'whole')
+    content = (tmp_path / 'whole').read_bytes()
+    (tmp_path / 'cut').write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match='cut cannot be read as a checkpoint: ') as caught:
-        read_checkpoint(cut)
+        read_checkpoint(tmp_path / 'cut')
     assert container == 'safetensors' or 'it is truncated' in str(caught.value)
+
+
+def test_a_record_with_a_wrong_checksum(openai, tmp_path):
+    path = tmp_path / 'x.pt'
+    torch.save(openai, path)
+    data = bytearray(path.read_bytes())
+    data[data.index(openai['visual.proj'].numpy().tobytes())] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(
+        ValueError, match=r'x\.pt cannot .*the checksum of its record x/data/\d+ is'
+    ):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
         ([1, 2], r'holds a list, expected a state dict'),
-        ({}, 'holds no state dict: it is empty'),
         (dict(state_dict={}), 'holds no state dict: it is empty'),
         (dict(epoch=3, name='x'), 'holds no state dict: the entries epoch, name are no tensors'),
     ],
@@ -125,32 +129,7 @@ def test_files_that_are_cut_off(openai, tmp_path, save_torchscript, container):
 def test_content_that_is_no_state_dict(tmp_path, content, message):
     torch.save(content, tmp_path / 'x.pth')
     with pytest.raises(ValueError, match=r'x\.pth ' + message):
-        read_checkpoint(tmp_path / 'x.pth')
-
-
-@pytest.mark.parametrize('wrapper', ['state_dict', 'model_state_dict', 'model'])
-def test_state_dicts_as_training_scripts_wrap_them(openai, tmp_path, wrapper):
-    torch.save({'epoch': 3, wrapper: openai, 'optimizer': {'state': {}}}, tmp_path / 'x.pth')
-    assert set(read_state_dict(tmp_path / 'x.pth')) == set(openai)
-
-
-def test_a_record_with_a_wrong_checksum(openai, tmp_path):
-    path = tmp_path / 'x.pt'
-    torch.save(openai, path)
-    data = bytearray(path.read_bytes())
-    place = data.index(openai['visual.proj'].numpy().tobytes())
-    data[place] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(
-        ValueError, match=r'x\.pt cannot be .*the checksum of its record x/data/\d+ is'
-    ):
-        read_checkpoint(path)
-
-
-def test_weights_that_are_not_finite(openai):
-    bad = dict(openai, **{'visual.proj': openai['visual.proj'] * float('nan')})
-    with pytest.raises(ValueError, match=r'1 of \d+ tensors hold NaN or infinite .*: visual\.proj'):
-        convert_state_dict(bad)
+        load_weights(torch.nn.Identity(), tmp_path / 'x.pth')
 
 
 def test_missing_files_and_folders_without_weights(tmp_path):
@@ -163,15 +142,10 @@ def test_missing_files_and_folders_without_weights(tmp_path):
         read_checkpoint(tmp_path)
 
 
-def test_config_beside_the_weights_that_cannot_be_read(openai, tmp_path):
+def test_an_unreadable_config_next_to_the_weights(openai, tmp_path):
     save_file(openai, tmp_path / 'model.safetensors')
     (tmp_path / 'config.json').write_text('{"model_type": ')
     with pytest.raises(ValueError, match=r'config\.json cannot be read'):
-        read_checkpoint(tmp_path)
-    (tmp_path / 'config.json').write_text(
-        json.dumps(dict(model_type='clip', text_config=dict(hidden_act='swish')))
-    )
-    with pytest.raises(ValueError, match="asks for the activation 'swish', known are quick_gelu"):
         read_checkpoint(tmp_path)
     (tmp_path / 'config.json').write_text('{"model_type": "bert"}')
     assert read_checkpoint(tmp_path).settings == {}
@@ -186,26 +160,14 @@ def test_config_beside_the_weights_that_cannot_be_read(openai, tmp_path):
         ('[1]', 'a model config that is a list'),
     ],
 )
-def test_stored_config_names_parts_of_this_package_only(openai, tmp_path, stored, message):
+def test_a_stored_config_names_parts_of_this_package_only(openai, tmp_path, stored, message):
     """A registry would build whatever can be imported."""
     torch.save(dict(state_dict=openai, meta=dict(ts2net_mm_model=stored)), tmp_path / 'x.pth')
     with pytest.raises(ValueError, match=message):
         read_checkpoint(tmp_path / 'x.pth')
 
 
-def test_mmengine_loads_the_same(openai, tmp_path):
-    from mmengine.runner import CheckpointLoader
-
-    save_file(openai, tmp_path / 'clip.safetensors')
-    found = CheckpointLoader.load_checkpoint(str(tmp_path / 'clip.safetensors'))
-    assert set(found['state_dict']) == set(openai)
-    with pytest.raises(FileNotFoundError, match='does not exist'):
-        CheckpointLoader.load_checkpoint(str(tmp_path / 'no.pth'))
-    torch.save(dict(state_dict=openai, optimizer=dict(state={})), tmp_path / 'run.pth')
-    assert 'optimizer' in load_any(str(tmp_path / 'run.pth'), map_location='cpu')
-
-
-def test_variant_spread_over_files_of_torch(tmp_path):
+def test_a_variant_spread_over_files_of_torch(tmp_path):
     names = {f'pytorch_model.fp16-0000{n}-of-00002.bin': f'part{n}' for n in (1, 2)}
     for file, key in names.items():
         torch.save({key: torch.ones(2)}, tmp_path / file)
@@ -215,44 +177,19 @@ def test_variant_spread_over_files_of_torch(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('name', 'message'),
+    ('weight_map', 'message'),
     [
-        ('list.bin', r'list\.bin holds a list, expected a state dict'),
-        ('../list.bin', r"names '\.\./list\.bin', expected the name of a file next to it"),
-        (3, r'names 3, expected the name of a file next to it'),
+        (dict(key='list.bin'), r'list\.bin holds a list, expected a state dict'),
+        (dict(key='../list.bin'), r"names '\.\./list\.bin', expected the name of a file next to"),
+        (dict(key=3), r'names 3, expected the name of a file next to it'),
+        (dict(a='a.bin', b='a.bin'), r'names 1 tensors that no file has: b'),
+        (None, r'index\.json is no index of weight files: AttributeError'),
     ],
 )
-def test_index_of_something_else(tmp_path, name, message):
+def test_an_index_of_something_else(tmp_path, weight_map, message):
     torch.save([1], tmp_path / 'list.bin')
+    torch.save(dict(a=torch.ones(2)), tmp_path / 'a.bin')
     index = tmp_path / 'model.safetensors.index.json'
-    index.write_text(json.dumps(dict(weight_map=dict(key=name))))
-    with pytest.raises(ValueError, match=message):
-        read_checkpoint(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ('weights', 'config', 'message'),
-    [
-        (
-            'open_clip_pytorch_model.bin',
-            dict(model_cfg=dict(vision_cfg=dict(width=64, head_width=0))),
-            r'open_clip_config\.json: vision_cfg\.head_width is 0, expected a whole number',
-        ),
-        (
-            'pytorch_model.bin',
-            dict(model_type='clip', text_config=dict(num_attention_heads='8')),
-            r"/config\.json: text_config\.num_attention_heads is '8', expected a whole number",
-        ),
-        (
-            'pytorch_model.bin',
-            dict(model_type='clip', vision_config=[1]),
-            r'/config\.json: vision_config is a list, expected an object',
-        ),
-    ],
-)
-def test_config_beside_with_wrong_values(tmp_path, weights, config, message):
-    torch.save(dict(key=torch.ones(2)), tmp_path / weights)
-    name = 'open_clip_config.json' if 'model_cfg' in config else 'config.json'
-    (tmp_path / name).write_text(json.dumps(config))
+    index.write_text(json.dumps(dict(weight_map=weight_map)))
     with pytest.raises(ValueError, match=message):
         read_checkpoint(tmp_path)

@@ -46,8 +46,8 @@ def test_convert_there_and_back(released, tmp_path):
         result = run('convert_weights', src, dst, '--to', to, folder=tmp_path)
         assert result.returncode == 0, result.stderr
         assert re.search(rf'{dst}: 284 tensors, [\d,]+ numbers, {to} format', result.stdout)
-        left_out = '10 tensors skipped, which the released model saves but never reads'
-        assert (left_out in result.stdout + result.stderr) == (src == released)
+        skipped = '10 tensors skipped, which the released model saves but never reads'
+        assert (skipped in result.stdout + result.stderr) == (src == released)
     before, after = torch.load(released), torch.load(tmp_path / 'back.pth')
     assert len(before.keys() - after.keys()) == 10
     assert all(torch.equal(tensor, before[key]) for key, tensor in after.items())
@@ -60,8 +60,6 @@ def test_convert_there_and_back(released, tmp_path):
         (('{released}', 'x.h5', '--to', 'released'), 1, r'x\.h5 must end in \.pth, \.pt, \.bin'),
         (('{released}', 'x.pth', '--to', 'openai'), 1, 'cannot hold 54 of the tensors'),
         (('{released}', '{released}', '--to', 'released'), 2, r'exists; --overwrite replaces it'),
-        (('{released}', 'x.pth', '--to', 'onnx'), 2, "invalid choice: 'onnx'"),
-        (('{released}', 'x.pth'), 2, 'required: --to'),
     ],
 )
 def test_convert_mistakes(released, tmp_path, arguments, code, message):

@@ -9,7 +9,7 @@ from torch import Tensor
 __all__ = ['Shapes', 'backbone_config', 'model_config']
 
 CLIP_HEAD_DIMS = 64
-# ViT-H/14, the one ViT of four times its width whose heads are larger
+# ViT-H/14 has larger heads than the other CLIPs
 VISION_HEAD_DIMS = {1280: 80}
 
 

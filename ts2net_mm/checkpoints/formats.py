@@ -260,7 +260,7 @@ class HuggingFace(Format):
 
 
 def _mmpretrain_vision(prefix: str) -> list[_Pair]:
-    """Pairs for MMPretrain's ViT, which the one of this package extends."""
+    """Pairs for MMPretrain's ViT, the parent of this package's ViT."""
     blocks = ('ln1.', 'attn.qkv.', 'attn.proj.', 'ln2.', 'ffn.layers.0.0.', 'ffn.layers.1.')
     plain = ('cls_token', 'pos_embed', 'patch_embed.projection.weight', 'pre_norm.{p}', 'ln1.{p}')
     return [

@@ -77,8 +77,7 @@ class Checkpoint:
         Raises:
             ValueError: If there is no state dict; the message says what there is.
         """
-        state_dict = content
-        meta = None
+        state_dict, meta = content, None
         if isinstance(content, Mapping):
             meta = content.get('meta')
             wrapped = (content[key] for key in _WRAPPERS if key in content)
@@ -87,14 +86,10 @@ class Checkpoint:
             raise ValueError(f'{name} holds a {type(content).__name__}, expected a state dict')
         strange = [key for key, value in state_dict.items() if not isinstance(value, Tensor)]
         if strange or not state_dict:
-            raise ValueError(
-                f'{name} holds no state dict: '
-                + (
-                    f'the entries {list_first(strange)} are no tensors'
-                    if strange
-                    else 'it is empty'
-                )
+            found = (
+                f'the entries {list_first(strange)} are no tensors' if strange else 'it is empty'
             )
+            raise ValueError(f'{name} holds no state dict: {found}')
         stored = meta.get(KEY) if isinstance(meta, Mapping) else None
         return cls(dict(state_dict), {} if stored is None else parse_stored(stored, name), name)
 

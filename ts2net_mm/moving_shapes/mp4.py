@@ -1,8 +1,8 @@
 """The .mp4 format of the videos, in which no frame leaves a trace in another.
 
-OpenCV's own mp4 writer predicts each frame from the one before, and an object then leaves a faint
-trail where it has been: single frames would show the direction of time. Here every frame is a
-JPEG picture of its own, so a video and its reversal decode to the same pictures.
+OpenCV's own mp4 writer predicts each frame from the previous one, so a moving object leaves a faint
+trail and single frames show the direction of time. Here every frame is a separate JPEG picture, so
+a video and its reversal decode to the same pictures.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def encode_mp4(frames: np.ndarray, *, fps: int) -> bytes:
 
 
 def is_complete_mp4(path: Path) -> bool:
-    """Whether the top-level boxes of ``path`` fill the file exactly, media and index among them."""
+    """Return whether the top-level boxes, media and index among them, fill the file exactly."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -94,7 +94,7 @@ def _index(sample_table: bytes, num_frames: int, fps: int, width: int, height: i
 
 
 def _sample_entry(width: int, height: int) -> bytes:
-    """Say that the samples are JPEG pictures (object type 0x6C) of this size."""
+    """Describe the samples as JPEG pictures (object type 0x6C) of this size."""
     decoder = struct.pack('>BB11x', 0x6C, 0x11)
     stream = struct.pack('>HxBB', 1, 4, len(decoder)) + decoder + struct.pack('>BBB', 6, 1, 2)
     descriptor = struct.pack('>BB', 3, len(stream)) + stream

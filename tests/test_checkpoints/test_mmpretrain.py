@@ -1,4 +1,4 @@
-"""MMPretrain's own CLIP, which its package hides beside today's transformers."""
+"""MMPretrain's own CLIP, which its package does not register with a recent transformers."""
 
 import pytest
 import torch
@@ -56,7 +56,8 @@ def mmpretrain_clip(monkeypatch):
 
 @torch.no_grad()
 def test_same_features(mmpretrain_clip, batch):
-    weights = mmpretrain_clip.state_dict()
+    # MMPretrain's converter copies the sizes of OpenAI's file
+    weights = mmpretrain_clip.state_dict() | {'input_resolution': torch.tensor(32)}
     model = MODELS.build(config_from_state_dict(weights)).eval()
     model.load_state_dict(convert_state_dict(weights))
     imgs, text = batch
