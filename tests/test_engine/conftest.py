@@ -11,18 +11,12 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from tiny import reference
 from torch import nn
 from torch.utils.data import Dataset
 
 from ts2net_mm.checkpoints import config_from_state_dict, convert_state_dict
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmaction')
 
 
 @pytest.fixture(scope='session')

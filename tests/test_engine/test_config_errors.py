@@ -1,4 +1,4 @@
-"""One line for each kind of mistake in a config; real ones, built by MMEngine."""
+"""One line for each kind of mistake in a config that MMEngine builds."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ TINY = dict(type='CLIPTextEncoder', vocab_size=50, width=32, num_layers=1, num_h
 
 
 def explain(build, cfg: Config) -> str | None:
-    with pytest.raises(Exception) as caught:  # noqa: PT011  (any: that is the point)
+    with pytest.raises(Exception) as caught:  # noqa: PT011
         build(cfg)
     return explain_error(caught.value, cfg)
 
@@ -93,7 +93,7 @@ class Refusing(torch.utils.data.Dataset):
 
 @pytest.mark.slow
 def test_error_of_a_worker_process_is_one_line(tmp_path):
-    """torch puts the worker's whole traceback into the message."""
+    """torch adds the traceback of the worker to the message."""
     path = tmp_path / 'list.json'
     path.write_text('[]')
     loader = DataLoader(Refusing(path), num_workers=1)

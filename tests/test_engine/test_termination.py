@@ -1,4 +1,4 @@
-"""The hook with a toy; tests/test_tools/test_interruption.py signals real trainings."""
+"""The hook with a toy; tests/test_tools/test_interruption.py sends signals to real trainings."""
 
 import signal
 
@@ -11,7 +11,7 @@ from ts2net_mm.utils.cli import Terminated
 
 @pytest.fixture
 def terminate(monkeypatch):
-    """Function that trains until SIGTERM comes in an iteration, or in the validation after it."""
+    """Function that trains until SIGTERM arrives in an iteration, or in the validation after it."""
 
     def run(runner, *, iteration: int, validating: bool = False) -> None:
         hook = TerminationHook()
@@ -41,27 +41,27 @@ def resume(toy, work_dir, scores, **settings):
 def test_terminated_in_training(toy, terminate, tmp_path, by_epoch, iteration, scores):
     settings = dict(by_epoch=by_epoch, interval=1 if by_epoch else 4, max_keep_ckpts=1)
     straight = toy(work_dir=tmp_path / 'straight', scores=[2, 3], **settings).train()
-    broken = toy(work_dir=tmp_path / 'broken', scores=[2, 3], **settings)
-    terminate(broken, iteration=iteration)
-    assert (tmp_path / 'broken' / f'iter_{iteration}.pth').is_file()
+    stopped = toy(work_dir=tmp_path / 'stopped', scores=[2, 3], **settings)
+    terminate(stopped, iteration=iteration)
+    assert (tmp_path / 'stopped' / f'iter_{iteration}.pth').is_file()
 
-    _, found = resume(toy, tmp_path / 'broken', scores, **settings)
+    _, found = resume(toy, tmp_path / 'stopped', scores, **settings)
     assert found.losses == straight.losses[iteration:]
     assert torch.equal(found.layer.weight, straight.layer.weight)
-    names = [sorted(p.name for p in (tmp_path / f).glob('*.pth')) for f in ('straight', 'broken')]
+    names = [sorted(p.name for p in (tmp_path / f).glob('*.pth')) for f in ('straight', 'stopped')]
     assert names[0] == names[1]
 
 
 def test_terminated_in_validation(toy, terminate, tmp_path):
-    """Without a checkpoint of the epoch's end one is made; the validation is done again."""
+    """If there is no checkpoint of the end of the epoch, it is saved; the validation is repeated."""
     settings = dict(by_epoch=False, interval=4)
     straight = toy(work_dir=tmp_path / 'straight', scores=[2, 3], **settings).train()
-    broken = toy(work_dir=tmp_path / 'broken', scores=[2, 3], **settings)
-    terminate(broken, iteration=5, validating=True)
-    saved = torch.load(tmp_path / 'broken' / 'iter_5.pth')
+    stopped = toy(work_dir=tmp_path / 'stopped', scores=[2, 3], **settings)
+    terminate(stopped, iteration=5, validating=True)
+    saved = torch.load(tmp_path / 'stopped' / 'iter_5.pth')
     assert (saved['meta']['epoch'], saved['meta']['iter']) == (1, 5)
 
-    runner, found = resume(toy, tmp_path / 'broken', (2, 3), **settings)
+    runner, found = resume(toy, tmp_path / 'stopped', (2, 3), **settings)
     assert runner.val_evaluator.metrics[0].scores == []
     assert found.losses == straight.losses[5:]
     assert torch.equal(found.layer.weight, straight.layer.weight)
@@ -77,9 +77,9 @@ def test_trained_weights_are_saved_during_ema_validation(toy, terminate, tmp_pat
     straight = toy(work_dir=tmp_path / 'straight', scores=[2, 3], hooks=ema).train()
     settings = dict(hooks=ema, by_epoch=False, interval=4)
     terminate(
-        toy(work_dir=tmp_path / 'broken', scores=[2, 3], **settings), iteration=5, validating=True
+        toy(work_dir=tmp_path / 'stopped', scores=[2, 3], **settings), iteration=5, validating=True
     )
-    _, found = resume(toy, tmp_path / 'broken', (2, 3), **settings)
+    _, found = resume(toy, tmp_path / 'stopped', (2, 3), **settings)
     assert torch.equal(found.layer.weight, straight.layer.weight)
 
 

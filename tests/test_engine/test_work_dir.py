@@ -1,4 +1,4 @@
-"""The lock of a work folder; tests/test_tools/test_interruption.py kills its holder."""
+"""The lock of a work folder; tests/test_tools/test_interruption.py kills the process that holds it."""
 
 import multiprocessing
 
@@ -31,7 +31,7 @@ def test_lock_is_released_after_a_kill(tmp_path):
 
 
 def test_forked_worker_does_not_keep_the_lock(tmp_path):
-    """A worker of a data loader, forked from the holder, may outlive it."""
+    """A data loader worker, forked from the process with the lock, may outlive it."""
     context = multiprocessing.get_context('fork')
     ours, theirs = context.Pipe()
     with claim_work_dir(tmp_path):

@@ -86,8 +86,10 @@ def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namesp
     except Exception as error:  # a config is code: it may raise anything
         parser.error(f'config {args.config} cannot be read: {one_line(error)}')
     if args.cfg_options is not None:
+        options = argparse.ArgumentParser()  # parses KEY=VALUE as MMEngine does
+        options.add_argument('values', nargs='+', action=DictAction)
         try:
-            cfg = merge_options(cfg, _typed(args.cfg_options))
+            cfg = merge_options(cfg, options.parse_args(args.cfg_options).values)
         except ValueError as error:
             parser.error(f'--cfg-options: {error}')
     cfg.launcher = args.launcher
@@ -105,13 +107,6 @@ def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namesp
             wrapper = dict(type='MMDistributedDataParallel', device_ids=None)
             cfg.setdefault('model_wrapper_cfg', wrapper)
     return cfg
-
-
-def _typed(options: Sequence[str]) -> dict[str, Any]:
-    """Parse KEY=VALUE arguments as MMEngine does."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    return parser.parse_args(['--cfg-options', *options]).cfg_options
 
 
 def merge_options(cfg: Config, options: Mapping[str, Any]) -> Config:
