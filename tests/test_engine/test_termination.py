@@ -53,7 +53,7 @@ def test_terminated_in_training(toy, terminate, tmp_path, by_epoch, iteration, s
 
 
 def test_terminated_in_validation(toy, terminate, tmp_path):
-    """If there is no checkpoint of the end of the epoch, it is saved; the validation is repeated."""
+    """A missing checkpoint of the end of the epoch is saved; the validation is repeated."""
     settings = dict(by_epoch=False, interval=4)
     straight = toy(work_dir=tmp_path / 'straight', scores=[2, 3], **settings).train()
     stopped = toy(work_dir=tmp_path / 'stopped', scores=[2, 3], **settings)

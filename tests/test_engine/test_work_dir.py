@@ -1,4 +1,4 @@
-"""The lock of a work folder; tests/test_tools/test_interruption.py kills the process that holds it."""
+"""The lock of a work folder; tests/test_tools/test_interruption.py kills its owner."""
 
 import multiprocessing
 
