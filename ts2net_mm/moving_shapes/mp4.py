@@ -23,7 +23,7 @@ def encode_mp4(frames: np.ndarray, *, fps: int) -> bytes:
 
     Args:
         frames: The pictures, uint8 RGB.
-        fps: Frames a second.
+        fps: Frames per second.
 
     Shape:
         frames: (T, H, W, 3).

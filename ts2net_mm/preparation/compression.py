@@ -115,7 +115,7 @@ class Compressor:
     Args:
         ffmpeg: Path of the program.
         folder: Where the small versions go.
-        fps: Frames a second.
+        fps: Frames per second.
         short_side: Pixels; a smaller video keeps its size.
     """
 
