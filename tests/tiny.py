@@ -124,14 +124,15 @@ def write_noise(path: Path, *, num_frames: int, seed: int = 0) -> None:
 
 def write_data_set(folder: Path, *, num_videos: int, num_frames: int = 12) -> None:
     """Write videos of noise with two captions each, and their annotation, all.json."""
-    annotations = {}
+    annotations: dict[str, dict] = {}
     for number in range(num_videos):
         write_noise(folder / f'{number}.mp4', num_frames=num_frames, seed=number)
         annotations[f'{number}.mp4'] = dict(
             captions=[f'clip number {number}', f'a clip called {number}'],
             meaning=f'{number}.mp4',
-            reversal=f'{number ^ 1}.mp4',
         )
+        if number ^ 1 < num_videos:  # the last of an odd number has none
+            annotations[f'{number}.mp4']['reversal'] = f'{number ^ 1}.mp4'
     (folder / 'all.json').write_text(json.dumps(annotations))
 
 

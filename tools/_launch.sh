@@ -1,9 +1,9 @@
-# What dist_train.sh, dist_test.sh, slurm_train.sh and slurm_test.sh share; sourced by them.
+# Functions of dist_train.sh, dist_test.sh, slurm_train.sh and slurm_test.sh, which source this file.
 
 TOOLS=$(CDPATH= cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 # The package of this clone, from any folder.
 export PYTHONPATH=$(dirname -- "$TOOLS")${PYTHONPATH:+:$PYTHONPATH}
-# One thread a process, as torchrun would choose and warn about.
+# One thread per process; torchrun would choose this too, with a warning.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 die() {
@@ -11,9 +11,9 @@ die() {
     exit 2
 }
 
-# Print the usage if it was asked for, or end with it if fewer than $1 arguments follow.
+# Print the usage on --help; fail with it if there are fewer than $1 further arguments.
 check_arguments() {
-    local wanted=$1 argument
+    local required=$1 argument
     shift
     for argument in "$@"; do
         if [[ $argument == -h || $argument == --help ]]; then
@@ -21,9 +21,9 @@ check_arguments() {
             exit
         fi
     done
-    if (($# < wanted)); then
+    if (($# < required)); then
         usage >&2
-        die "expected at least $wanted arguments, found $#"
+        die "expected at least $required arguments, found $#"
     fi
 }
 
@@ -31,7 +31,7 @@ check_number() {
     [[ $2 =~ ^[1-9][0-9]*$ ]] || die "$1 must be a positive number, found '$2'"
 }
 
-# Start $1 processes of the script $2 on this machine with the arguments that follow.
+# Start $1 processes of the script $2 on this machine, with the remaining arguments.
 launch_torchrun() {
     local processes=$1 script=$2 meeting
     shift 2
@@ -39,7 +39,7 @@ launch_torchrun() {
     NNODES=${NNODES:-1}
     check_number NNODES "$NNODES"
     if ((NNODES == 1)) && [[ -z ${PORT:-} ]]; then
-        meeting=(--standalone)  # a free port, so that several runs may share the machine
+        meeting=(--standalone)  # a free port, so that several runs can share the machine
     else
         meeting=(--nnodes="$NNODES" --node-rank="${NODE_RANK:-0}"
             --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-29500}")
@@ -48,7 +48,7 @@ launch_torchrun() {
         "$TOOLS/$script" "$@" --launcher pytorch
 }
 
-# Start the script $3 on partition $1 as job $2 with the arguments that follow.
+# Start the script $3 on partition $1 as job $2, with the remaining arguments.
 launch_slurm() {
     local partition=$1 job=$2 script=$3 settings
     shift 3

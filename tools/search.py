@@ -102,7 +102,7 @@ def check_paths(args: argparse.Namespace) -> None:
         )
     if is_missing_weights(args.checkpoint):
         raise FileNotFoundError(
-            f'checkpoint {args.checkpoint} does not exist; a name would be one like ViT-B/32'
+            f'checkpoint {args.checkpoint} does not exist and is not a name like ViT-B/32'
         )
     require_path('video folder', args.folder)
     if not (folder := Path(args.folder).expanduser()).is_dir():
@@ -175,12 +175,12 @@ def report(gallery: Gallery) -> None:
         counts.append(f'{gallery.num_dropped} missing since the last time')
     print(', '.join(counts), file=sys.stderr)
     if gallery.skipped:
-        print(f'skipped {len(gallery.skipped)} that cannot be read:', file=sys.stderr)
+        print(f'skipped {len(gallery.skipped)} videos that cannot be read:', file=sys.stderr)
     for name, reason in gallery.skipped.items():
         print(f'  {printable(name)}: {printable(reason)}', file=sys.stderr)
     if gallery.left:
         number, endings = sum(gallery.left.values()), describe_endings(gallery.left)
-        print(f'left {number:,} files that are not videos: {printable(endings)}', file=sys.stderr)
+        print(f'{number:,} files are not videos: {printable(endings)}', file=sys.stderr)
 
 
 def print_json(gallery: Gallery, results: Mapping[str, Sequence[SearchHit]]) -> None:

@@ -5,16 +5,16 @@ usage() {
     cat <<'TEXT'
 usage: bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [ARGUMENT ...]
 
-Tests with one process a GPU under Slurm's srun. Further arguments go to tools/test.py:
+Test with one process per GPU under Slurm's srun. Further arguments go to tools/test.py:
     GPUS=16 bash tools/slurm_test.sh my_partition ts2net configs/ts2net_msrvtt.py work_dirs/msrvtt/epoch_5.pth
 
 Environment variables:
-    GPUS           processes in all (default: 8)
-    GPUS_PER_NODE  processes of a machine (default: 8)
-    CPUS_PER_TASK  cores of a process (default: 5)
-    SRUN_ARGS      further arguments of srun, separated by spaces
-    GRES           what srun's --gres asks for (default: gpu:GPUS_PER_NODE); empty for machines without GPUs
-    MASTER_PORT    free port of the first machine (default: drawn at random)
+    GPUS           total number of processes (default: 8)
+    GPUS_PER_NODE  processes per machine (default: 8)
+    CPUS_PER_TASK  CPU cores per process (default: 5)
+    SRUN_ARGS      further arguments for srun, separated by spaces
+    GRES           argument of --gres for srun (default: gpu:GPUS_PER_NODE); empty on machines without GPUs
+    MASTER_PORT    free port of the first machine (default: a random port)
 TEXT
 }
 

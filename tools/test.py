@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Build the parser of the command line."""
     from ts2net_mm.utils.cli import add_config_arguments
 
     parser = argparse.ArgumentParser(description='Test a text-video retrieval model.')
@@ -24,23 +23,23 @@ def build_parser() -> argparse.ArgumentParser:
     weights.add_argument(
         'checkpoint',
         nargs='?',
-        help="weights of the config's model, in any format: file, folder, URL or name (ViT-B/32)",
+        help="weights for the config's model, in any format: file, folder, URL or name (ViT-B/32)",
     )
     weights.add_argument(
         '--from-weights',
         metavar='FILE',
-        help='weights whose model is read off their shapes, so that the config need not have one',
+        help='weights from whose shapes the model is inferred; the config needs no model then',
     )
     parser.add_argument(
         '--dump',
         type=Path,
         metavar='FILE.pkl|FILE.npz',
-        help='.pkl: every prediction, as MMAction2 does; .npz: the similarity matrix and captions',
+        help='.pkl: every prediction, as in MMAction2; .npz: the similarity matrix and captions',
     )
     return parser
 
 
-def take_model(cfg: Config, checkpoint: Checkpoint) -> None:
+def set_model(cfg: Config, checkpoint: Checkpoint) -> None:
     """Replace the config's model by that of the weights, and add what a test run needs."""
     from ts2net_mm.checkpoints import config_of
     from ts2net_mm.utils.config_types import type_name
@@ -58,7 +57,7 @@ def take_model(cfg: Config, checkpoint: Checkpoint) -> None:
 
 
 def add_dump(cfg: Config, path: Path) -> None:
-    """Let the evaluation write a file."""
+    """Make the evaluation write a file."""
     from ts2net_mm.utils.cli import WrongArgumentError
     from ts2net_mm.utils.config_types import type_name
 
@@ -76,18 +75,8 @@ def add_dump(cfg: Config, path: Path) -> None:
     cfg.test_evaluator = evaluators
 
 
-def _may_write(path: Path) -> bool:
-    """Try before a long test whether a file can be made in a folder."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            return True
-    except OSError:
-        return False
-
-
 def test(parser: argparse.ArgumentParser, args: argparse.Namespace, cfg: Config) -> None:
-    """Test and print."""
+    """Test and print the table."""
     from mmaction.registry import RUNNERS
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner
@@ -97,15 +86,16 @@ def test(parser: argparse.ArgumentParser, args: argparse.Namespace, cfg: Config)
     from ts2net_mm.engine.config_errors import require_settings
     from ts2net_mm.evaluation import format_table
 
+    weights = args.checkpoint or args.from_weights
     try:
-        checkpoint = read_checkpoint(args.checkpoint or args.from_weights)
+        checkpoint = read_checkpoint(weights)
         if args.from_weights:
-            take_model(cfg, checkpoint)
+            set_model(cfg, checkpoint)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     needed = ('model', 'test_dataloader', 'test_evaluator', 'test_cfg')
     require_settings(cfg, *needed, purpose='testing')
-    cfg.load_from = args.checkpoint or args.from_weights
+    cfg.load_from = weights
     cfg.resume = False
     if args.dump is not None:
         add_dump(cfg, args.dump)
@@ -120,15 +110,19 @@ def main() -> int:
     """Run the command line and return the exit code."""
     parser = build_parser()
     from ts2net_mm.utils.cli import is_missing_weights, parse_config_arguments, run
+    from ts2net_mm.utils.files import ensure_writable
 
     args = parse_config_arguments(parser)
     if is_missing_weights(weights := args.checkpoint or args.from_weights):
         parser.error(f'checkpoint {weights} does not exist')
-    if args.dump is not None and args.dump.suffix not in ('.pkl', '.pickle', '.npz'):
-        parser.error(f'--dump {args.dump} must end in .pkl, .pickle or .npz')
-    if args.dump is not None and not _may_write(args.dump):
-        parser.error(f'--dump {args.dump} cannot be written there')
-    # here, so that --help and wrong arguments need no torch
+    if args.dump is not None:
+        if args.dump.suffix not in ('.pkl', '.pickle', '.npz'):
+            parser.error(f'--dump {args.dump} must end in .pkl, .pickle or .npz')
+        try:
+            ensure_writable(args.dump, '--dump')
+        except OSError as error:
+            parser.error(str(error))
+    # imported here, so that --help and wrong arguments need no torch
     from ts2net_mm.engine.command_line import config_from_arguments, own_rank
     from ts2net_mm.engine.config_errors import explain_error
 
@@ -148,8 +142,8 @@ def main() -> int:
 
 if __name__ == '__main__':
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback out of an import
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback from an import
     code = main()
-    from ts2net_mm.engine.command_line import end_process  # which main needed as well
+    from ts2net_mm.engine.command_line import end_process  # main has imported it already
 
     end_process(code)

@@ -1,18 +1,18 @@
-"""Train a model; takes what MMAction2's tools/train.py takes."""
+"""Train a model; takes the arguments of MMAction2's tools/train.py."""
 
 from __future__ import annotations
 
 import argparse
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Build the parser of the command line."""
     from ts2net_mm.utils.cli import add_config_arguments
 
     parser = argparse.ArgumentParser(description='Train a text-video retrieval model.')
@@ -29,11 +29,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate by real batch over auto_scale_lr.base_batch_size',
+        help='scale the learning rate by the batch size over auto_scale_lr.base_batch_size',
     )
     parser.add_argument('--seed', type=int, help='random seed')
     parser.add_argument(
-        '--diff-rank-seed', action='store_true', help='another seed for each process'
+        '--diff-rank-seed', action='store_true', help='a different seed for each process'
     )
     parser.add_argument(
         '--deterministic', action='store_true', help='deterministic algorithms where torch has them'
@@ -42,13 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    """Put the training arguments into the config.
+    """Merge the training arguments into the config.
 
     Raises:
-        WrongArgumentError: If an argument does not go with the config or this machine.
+        WrongArgumentError: If an argument does not fit the config or this machine.
     """
     from ts2net_mm.engine.config_errors import require_settings
-    from ts2net_mm.engine.resuming import is_complete
+    from ts2net_mm.engine.resuming import checkpoints_to_resume, is_complete
     from ts2net_mm.utils.cli import WrongArgumentError
 
     needed = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
@@ -57,26 +57,15 @@ def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         (cfg.get('default_hooks') or {}).get('checkpoint', {}).pop('save_best', None)
     if args.amp:
-        from ts2net_mm.utils.config_types import type_name
-
-        wrapper = type_name(cfg.optim_wrapper, default='OptimWrapper')
-        if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
-            raise WrongArgumentError(f'--amp replaces OptimWrapper, but the config has {wrapper}')
-        if not has_accelerator():
-            raise WrongArgumentError(
-                "--amp needs a GPU; on a CPU, optim_wrapper.type='AutocastOptimWrapper' computes "
-                'in bf16'
-            )
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        use_mixed_precision(cfg)
     if args.resume is not None:
         named = Path(args.resume)
         if named.is_file() and not is_complete(named):
-            raise WrongArgumentError(f'--resume: checkpoint {named} is cut off or damaged')
+            raise WrongArgumentError(f'--resume: checkpoint {named} is truncated or damaged')
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    if replaces_initial_weights(cfg):
-        cfg.model.init_cfg = None
+    if cfg.get('load_from') or (cfg.get('resume') and checkpoints_to_resume(cfg.work_dir)):
+        cfg.model.init_cfg = None  # the checkpoint replaces weights that would be downloaded first
     if args.auto_scale_lr:
         if not cfg.get('auto_scale_lr'):
             raise WrongArgumentError(
@@ -84,42 +73,41 @@ def merge_arguments(cfg: Config, args: argparse.Namespace) -> None:
                 'auto_scale_lr = dict(base_batch_size=N), the batch size of its learning rate'
             )
         cfg.auto_scale_lr.enable = True
-    randomness: dict[str, Any] = dict(seed=None) | dict(cfg.get('randomness') or {})
-    if args.seed is not None:
-        randomness['seed'] = args.seed
-    if args.diff_rank_seed:
-        randomness['diff_rank_seed'] = True
-    if args.deterministic:
-        randomness['deterministic'] = True
-    cfg.randomness = randomness
+    given = dict(
+        seed=args.seed,
+        diff_rank_seed=args.diff_rank_seed or None,
+        deterministic=args.deterministic or None,
+    )
+    given = {key: value for key, value in given.items() if value is not None}
+    cfg.randomness = dict(seed=None) | dict(cfg.get('randomness') or {}) | given
 
 
-def replaces_initial_weights(cfg: Config) -> bool:
-    """Tell whether a checkpoint will be loaded over what ``init_cfg`` might have to download."""
-    from ts2net_mm.engine.resuming import checkpoints_to_resume
+def use_mixed_precision(cfg: Config) -> None:
+    """Replace the optimiser wrapper by AmpOptimWrapper."""
+    from ts2net_mm.utils.cli import WrongArgumentError
+    from ts2net_mm.utils.config_types import type_name
 
-    if cfg.get('load_from'):
-        return True
-    return bool(cfg.get('resume') and checkpoints_to_resume(cfg.work_dir))
-
-
-def goes_on_here(cfg: Config) -> bool:
-    """Tell whether the run goes on from a checkpoint of its own work folder."""
-    if not cfg.get('resume'):
-        return False
-    named = cfg.get('load_from')
-    return not named or Path(named).resolve().parent == Path(cfg.work_dir).resolve()
+    wrapper = type_name(cfg.optim_wrapper, default='OptimWrapper')
+    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise WrongArgumentError(f'--amp replaces OptimWrapper, but the config has {wrapper}')
+    if not has_accelerator():
+        raise WrongArgumentError(
+            "--amp needs a GPU; on a CPU, optim_wrapper.type='AutocastOptimWrapper' computes "
+            'in bf16'
+        )
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
 def has_accelerator() -> bool:
-    """Tell whether this machine has what AmpOptimWrapper runs on."""
+    """Tell whether AmpOptimWrapper runs on this machine."""
     from mmengine.device import get_device
 
     return get_device() not in ('cpu', 'mps')
 
 
 def train(cfg: Config) -> None:
-    """Train, or go on training."""
+    """Train, from the beginning or from a checkpoint."""
     from mmaction.registry import RUNNERS
     from mmengine.runner import Runner
 
@@ -127,8 +115,12 @@ def train(cfg: Config) -> None:
     from ts2net_mm.engine.command_line import leave_processes, own_rank, print_once
     from ts2net_mm.engine.work_dir import claim_work_dir, describe_earlier_run
 
+    source = cfg.get('load_from')
+    resumes_here = cfg.get('resume') and (
+        not source or Path(source).resolve().parent == Path(cfg.work_dir).resolve()
+    )
     with claim_work_dir(cfg.work_dir, own_rank()):
-        if not goes_on_here(cfg) and (earlier := describe_earlier_run(cfg.work_dir)):
+        if not resumes_here and (earlier := describe_earlier_run(cfg.work_dir)):
             print_once(f'warning: {earlier}')
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         termination = TerminationHook()
@@ -143,6 +135,19 @@ def train(cfg: Config) -> None:
         leave_processes()
 
 
+def describe_resume(work_dir: str) -> str:
+    """Say which checkpoint --resume would load now."""
+    from ts2net_mm.engine.resuming import NoCheckpointError, newest_complete
+
+    try:
+        newest, _ = newest_complete(work_dir)
+    except NoCheckpointError as error:
+        return str(error)
+    if newest is None:
+        return f'{work_dir} has no checkpoint yet'
+    return f'the same command with --resume continues from {newest}'
+
+
 def main() -> int:
     """Run the command line and return the exit code."""
     parser = build_parser()
@@ -151,7 +156,7 @@ def main() -> int:
     args = parse_config_arguments(parser)
     if args.resume not in (None, 'auto') and is_missing_weights(args.resume):
         parser.error(f'--resume: checkpoint {args.resume} does not exist')
-    # here, so that --help and wrong arguments need no torch
+    # imported here, so that --help and wrong arguments need no torch
     from ts2net_mm.engine.command_line import config_from_arguments, own_rank
     from ts2net_mm.engine.config_errors import explain_error
     from ts2net_mm.engine.hooks import NotFiniteError
@@ -166,34 +171,21 @@ def main() -> int:
 
     def explain(error: BaseException) -> str | None:
         if isinstance(error, NotFiniteError) and cfg is not None:
-            return f'{error}; {how_to_resume(cfg.work_dir)}'
+            return f'{error}; {describe_resume(cfg.work_dir)}'
         return explain_error(error, cfg)
 
     def when_stopped() -> str | None:
         if own_rank() != 0:
             return None
-        return '' if cfg is None else how_to_resume(cfg.work_dir)
+        return '' if cfg is None else describe_resume(cfg.work_dir)
 
     return run(work, explain=explain, when_stopped=when_stopped)
 
 
-def how_to_resume(work_dir: str) -> str:
-    """Tell what --resume would do now."""
-    from ts2net_mm.engine.resuming import NoCheckpointError, newest_complete
-
-    try:
-        newest, _ = newest_complete(work_dir)
-    except NoCheckpointError as error:
-        return str(error)
-    if newest is None:
-        return f'{work_dir} has no checkpoint yet'
-    return f'the same command with --resume goes on from {newest}'
-
-
 if __name__ == '__main__':
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback out of an import
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback from an import
     code = main()
-    from ts2net_mm.engine.command_line import end_process  # which main needed as well
+    from ts2net_mm.engine.command_line import end_process  # main has imported it already
 
     end_process(code)

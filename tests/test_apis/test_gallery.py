@@ -2,6 +2,7 @@ import dataclasses
 import os
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from ts2net_mm.apis.gallery import (
     read_gallery_file,
     write_gallery_file,
 )
+from ts2net_mm.utils.workers import Failure
 
 VIDEOS = {
     name: EncodedVideo(
@@ -201,6 +203,15 @@ def test_every_file_is_tried_whatever_its_ending(open_gallery, folder, make_vide
     again, encoded = open_gallery()
     assert (encoded, sum(again.left.values())) == (['g.ts'], 4)
     assert open_gallery()[1] == []
+
+
+def test_a_passing_failure_is_no_reason_to_forget_a_file(open_gallery, folder, make_video):
+    make_video(folder / 'film.ts')
+    crash = Failure('no answer within 60 seconds')
+    reading = mock.patch('ts2net_mm.apis.reading.PipelineReader.__call__', return_value=crash)
+    with reading, pytest.raises(ValueError, match='no answer within 60 seconds'):
+        open_gallery()
+    assert 'film.ts' in open_gallery()[1]
 
 
 def test_a_folder_without_videos(inferencer, bad_folder, tmp_path):

@@ -80,14 +80,14 @@ def test_files_that_are_not_searched_are_reported(search, bad_folder, make_video
     assert {row[2] for row in rows(out)} == {'good [red] \'x\' "y" ü.dat', r'two\nlines.mp4'}
     assert err.splitlines() == [
         '2 videos, 2 of them encoded now',
-        'skipped 6 that cannot be read:',
+        'skipped 6 videos that cannot be read:',
         '  audio.mp4: it has no video stream (audio only?)',
         '  cut.mp4: it is damaged or no video',
         '  empty.mp4: the file is empty',
         '  link.mp4: the file does not exist',
         '  pipe.mp4: it is no regular file',
         '  text.mp4: it is damaged or no video',
-        'left 3 files that are not videos: .txt (2), .srt (1)',
+        '3 files are not videos: .txt (2), .srt (1)',
     ]
 
 
@@ -178,7 +178,7 @@ def test_a_video_that_hangs_the_decoder_is_skipped(search, tmp_path, monkeypatch
         (dict(config='no.py'), 'config no.py does not exist'),
         (dict(config=Path(__file__).parent), 'is not a config'),
         (dict(config='README.md'), 'README.md is not a config, expected a file in .py, .yaml'),
-        (dict(weights='no.pth'), 'checkpoint no.pth does not exist; a name would be'),
+        (dict(weights='no.pth'), 'checkpoint no.pth does not exist and is not a name like'),
         (dict(html=Path(__file__).parent), 'is a folder, expected a file name'),
         (dict(html=Path(__file__) / 'page.html'), 'cannot be made: '),
         (dict(cache_dir=__file__), 'cannot be made: File exists'),

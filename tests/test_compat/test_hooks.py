@@ -25,14 +25,14 @@ def test_rules_of_retrieval_metrics(prefix, name, rule):
         assert hook(save_best=key).rules == [rule]
 
 
-def test_rules_of_other_metrics_stay():
+def test_rules_of_other_metrics_do_not_change():
     extend_hooks()
     assert EarlyStoppingHook._default_less_keys == ['loss', '/MdR', '/MnR']
     with pytest.raises(ValueError, match='Cannot infer the rule for r1_score'):
         EarlyStoppingHook(monitor='r1_score')
 
 
-def test_frames_beside_sentences_are_drawn(tmp_path):
+def test_frames_of_a_batch_with_captions_are_drawn(tmp_path):
     visualizer = ActionVisualizer.get_instance(
         f'test_{id(tmp_path)}', vis_backends=[dict(type='LocalVisBackend')], save_dir=str(tmp_path)
     )

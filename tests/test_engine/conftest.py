@@ -1,4 +1,4 @@
-"""The tiny model with the released weights, frozen as in the recipe; and a toy for the Runner."""
+"""The tiny model with the released weights, frozen as in the recipe; and a toy run."""
 
 import random
 from collections.abc import Callable
@@ -13,12 +13,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from tiny import reference
 from torch import nn
 from torch.utils.data import Dataset
 
 from ts2net_mm.checkpoints import config_from_state_dict, convert_state_dict
-
-DATA = Path(__file__).parents[1] / 'data'
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +28,7 @@ def _scope():
 @pytest.fixture(scope='session')
 def released_weights() -> dict[str, torch.Tensor]:
     """fp32 weights under the released names."""
-    with np.load(DATA / 'tiny_released_weights.npz') as arrays:
-        return {key: torch.from_numpy(arrays[key]).float() for key in arrays.files}
+    return reference('tiny_released_weights.npz')
 
 
 @pytest.fixture
@@ -62,7 +60,10 @@ class ToyData(Dataset):
 
 
 class ToyModel(BaseModel):
-    """A line with noise; it notes every loss and batch."""
+    """A line with noise, which records every loss and batch.
+
+    ``stop_at`` is the number of iterations after which the next one is interrupted.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,11 +72,14 @@ class ToyModel(BaseModel):
         nn.init.zeros_(self.layer.bias)
         self.losses: list[float] = []
         self.batches: list[list[str]] = []
+        self.stop_at: int | None = None
         self.spoil = lambda loss: loss
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         if mode != 'loss':
             return data_samples
+        if len(self.losses) == self.stop_at:
+            raise KeyboardInterrupt
         noise = torch.rand(1) - random.random()
         loss = self.spoil((self.layer(torch.stack(list(inputs))) + noise).square().mean())
         self.losses.append(loss.item())
@@ -84,7 +88,7 @@ class ToyModel(BaseModel):
 
 
 class ToyMetric(BaseMetric):
-    """Scores from a list, one a validation; and it draws random numbers."""
+    """Takes the score of each validation from a list, and draws random numbers."""
 
     default_prefix = 'toy'
 
@@ -109,9 +113,14 @@ def toy(tmp_path) -> Callable[..., Runner]:
         work_dir: Path = tmp_path,
         scores: list[float] | None = None,
         size: int = 10,
+        batch_size: int = 2,
+        drop_last: bool = False,
         seed: int | None = 1,
         loop: str = 'ResumableTrainLoop',
         max_epochs: int = 2,
+        train_cfg: dict | None = None,
+        optimizer: dict | None = None,
+        scheduler: dict | None = None,
         accumulative_counts: int = 1,
         hooks: tuple[dict, ...] = (),
         resume: bool = False,
@@ -119,25 +128,28 @@ def toy(tmp_path) -> Callable[..., Runner]:
         **checkpoint,
     ) -> Runner:
         loader = dict(
-            dataset=ToyData(size), batch_size=2, sampler=dict(type='DefaultSampler', shuffle=True)
+            dataset=ToyData(size),
+            batch_size=batch_size,
+            drop_last=drop_last,
+            sampler=dict(type='DefaultSampler', shuffle=True),
         )
         validation = {}
         if scores is not None:
             evaluator = [ToyMetric(scores)]
             validation = dict(val_dataloader=loader, val_cfg=dict(), val_evaluator=evaluator)
-        optimizer = dict(type='SGD', lr=1e-3, momentum=0.9)
         settings = dict(type='ResumableCheckpointHook', interval=1)
         return Runner(
             model=ToyModel(),
             work_dir=str(work_dir),
             train_dataloader=loader,
-            train_cfg=dict(type=loop, max_epochs=max_epochs),
+            train_cfg=train_cfg or dict(type=loop, max_epochs=max_epochs),
             optim_wrapper=dict(
                 type='OptimWrapper',
-                optimizer=optimizer,
+                optimizer=optimizer or dict(type='SGD', lr=1e-3, momentum=0.9),
                 clip_grad=dict(max_norm=1.0),
                 accumulative_counts=accumulative_counts,
             ),
+            param_scheduler=scheduler,
             default_hooks=dict(checkpoint=dict(settings, **checkpoint)),
             custom_hooks=list(hooks),
             randomness=dict(seed=seed),
@@ -149,3 +161,46 @@ def toy(tmp_path) -> Callable[..., Runner]:
         )
 
     return make
+
+
+@pytest.fixture
+def interrupt() -> Callable[[Runner, int], None]:
+    """Function that trains for some iterations and interrupts the next one."""
+
+    def run(runner: Runner, after: int) -> None:
+        runner.model.stop_at = after
+        with pytest.raises(KeyboardInterrupt):
+            runner.train()
+
+    return run
+
+
+@pytest.fixture
+def warnings_of(monkeypatch) -> Callable[[Runner], list[str]]:
+    """Function that records the warnings of a run."""
+
+    def record(runner: Runner) -> list[str]:
+        warnings: list[str] = []
+        monkeypatch.setattr(runner.logger, 'warning', warnings.append)
+        return warnings
+
+    return record
+
+
+@pytest.fixture
+def rates_of() -> Callable[[Runner], list[float]]:
+    """Function that trains and returns the learning rate of each step."""
+
+    def train(runner: Runner) -> list[float]:
+        found = []
+        step = runner.model.train_step
+
+        def record(data, optim_wrapper):
+            found.append(optim_wrapper.param_groups[0]['lr'])
+            return step(data, optim_wrapper)
+
+        runner.model.train_step = record
+        runner.train()
+        return found
+
+    return train

@@ -1,3 +1,5 @@
+"""The command line of training and testing, and the options that reach a config."""
+
 import argparse
 import os
 import re
@@ -8,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from mmengine.config import Config
 
-from ts2net_mm.engine.command_line import LAUNCHERS, config_from_arguments
+from ts2net_mm.engine.command_line import LAUNCHERS, config_from_arguments, merge_options
 from ts2net_mm.utils.cli import add_config_arguments, parse_config_arguments
 
 
@@ -44,7 +47,7 @@ def test_plain_config(load, config):
     assert os.environ['LOCAL_RANK'] == '0'
 
 
-def test_work_dir_of_command_line_then_of_config_then_default(load, config):
+def test_work_dir_of_command_line_or_config(load, config):
     config.write_text("work_dir = 'from_config'\n")
     assert load(config).work_dir == 'from_config'
     assert load(config, '--work-dir', 'given').work_dir == 'given'
@@ -60,15 +63,12 @@ def test_cfg_options_replace_and_add(load, config):
     assert cfg.base == 'x'
 
 
-@pytest.mark.parametrize('spelling', ['--local_rank', '--local-rank'])
-def test_local_rank_in_both_spellings(load, config, spelling):
-    load(config, f'{spelling}=3')
+@pytest.mark.parametrize('option', ['--local_rank=3', '--local-rank=3'])
+def test_local_rank(load, config, monkeypatch, option):
+    load(config, option)
     assert os.environ['LOCAL_RANK'] == '3'
-
-
-def test_local_rank_of_the_environment_wins(load, config, monkeypatch):
-    monkeypatch.setenv('LOCAL_RANK', '2')
-    load(config)
+    monkeypatch.setenv('LOCAL_RANK', '2')  # of a launcher, which takes precedence
+    load(config, option)
     assert os.environ['LOCAL_RANK'] == '2'
 
 
@@ -82,14 +82,8 @@ def test_missing_config_ends_with_the_usage(load, tmp_path, capsys, name):
     assert f'config {tmp_path / name} does not exist' in message
 
 
-def test_unknown_launcher(load, config, capsys):
-    with pytest.raises(SystemExit):
-        load(config, '--launcher', 'kubernetes')
-    assert "invalid choice: 'kubernetes'" in capsys.readouterr().err
-
-
 def test_processes_without_accelerator_are_joined_over_gloo(load, config, monkeypatch, tmp_path):
-    """What torchrun sets for one process of one."""
+    """With the variables that torchrun sets for a single process."""
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     settings = dict(RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1', MASTER_PORT='0')
     for name, value in settings.items():
@@ -121,12 +115,18 @@ def test_processes_with_accelerator_are_left_to_mmengine(load, config, monkeypat
         ('pytorch', {}, 'needs RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT, which torchrun sets'),
         ('mpi', {}, r'needs OMPI_COMM_WORLD_RANK, .*, which Open MPI.s mpirun sets'),
         ('mpi', dict.fromkeys(LAUNCHERS['mpi'].values(), '0'), 'mpi needs MASTER_ADDR'),
+        ('slurm', {}, r'needs SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID, which srun sets'),
+        (
+            'slurm',
+            dict.fromkeys(LAUNCHERS['slurm'].values(), '0') | dict(PATH=''),
+            'scontrol show hostnames .* did not name a machine .*; set MASTER_ADDR',
+        ),
     ],
 )
 def test_launcher_without_its_variables(
     load, config, monkeypatch, capsys, launcher, settings, message
 ):
-    for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
+    for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT', 'SLURM_PROCID'):
         monkeypatch.setenv(name, 'removed below')
         monkeypatch.delenv(name)
     for name, value in settings.items():
@@ -139,7 +139,7 @@ def test_launcher_without_its_variables(
         os.environ.pop(name, None)
 
 
-def test_a_misspelt_setting_is_named(load, config, capsys):
+def test_misspelt_setting(load, config, capsys):
     config.write_text('train_dataloder = dict()\nmy_own = 1\n')
     load(config)
     (line,) = capsys.readouterr().err.splitlines()
@@ -148,12 +148,13 @@ def test_a_misspelt_setting_is_named(load, config, capsys):
     )
 
 
-def test_what_slurm_says_is_passed_on(load, config, monkeypatch, tmp_path):
+def test_variables_of_slurm_are_translated(load, config, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     given = dict(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_LOCALID='0', SLURM_NODELIST='node[3-4]')
     for name, value in dict(given, PATH=str(tmp_path), MASTER_PORT='0').items():
         monkeypatch.setenv(name, value)
-    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR'):
+    names = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR')
+    for name in names:
         monkeypatch.setenv(name, 'removed below')
         monkeypatch.delenv(name)
     scontrol = tmp_path / 'scontrol'
@@ -167,29 +168,7 @@ def test_what_slurm_says_is_passed_on(load, config, monkeypatch, tmp_path):
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-    names = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR')
     assert [os.environ.pop(name) for name in names] == ['0', '1', '0', '127.0.0.1']
-
-
-def test_slurm_without_srun(load, config, monkeypatch, capsys):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    monkeypatch.delenv('SLURM_PROCID', raising=False)
-    with pytest.raises(SystemExit):
-        load(config, '--launcher', 'slurm')
-    assert 'needs SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID, which srun' in capsys.readouterr().err
-
-
-def test_slurm_without_scontrol(load, config, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    for name in ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID', 'RANK', 'WORLD_SIZE'):
-        monkeypatch.setenv(name, '0')
-    monkeypatch.setenv('PATH', str(tmp_path))
-    monkeypatch.delenv('MASTER_ADDR', raising=False)
-    with pytest.raises(SystemExit):
-        load(config, '--launcher', 'slurm')
-    message = capsys.readouterr().err
-    assert 'scontrol show hostnames' in message
-    assert 'set MASTER_ADDR' in message
 
 
 LEAVING = """
@@ -198,7 +177,7 @@ from ts2net_mm.engine.command_line import end_process
 
 class Kept:
     def __del__(self):
-        print('taken down')
+        print('torn down')
 
 kept = Kept()
 atexit.register(print, 'at exit')
@@ -210,10 +189,10 @@ end_process(3)
 
 @pytest.mark.parametrize(
     ('variables', 'output'),
-    [({}, 'work thread\nat exit\ntaken down\n'), ({'WORLD_SIZE': '2'}, 'work thread\nat exit\n')],
+    [({}, 'work thread\nat exit\ntorn down\n'), ({'WORLD_SIZE': '2'}, 'work thread\nat exit\n')],
 )
-def test_a_process_of_several_ends_before_its_parts_are_taken_down(variables, output):
-    """Threads of a process group could abort it there, as one run in some hundreds did."""
+def test_process_of_several_exits_before_the_interpreter_is_torn_down(variables, output):
+    """There, threads of a process group may abort it, as happened in one of some hundred runs."""
     environment = {key: value for key, value in os.environ.items() if key != 'WORLD_SIZE'}
     done = subprocess.run(
         [sys.executable, '-c', LEAVING],
@@ -223,3 +202,123 @@ def test_a_process_of_several_ends_before_its_parts_are_taken_down(variables, ou
         check=False,
     )
     assert (done.returncode, done.stdout) == (3, output), done.stderr
+
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+SPLITS = ('train', 'val', 'test')
+
+BASE = """
+num_frames, size = 12, 24
+pipeline = [dict(type='Sample', num_frames=num_frames), dict(type='Resize', size=size)]
+train_pipeline = test_pipeline = pipeline
+def unused():
+    num_frames = 1
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(batch_size=4, dataset=dict(pipeline=test_pipeline))
+"""
+CHILD = """
+_base_ = './base.py'
+positions = _base_.num_frames * 4
+model = dict(num_positions=positions)
+batch_size = 2
+"""
+PURE = """
+from mmengine.config import read_base
+from mmengine.dataset import DefaultSampler
+with read_base():
+    from .pure_base import *
+model = dict(num_positions=num_frames * 4)
+train_dataloader.update(sampler=dict(type=DefaultSampler))
+"""
+
+
+@pytest.fixture
+def configs(tmp_path) -> Path:
+    """Small configs with base files, in both of MMEngine's syntaxes."""
+    for name, text in dict(base=BASE, child=CHILD, pure_base=BASE, pure=PURE).items():
+        (tmp_path / f'{name}.py').write_text(text)
+    return tmp_path
+
+
+def merge(path: Path, **options) -> Config:
+    return merge_options(
+        Config.fromfile(path), {key.replace('__', '.'): value for key, value in options.items()}
+    )
+
+
+def steps(cfg: Config, step: int, key: str, splits=SPLITS) -> list:
+    return [cfg[f'{split}_dataloader'].dataset.pipeline[step].get(key) for split in splits]
+
+
+@pytest.mark.parametrize('name', ['ts2net_msrvtt', 'ts2net_activitynet', 'features/amp_bf16'])
+def test_variables_of_our_configs(name):
+    cfg = merge(CONFIGS / f'{name}.py', num_frames=5, max_words=7, video_pipeline__3__size=336)
+    assert steps(cfg, 1, 'num_frames') == [5, 5, 5]
+    assert steps(cfg, 5, 'max_words') == [7, 7, 7]
+    assert steps(cfg, 3, 'size') == [336, 336, 336]
+    assert cfg.filename == str(CONFIGS / f'{name}.py')
+
+
+def test_computed_numbers_follow():
+    cfg = merge(CONFIGS / 'ts2net_moving-shapes.py', num_frames=5, width=32, topk=2)
+    assert cfg.model.head.temporal.num_positions == 5 * (1 + 2)
+    assert (cfg.model.backbone.embed_dims, cfg.model.neck.topk) == (32, 2)
+
+
+@pytest.mark.parametrize('name', ['child', 'pure'])
+def test_inherited_variables(configs, name):
+    cfg = merge(configs / f'{name}.py', num_frames=3)
+    assert cfg.model.num_positions == 12
+    assert steps(cfg, 0, 'num_frames', SPLITS[:2]) == [3, 3]
+
+
+@pytest.mark.parametrize('name', ['child', 'pure'])
+def test_part_of_a_variable_changes_no_other_variable(configs, name):
+    cfg = merge(configs / f'{name}.py', train_pipeline__1__size=9, train_pipeline__1__mode='area')
+    assert steps(cfg, 1, 'size', SPLITS[:2]) == [9, 24]
+    assert steps(cfg, 1, 'mode', SPLITS[:2]) == ['area', None]
+
+
+def test_settings_of_the_run_are_merged_as_in_mmengine(configs):
+    options = dict(train_dataloader__batch_size=3, work_dir='here', compile__backend='inductor')
+    cfg = merge(configs / 'child.py', **options)
+    assert [cfg[f'{split}_dataloader'].batch_size for split in SPLITS[:2]] == [3, 4]
+    assert (cfg.work_dir, cfg.compile) == ('here', dict(backend='inductor'))
+
+
+def test_setting_of_the_run_takes_precedence_over_a_variable(configs):
+    options = dict(train_dataloader__dataset__pipeline__0__num_frames=2, num_frames=3)
+    assert steps(merge(configs / 'child.py', **options), 0, 'num_frames', SPLITS[:2]) == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (
+            dict(batch_size=3),
+            'batch_size has no effect in .*child.py; did you mean '
+            r'train_dataloader.batch_size, val_dataloader.batch_size\?$',
+        ),
+        (dict(num_frame=3), "child.py has no 'num_frame', did you mean 'num_frames'\\?"),
+        (dict(pipeline__2__size=3), "child.py has no 'pipeline.2.size'"),
+        (dict(pipeline__size=3), "child.py has no 'pipeline.size'"),
+        (dict(pipeline=3, num_frames=None), r'cannot be read with .*num_frames=None: .*NoneType'),
+    ],
+)
+def test_options_without_effect(configs, options, message):
+    with pytest.raises(ValueError, match=message):
+        merge(configs / 'child.py', **options)
+
+
+def test_present_value_is_accepted(configs):
+    """For example in a loop over numbers of frames."""
+    cfg = merge(configs / 'child.py', num_frames=12, pipeline__1__size=24, batch_size=2)
+    assert cfg.to_dict() == Config.fromfile(configs / 'child.py').to_dict()
+
+
+def test_json_config_has_no_variables(tmp_path):
+    path = tmp_path / 'config.json'
+    path.write_text('{"lr": 1, "optim_wrapper": {"optimizer": {"lr": 1}}}')
+    with pytest.raises(ValueError, match=r'lr has no effect .* mean optim_wrapper\.optimizer\.lr'):
+        merge(path, lr=2)
+    assert merge(path, optim_wrapper__optimizer__lr=2).optim_wrapper.optimizer.lr == 2

@@ -1,32 +1,25 @@
-"""Twelve steps of our training loop go the way of the released one."""
+"""Twelve steps of our training loop against the released one."""
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from mmaction.registry import HOOKS, PARAM_SCHEDULERS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from tiny import DATA, ROOT, reference
 
 from ts2net_mm.checkpoints.formats import FORMATS
 from ts2net_mm.models.layers import perturbed_topk
 
-ROOT = Path(__file__).parents[2]
-DATA = ROOT / 'tests' / 'data'
 RELEASED = FORMATS['released']
 REFERENCE = json.loads((DATA / 'training_trajectory.json').read_text())
 
 
 @pytest.fixture(scope='module')
 def batch() -> dict[str, torch.Tensor]:
-    with np.load(DATA / 'tiny_expected.npz') as arrays:
-        return {
-            key: torch.from_numpy(arrays[key])
-            for key in ('input_ids', 'video', 'frame_mask', 'noise')
-        }
+    return reference('tiny_expected.npz')
 
 
 @pytest.fixture(scope='module')
@@ -84,7 +77,7 @@ def train(model, batch, recipe, dtype) -> dict[str, list[float]]:
 
 
 def check_movements(model, released_weights, **tolerance) -> None:
-    """Compare how far every tensor went."""
+    """Compare how far every tensor moved."""
     trained = dict(model.named_parameters())
     assert {RELEASED.target_key(key) for key in REFERENCE['movement_l2']} == set(trained)
     for key, distance in REFERENCE['movement_l2'].items():
@@ -95,9 +88,9 @@ def check_movements(model, released_weights, **tolerance) -> None:
 
 @pytest.mark.slow
 def test_losses_and_movements(model, released_weights, batch, recipe, monkeypatch):
-    """In fp64, where no rounding decides between two patches that score almost alike.
+    """In fp64, where rounding does not decide between two patches with almost equal scores.
 
-    The reference, in fp32, decides as exact arithmetic does wherever it matters.
+    The reference, in fp32, decides as exact arithmetic does in all cases that matter.
     """
     noise = batch['noise'].double()
     monkeypatch.setattr(perturbed_topk, 'draw_noise', lambda shape, **_: noise)
@@ -108,12 +101,12 @@ def test_losses_and_movements(model, released_weights, batch, recipe, monkeypatc
 
 
 @pytest.mark.slow
-def test_fp32_leaves_the_path_only_by_what_one_choice_is_worth(
+def test_fp32_differs_only_by_the_effect_of_one_choice(
     model, released_weights, batch, recipe, monkeypatch
 ):
-    """One noisy choice of the first batch has a margin of 1e-7, which fp32 may decide either way.
+    """A noisy choice in the first batch has a margin of 1e-7, which fp32 may decide either way.
 
-    docs/recipe.md has the losses of the three paths that were seen.
+    docs/evidence/recipe.md has the losses of the three cases that were seen.
     """
     noise = batch['noise'].float()
     monkeypatch.setattr(perturbed_topk, 'draw_noise', lambda shape, **_: noise)

@@ -17,11 +17,11 @@ def tokens():
     return torch.rand(2, 3, 10, 16)
 
 
-def test_cls_passes_untouched(tokens):
+def test_cls_is_unchanged(tokens):
     assert torch.equal(build()(tokens)[:, :, 0], tokens[:, :, 0])
 
 
-def test_hard_takes_the_best_patches_in_their_order(tokens):
+def test_hard_selects_the_best_patches_in_order(tokens):
     neck = build(test_mode='hard')
     scores = neck.token_scores(tokens)
     selected = neck(tokens)
@@ -37,7 +37,7 @@ def test_vanishing_sigma_equals_hard(tokens):
     torch.testing.assert_close(soft(tokens), hard(tokens))
 
 
-def test_fixed_noise_depends_on_nothing_but_the_frame(tokens):
+def test_fixed_noise_depends_on_the_frame_alone(tokens):
     neck = build()
     whole = neck(tokens)
     torch.manual_seed(99)
@@ -62,11 +62,10 @@ def test_noise_seed_changes_the_fixed_noise(tokens):
     assert not torch.equal(build()(tokens), build(noise_seed=1)(tokens))
 
 
-def test_evaluation_leaves_the_global_random_state_alone(tokens):
+def test_evaluation_does_not_change_the_global_random_state(tokens):
+    neck = build()
     state = torch.get_rng_state()
-    build_state = build()
-    torch.set_rng_state(state)
-    build_state(tokens)
+    neck(tokens)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -76,7 +75,7 @@ def test_gradients_reach_the_scores(tokens):
     assert all(p.grad.abs().sum() > 0 for p in neck.parameters())
 
 
-def test_autocast_changes_nothing(tokens):
+def test_autocast_has_no_effect(tokens):
     neck = build()
     with torch.autocast('cpu', dtype=torch.bfloat16):
         inside = neck(tokens)
@@ -84,25 +83,22 @@ def test_autocast_changes_nothing(tokens):
     assert torch.equal(inside, neck(tokens))
 
 
-def test_all_patches_may_be_kept(tokens):
+def test_all_patches_can_be_selected(tokens):
     torch.testing.assert_close(build(topk=9, test_mode='hard')(tokens), tokens)
 
 
-def test_topk_beyond_the_patches(tokens):
-    with pytest.raises(ValueError, match='topk=10 must be between 1 and the 9 patches'):
-        build(topk=10)(tokens)
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(topk=10), 'topk=10 must be between 1 and the 9 patches'),
+        (dict(test_mode='soft'), "test_mode='soft' is unknown"),
+        (dict(num_samples=0), 'num_samples=0 must be positive'),
+    ],
+)
+def test_bad_settings(tokens, settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(**settings)(tokens)
 
 
-def test_unknown_test_mode():
-    with pytest.raises(ValueError, match="test_mode='soft' is unknown"):
-        build(test_mode='soft')
-
-
-@pytest.mark.parametrize('name', ['topk', 'num_samples', 'sigma'])
-def test_numbers_must_be_positive(name):
-    with pytest.raises(ValueError, match=f'{name}=0 must be positive'):
-        build(**{name: 0})
-
-
-def test_double_precision_stays(tokens):
+def test_double_precision_is_kept(tokens):
     assert build().double()(tokens.double()).dtype == torch.float64

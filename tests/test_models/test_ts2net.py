@@ -122,40 +122,39 @@ def test_autocast_stays_close_to_fp32(tiny_model, batch):
         assert mixed[name].item() == pytest.approx(loss.item(), rel=0.05)
 
 
-def test_unknown_mode(tiny_model, batch):
-    with pytest.raises(ValueError, match="mode='train' is unknown"):
-        tiny_model(batch, mode='train')
+@pytest.mark.parametrize(
+    ('call', 'message'),
+    [
+        (lambda model, batch: model(batch, mode='train'), "mode='train' is unknown"),
+        (
+            lambda model, batch: model.loss(dict(batch, text=batch['text'][:2])),
+            'found 2 texts for 3 videos',
+        ),
+        (
+            lambda model, batch: model.predict(dict(batch, num_captions=[1, 1, 2])),
+            r'found 3 texts for num_captions=\[1, 1, 2\]',
+        ),
+        (
+            lambda model, batch: model.encode_video(batch['imgs'], batch['frame_mask'][:, :5]),
+            r'frame_mask has shape \(3, 5\), expected \(3, 6\)',
+        ),
+        (
+            lambda model, batch: model.encode_video(batch['imgs'][:, 0]),
+            r'imgs has shape \(3, 3, 32, 32\), expected \(B, T, 3',
+        ),
+    ],
+)
+def test_inputs_that_do_not_fit(tiny_model, batch, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(tiny_model, batch)
 
 
-def test_loss_takes_one_text_a_video(tiny_model, batch):
-    with pytest.raises(ValueError, match='found 2 texts for 3 videos'):
-        tiny_model.loss(dict(batch, text=batch['text'][:2]))
-
-
-def test_captions_must_fit_the_texts(tiny_model, batch):
-    with pytest.raises(ValueError, match=r'found 3 texts for num_captions=\[1, 1, 2\]'):
-        tiny_model.predict(dict(batch, num_captions=[1, 1, 2]))
-
-
-def test_mask_must_fit_the_frames(tiny_model, batch):
-    with pytest.raises(ValueError, match=r'frame_mask has shape \(3, 5\), expected \(3, 6\)'):
-        tiny_model.encode_video(batch['imgs'], batch['frame_mask'][:, :5])
-
-
-def test_unknown_setting_is_named(tiny_config):
-    tiny_config['backbone']['shift_layer'] = (1,)
-    with pytest.raises(TypeError, match="TokenShiftViT.*unexpected keyword argument 'shift_layer'"):
-        MODELS.build(tiny_config)
-
-
-def test_frames_need_five_axes(tiny_model, batch):
-    with pytest.raises(ValueError, match=r'imgs has shape \(3, 3, 32, 32\), expected \(B, T, 3'):
-        tiny_model.encode_video(batch['imgs'][:, 0])
-
-
-def test_logit_scale_must_be_positive(tiny_config):
+def test_bad_settings(tiny_config):
     tiny_config['head']['logit_scale'] = 0.0
     with pytest.raises(ValueError, match='logit_scale=0.0 must be positive'):
+        MODELS.build(tiny_config)
+    tiny_config['backbone']['shift_layer'] = (1,)
+    with pytest.raises(TypeError, match="TokenShiftViT.*unexpected keyword argument 'shift_layer'"):
         MODELS.build(tiny_config)
 
 
@@ -195,11 +194,11 @@ def test_mmaction2s_own_metric_gives_the_same_text_to_video_numbers(tiny_config,
 @pytest.mark.parametrize(
     ('similarity', 'num_captions', 'message'),
     [
-        ('FrameWeightedSimilarity', None, 'FrameWeightedSimilarity compares frames, so that a'),
+        ('FrameWeightedSimilarity', None, 'FrameWeightedSimilarity compares frames, so a video'),
         ('MeanPooledSimilarity', [2, 1, 0], 'a video with 2 captions has no single text_feature'),
     ],
 )
-def test_mmaction2s_own_metric_is_told_what_it_cannot_rank(
+def test_mmaction2s_own_metric_explains_what_it_cannot_rank(
     tiny_config, batch, similarity, num_captions, message
 ):
     tiny_config['head']['similarity'] = dict(type=similarity)

@@ -222,7 +222,7 @@ def test_settings_and_unfinished_files_of_a_folder(tmp_path):
     with pytest.raises(ValueError, match=message):
         open_with(fps=4)
     (tmp_path / 'compression.json').write_text('{')
-    with pytest.raises(ValueError, match=r'compression\.json is not valid JSON'):
+    with pytest.raises(ValueError, match=r'compression\.json: created with invalid JSON'):
         open_with()
 
 

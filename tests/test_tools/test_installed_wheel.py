@@ -102,7 +102,8 @@ def test_inherits_trains_tests_and_searches(python, project, tmp_path):
     output = run(python, tools / 'test.py', 'mine.py', weights, folder=tmp_path)
     assert '| ' in output
     assert warnings_of(output) == []
-    arguments = ('mine.py', weights, project, 'clip number 1', '--json')
+    arguments = ('mine.py', weights, project, 'clip number 1', '--json', '--html', 'found.html')
     output = run(python, tools / 'search.py', *arguments, folder=tmp_path)
     assert '"hits"' in output
+    assert 'data:image/jpeg' in (tmp_path / 'found.html').read_text()  # by the wheel's templates
     assert warnings_of(output) == []

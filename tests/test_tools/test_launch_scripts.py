@@ -10,7 +10,7 @@ import pytest
 TOOLS = Path(__file__).parents[2] / 'tools'
 SCRIPTS = ('dist_train', 'dist_test', 'slurm_train', 'slurm_test')
 
-# Starts the command as often as --ntasks says, and tells each process what Slurm tells it.
+# Starts --ntasks processes of the command, each with the variables that Slurm sets.
 SRUN = """#!/usr/bin/env bash
 printf '%s\\n' "$@" >"$SRUN_RECORD"
 for argument in "$@"; do
@@ -41,7 +41,7 @@ def table_of(output: str) -> list[str]:
 
 @pytest.fixture
 def slurm(tmp_path) -> dict[str, str]:
-    """Environment in which a stand-in of Slurm is found."""
+    """Environment variables with a stand-in for Slurm."""
     folder = tmp_path / 'bin'
     folder.mkdir()
     for name, content in dict(srun=SRUN, scontrol=SCONTROL).items():
@@ -78,17 +78,17 @@ def test_training_under_slurm(project, slurm, tmp_path):
     assert 'Distributed launcher: slurm' in trained.stdout + trained.stderr
 
 
-def test_what_srun_is_asked(slurm, tmp_path):
+def test_arguments_of_srun(slurm, tmp_path):
     (Path(slurm['BIN']) / 'python').symlink_to('/bin/echo')
     common = dict(slurm, GPUS='2', cwd=tmp_path)
     first = run('slurm_train', 'gpu', 'learn', 'my config.py', '--resume', **common)
     command = f'-u {TOOLS}/train.py my config.py --resume --launcher slurm'
     assert first.stdout.splitlines() == [command, command]
-    asked = Path(slurm['SRUN_RECORD']).read_text().splitlines()
-    wanted = ['-p', 'gpu', '--job-name=learn', '--ntasks=2', '--ntasks-per-node=8']
-    assert asked[: len(wanted)] == wanted
+    arguments = Path(slurm['SRUN_RECORD']).read_text().splitlines()
+    expected = ['-p', 'gpu', '--job-name=learn', '--ntasks=2', '--ntasks-per-node=8']
+    assert arguments[: len(expected)] == expected
     assert {'--cpus-per-task=5', '--kill-on-bad-exit=1', '--gres=gpu:8', 'my config.py'} <= set(
-        asked
+        arguments
     )
 
     settings = dict(GRES='', GPUS_PER_NODE='1', CPUS_PER_TASK='3', SRUN_ARGS='--mem=4G --exclusive')
@@ -96,14 +96,14 @@ def test_what_srun_is_asked(slurm, tmp_path):
     assert second.stdout.splitlines()[0] == (
         f'-u {TOOLS}/test.py config.py weights.pth --launcher slurm'
     )
-    asked = Path(slurm['SRUN_RECORD']).read_text().splitlines()
-    assert {'--ntasks-per-node=1', '--cpus-per-task=3', '--mem=4G', '--exclusive'} <= set(asked)
-    assert not any(argument.startswith('--gres') for argument in asked)
+    arguments = Path(slurm['SRUN_RECORD']).read_text().splitlines()
+    assert {'--ntasks-per-node=1', '--cpus-per-task=3', '--mem=4G', '--exclusive'} <= set(arguments)
+    assert not any(argument.startswith('--gres') for argument in arguments)
 
 
 @pytest.mark.slow
-def test_a_process_that_fails_ends_the_run_with_its_error(project, tmp_path):
-    """Only process 1 fails, while process 0 waits for it in the first step."""
+def test_failing_process_ends_the_run_with_its_error(project, tmp_path):
+    """Only process 1 fails, and process 0 waits for it in the first step."""
     (tmp_path / 'failing.py').write_text(
         'from mmaction.registry import HOOKS\n'
         'from mmengine.hooks import Hook\n'

@@ -27,11 +27,6 @@ def run(load_tool, miniatures, tmp_path, capsys):
     return prepare
 
 
-def test_differences_are_counted(run):
-    out = run('msrvtt')[1]
-    assert '1,000 videos (997 fewer here), 1,000 captions (997 fewer here); source: ' in out
-
-
 def test_what_needs_attention_is_printed(run, tmp_path):
     assert run('msrvtt')[0] == 0
     code, out, _ = run('msrvtt', '--on-missing', 'drop')
@@ -94,22 +89,6 @@ def test_the_wrong_folder(run, name, tmp_path):
     assert 'expected' in err
     assert f'found: {", ".join(sorted([name + "/", "other.txt"]))}' in err
     assert not (tmp_path / 'out').exists()
-
-
-def test_an_official_file_is_not_overwritten(run, tmp_path):
-    folder = tmp_path / 'activitynet/annotations'
-    code, _, err = run('activitynet', out=folder)
-    assert code == 1
-    assert 'train.json is an official file that was read; choose another --out' in err
-    assert not (folder / 'summary.json').exists()
-
-
-def test_ctrl_c(run, monkeypatch):
-    def interrupt(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr('ts2net_mm.preparation.command.prepare', interrupt)
-    assert run('msvd') == (130, '', 'interrupted\n')
 
 
 @pytest.mark.slow

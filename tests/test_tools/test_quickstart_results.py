@@ -57,6 +57,11 @@ def test_every_seed_keeps_the_promise(printed):
     assert min(printed[seed]['Recall@1'] for seed in SEEDS) >= PROMISED
 
 
+def test_the_readme_states_the_recalls(printed):
+    recalls = ', '.join(str(printed[seed]['Recall@1']) for seed in SEEDS)
+    assert f'R@1 was {recalls} %' in (ROOT / 'README.md').read_text(encoding='utf-8')
+
+
 def test_the_page_names_the_commit_of_the_index(page, entry):
     assert re.findall(r'at commit `([0-9a-f]+)`', page) == [entry['Metadata']['Commit']]
 

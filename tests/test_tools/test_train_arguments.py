@@ -31,7 +31,7 @@ def test_damaged_checkpoint_by_name(train, tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:-1])
     assert train('--resume', path) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.match(r'error: --resume: checkpoint .*iter_4\.pth is cut off', line)
+    assert re.match(r'error: --resume: checkpoint .*iter_4\.pth is truncated', line)
 
 
 def test_nothing_but_damaged_checkpoints_ends_with_one_line(train, monkeypatch, capsys):
@@ -47,7 +47,7 @@ def test_nothing_but_damaged_checkpoints_ends_with_one_line(train, monkeypatch, 
     ('files', 'expected'),
     [
         ((), 'has no checkpoint yet'),
-        (('iter_4.pth',), r'the same command with --resume goes on from .*iter_4\.pth'),
+        (('iter_4.pth',), r'the same command with --resume continues from .*iter_4\.pth'),
         (('iter_4.cut',), r'all checkpoints of .* are damaged: iter_4\.pth'),
     ],
 )

@@ -82,13 +82,15 @@ def read_metrics(work_dir: Path) -> dict[str, float]:
 
 
 def update_docs(metrics: Sequence[dict[str, float]], commit: str) -> None:
-    """Replace the printed tables and their commit."""
+    """Replace the printed tables and their commit, and the recalls that the README states."""
     tables = '\n\n'.join(f'seed {seed}\n{format_table(m)}' for seed, m in enumerate(metrics))
     _replace(
         ROOT / 'docs/evidence/quickstart.md',
         (r'```\nseed 0\n.*?\n```', f'```\n{tables}\n```'),
         (r'at commit `\w*`', f'at commit `{commit}`'),
     )
+    recalls = ', '.join(f'{m["t2v/R1"]:.1f}' for m in metrics)
+    _replace(ROOT / 'README.md', (r'R@1 was [\d., ]+ %', f'R@1 was {recalls} %'))
 
 
 def update_index(metrics: Sequence[dict[str, float]], commit: str, losses: list[float]) -> None:

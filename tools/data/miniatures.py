@@ -1,7 +1,7 @@
-"""Make miniature copies of the official files of all data sets, with short rendered videos.
+"""Create miniature official files of all data sets, with short rendered videos.
 
-They are there to try a preparation, a config or a change of this repository without the real data.
-They have the quirks of the real files too: videos that are missing, in sub-folders or of other
+They serve to try a preparation, a config or a change of this repository without the real data.
+They have the quirks of the real files: videos that are missing, in sub-folders or of other
 formats, ids that are listed but not annotated, repeated ids, Windows line ends and UTF-8.
 """
 
@@ -26,7 +26,7 @@ FPS = 4
 
 @dataclass(frozen=True)
 class Miniature:
-    """Folders to hand to a preparation.
+    """Folders to prepare.
 
     Args:
         annotations: The official files.
@@ -37,8 +37,8 @@ class Miniature:
     videos: Path
 
     @classmethod
-    def make(cls, root: Path) -> Miniature:
-        """Make both folders."""
+    def in_folder(cls, root: Path) -> Miniature:
+        """Create both folders."""
         folders = cls(root / 'annotations', root / 'videos')
         for folder in (folders.annotations, folders.videos):
             folder.mkdir(parents=True, exist_ok=True)
@@ -55,13 +55,13 @@ class Miniature:
         self.write(name, json.dumps(content, ensure_ascii=False))
 
     def render(self, *names: str, seconds: float = 2) -> None:
-        """Render a square that moves over noise, one video a name."""
+        """Render a square that moves over noise, one video per name."""
         for name in names:
             render_video(self.videos / name, seconds)
 
 
 def render_video(path: Path, seconds: float) -> None:
-    """Render one video; its name decides colour, direction and background."""
+    """Render one video; colour, direction and background depend on its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(list(path.name.encode()))
     codec = cv2.VideoWriter_fourcc(*CODECS[path.suffix])  # type: ignore[attr-defined]
@@ -80,15 +80,15 @@ def render_video(path: Path, seconds: float) -> None:
 
 
 def sentence(video_id: str, number: int) -> str:
-    """Say something about a video; every third sentence needs UTF-8."""
+    """Return a sentence about a video; every third one needs UTF-8."""
     colour = list(COLOURS)[(sum(video_id.encode()) + number) % len(COLOURS)]
     place = ('over a field of grey noise', 'to the side', 'past the café “Zoë”')[number % 3]
     return f'a {colour} square moves {place}'
 
 
 def make_msrvtt(root: Path) -> Miniature:
-    """MSR-VTT: 3 captions a video instead of 20; a video is missing, another has two files."""
-    mini = Miniature.make(root)
+    """MSR-VTT: 3 captions per video instead of 20; one video is missing, one has two files."""
+    mini = Miniature.in_folder(root)
     train = [f'video{number}' for number in range(6)]
     test = [f'video{number}' for number in range(7010, 7014)]
     sentences = [
@@ -99,7 +99,7 @@ def make_msrvtt(root: Path) -> Miniature:
     videos = [dict(video_id=one, split='train', url='') for one in train]
     videos += [dict(video_id=one, split='test', url='') for one in test]
     mini.write_json('MSRVTT_data.json', dict(info={}, videos=videos, sentences=sentences))
-    # 9k takes those videos of the full test that 1kA does not; one id is not annotated
+    # 9k has the videos of the full test that are not in 1kA; one id is not annotated
     mini.write('MSRVTT_train.9k.csv', _csv('video_id', *train, test[3], 'video9'), windows=True)
     mini.write('MSRVTT_train.7k.csv', _csv('video_id', *train))
     rows = [f'ret{n},msr{one[5:]},{one},"{sentence(one, n)}, slowly"' for n, one in enumerate(test)]
@@ -112,13 +112,13 @@ def make_msrvtt(root: Path) -> Miniature:
 
 def make_msvd(root: Path) -> Miniature:
     """MSVD: a pickle as Python 2 wrote it, .avi videos, ragged numbers of captions."""
-    mini = Miniature.make(root)
+    mini = Miniature.in_folder(root)
     ids = [f'-4wsuPCjDB{letter}_{n}_{n + 5}' for n, letter in enumerate('cdefghijkl')]
     captions = {
         one.encode(): [sentence(one, k).encode().split() for k in range(2 + n % 3)]
         for n, one in enumerate(ids)
     }
-    # bytes of protocol 2 would be calls; written as those of protocol 3 they read alike
+    # protocol 2 would write bytes as function calls; bytes of protocol 3 are read like Python 2's
     (mini.annotations / 'raw-captions.pkl').write_bytes(pickle.dumps(captions, protocol=3))
     mini.write('train_list.txt', _csv(*ids[:5]), windows=True)
     mini.write('val_list.txt', _csv(ids[5], ids[9]))
@@ -128,8 +128,8 @@ def make_msvd(root: Path) -> Miniature:
 
 
 def make_vatex(root: Path) -> Miniature:
-    """VATEX: the retrieval split with its captions, and the same in VATEX's own form beside it."""
-    mini = Miniature.make(root)
+    """VATEX: the retrieval split with its captions."""
+    mini = Miniature.in_folder(root)
     ids = [f'Ptf_2VRj-V{n}_00012{n}_00013{n}' for n in range(10)]
     captions = {one: [sentence(one, number) for number in range(4)] for one in ids}
     mini.write_json('ref_captions.json', captions)
@@ -137,13 +137,13 @@ def make_vatex(root: Path) -> Miniature:
     mini.write('validation_list.txt', _csv(ids[5], ids[9]))
     mini.write('test_list.txt', _csv(*ids[6:9]))
     mini.render(*(f'{one}.mp4' for one in ids if one != ids[8]), f'{ids[8]}.webm')
-    (mini.videos / f'{ids[0]}.mp4').write_bytes(b'')  # a download that broke off
+    (mini.videos / f'{ids[0]}.mp4').write_bytes(b'')  # an interrupted download
     return mini
 
 
 def make_vatex_own(root: Path) -> Miniature:
     """VATEX's own release, in English and Chinese, without lists."""
-    mini = Miniature.make(root)
+    mini = Miniature.in_folder(root)
     ids = [f'Ptf_2VRj-V{n}_00012{n}_00013{n}' for n in range(8)]
     entries = [
         dict(
@@ -163,7 +163,7 @@ def make_vatex_own(root: Path) -> Miniature:
 
 def make_lsmdc(root: Path) -> Miniature:
     """LSMDC: clip ids that repeat, dots in them, quotation marks, a folder for each film."""
-    mini = Miniature.make(root)
+    mini = Miniature.in_folder(root)
 
     def row(clip: str, number: int) -> str:
         times = '\t'.join(clip.rsplit('_', 1)[1].split('-') * 2)
@@ -183,7 +183,7 @@ def make_lsmdc(root: Path) -> Miniature:
 
 def make_activitynet(root: Path) -> Miniature:
     """ActivityNet Captions: files with and without the prefix of the ids; one id not annotated."""
-    mini = Miniature.make(root)
+    mini = Miniature.in_folder(root)
     ids = [f'v_QOlSCBRmfW{n}' for n in range(9)]
     content = {
         one: dict(
@@ -203,8 +203,8 @@ def make_activitynet(root: Path) -> Miniature:
 
 
 def make_didemo(root: Path) -> Miniature:
-    """DiDeMo: several descriptions a video, one of 35 seconds, odd extensions, an unlisted twin."""
-    mini = Miniature.make(root)
+    """DiDeMo: several descriptions per video, one of 35 seconds, odd extensions, a twin."""
+    mini = Miniature.in_folder(root)
     ids = [f'1009039{n}@N00_408{n}_274c77d26a' for n in range(9)]
     names = [f'{one}.{"mov" if n % 2 else "avi"}' for n, one in enumerate(ids)]
     names[3] = f'{ids[3]}.'
@@ -230,8 +230,8 @@ def make_didemo(root: Path) -> Miniature:
 
 
 def make_pairs(root: Path) -> Miniature:
-    """Pairs of one's own: a table with repeated videos in folders, and JSON lines with times."""
-    mini = Miniature.make(root)
+    """Lists of pairs: a table with repeated videos in folders, and JSON lines with times."""
+    mini = Miniature.in_folder(root)
     names = [f'cam{n % 2}/clip{n // 2}.mp4' for n in range(8)]
     rows = [f'{name},"{sentence(name, k)}, slowly"' for name in names[:5] for k in range(2)]
     mini.write('train.csv', _csv('video,caption', *rows), windows=True)
@@ -258,7 +258,7 @@ def _csv(*rows: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make them all and return the exit code."""
+    """Create all of them and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('out', type=Path, help='folder to write')
     args = parser.parse_args(argv)

@@ -53,6 +53,8 @@ class VideoFeatures:
         frame_mask: (N, T), True for the frames of the video.
         frame_seconds: (N, T), presentation time of each frame; NaN if unknown.
         skipped: Reason by path for the videos that could not be read.
+        unreadable: Those of ``skipped`` whose content is the reason, and not a time limit, a
+            crash or the file system.
     """
 
     paths: list[str]
@@ -60,6 +62,7 @@ class VideoFeatures:
     frame_mask: Tensor
     frame_seconds: Tensor
     skipped: dict[str, str] = field(default_factory=dict)
+    unreadable: frozenset[str] = frozenset()
 
 
 class VideoEncoder(Protocol):
@@ -127,8 +130,8 @@ class Gallery:
         time, the model's weights and settings and the test pipeline are the same. Features are
         written every half minute and at the end, also if encoding is interrupted. Every file is
         tried. A file with the ending of a video that cannot be read is tried again each time,
-        because it may have been a copy in progress. Others that cannot be read do not count as
-        videos until they change.
+        because it may have been a copy in progress. Others whose content cannot be read do not
+        count as videos until they change.
 
         Args:
             folder: Folder with videos, also in sub-folders.
@@ -269,7 +272,8 @@ class _Store:
             self._is_saved = False
         for path, reason in batch.skipped.items():
             file = self.files[path]
-            if file.path.is_dir() or last_ending(file.name) in VIDEO_EXTENSIONS:
+            is_video = file.path.is_dir() or last_ending(file.name) in VIDEO_EXTENSIONS
+            if is_video or path not in batch.unreadable:
                 self.skipped[file.name] = reason
             else:
                 self.others[file.name] = (file.size, file.mtime_ns)

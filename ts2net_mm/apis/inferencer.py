@@ -152,17 +152,19 @@ class RetrievalInferencer:
 
     @torch.inference_mode()
     def _encode_batch(self, batch: list[tuple[str, dict | Failure]]) -> VideoFeatures:
-        skipped = {path: item.reason for path, item in batch if isinstance(item, Failure)}
+        failures = {path: item for path, item in batch if isinstance(item, Failure)}
+        skipped = {path: failure.reason for path, failure in failures.items()}
+        unreadable = frozenset(path for path, failure in failures.items() if failure.is_final)
         paths = [path for path, item in batch if not isinstance(item, Failure)]
         items = [_to_tensors(item) for _, item in batch if not isinstance(item, Failure)]
         if not items:
             empty = torch.empty(0, 0)
-            return VideoFeatures([], torch.empty(0, 0, 0), empty.bool(), empty, skipped)
+            return VideoFeatures([], torch.empty(0, 0, 0), empty.bool(), empty, skipped, unreadable)
         seconds = torch.stack([item.pop('frame_seconds') for item in items])
         inputs = self.model.data_preprocessor(pseudo_collate(items), False)['inputs']
         mask = inputs['frame_mask']
         features = self.model.encode_video(inputs['imgs'], mask).float().cpu()
-        return VideoFeatures(paths, features, mask.cpu(), seconds, skipped)
+        return VideoFeatures(paths, features, mask.cpu(), seconds, skipped, unreadable)
 
     def read_frames(
         self,

@@ -15,7 +15,7 @@ from ..datasets import FrameFolderInit, VideoInit
 from ..datasets.stored_steps import decoding_pipeline
 from ..utils.config_types import type_name
 from ..utils.workers import Failure
-from ..video.errors import UnreadableVideoError, unreadable_reason
+from ..video.errors import DecoderEndedError, UnreadableVideoError, unreadable_reason
 
 __all__ = [
     'Frame',
@@ -132,7 +132,8 @@ class PipelineReader:
             seconds = _frame_seconds(results)
             results = self.transforms[-1](results)
         except Exception as error:  # transforms and decoders raise many types
-            return Failure(_explain(error, path))
+            may_pass = isinstance(error, DecoderEndedError | OSError | MemoryError)
+            return Failure(_explain(error, path), is_final=not may_pass)
         results['frame_seconds'] = seconds
         results['inputs'] = {key: np.asarray(value) for key, value in results['inputs'].items()}
         return results

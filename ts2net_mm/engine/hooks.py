@@ -1,4 +1,4 @@
-"""Small hooks of a run: its weights, its loss, its logit scale, and videos that cannot be read."""
+"""Small hooks of a run: its weights, its loss, its logit scale, and unreadable videos."""
 
 import logging
 import math
@@ -259,7 +259,7 @@ class BadVideosHook(Hook):
         num_videos = self._count_videos(runner)
         if len(self._known) > self.max_share * num_videos:
             raise BadVideosError.from_videos(
-                f'{len(self._known)} of {num_videos} training videos cannot be read, more than '
+                f'{len(self._known)} of {num_videos} training videos are unreadable, more than '
                 f'max_share={self.max_share:g}',
                 self._known.values(),
                 'fix them or remove them from the annotation',

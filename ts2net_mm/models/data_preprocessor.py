@@ -18,8 +18,8 @@ class TextVideoDataPreprocessor(ActionDataPreprocessor):
     """MMAction2's frame preprocessor, for videos with any number of sentences.
 
     Frames are normalised by ``mean`` and ``std``, frames beyond the end of a short video become
-    exactly 0, and the sentences of all videos are put one below the other. A batch without
-    ``frame_mask`` (uniform sampling) is valid throughout.
+    exactly 0, and the sentences of all videos are concatenated. In a batch without ``frame_mask``
+    (uniform sampling) all frames are valid.
 
     Args:
         mean: Mean of each channel, 0 to 255; CLIP's by default.
@@ -49,7 +49,7 @@ class TextVideoDataPreprocessor(ActionDataPreprocessor):
             frame_mask = imgs.new_ones(imgs.shape[:2], dtype=torch.bool)
         batch = dict(imgs=imgs, frame_mask=frame_mask)
         if 'text' in inputs:
-            # MMAction2's CLIPTokenize gives one sentence an item, (L,)
+            # MMAction2's CLIPTokenize returns a single sentence per item, (L,)
             texts = [torch.atleast_2d(text) for text in inputs['text']]
             batch['text'] = torch.cat(texts)
             batch['num_captions'] = [len(text) for text in texts]

@@ -21,16 +21,16 @@ __all__ = ['TS2Net']
 
 @MODELS.register_module()
 class TS2Net(PretrainedLast, BaseModel):
-    """Find a video by a sentence and a sentence by a video.
+    """Text-video retrieval with token shift and token selection.
 
-    Frames pass the token shift ViT, the token selection and the temporal transformer; sentences
-    pass CLIP's text encoder; both meet in the frame-weighted similarity.
+    Frames go through the token shift ViT, the token selection and the temporal transformer,
+    sentences through CLIP's text encoder. The frame-weighted similarity compares both.
 
     Args:
         backbone: Config of the frame encoder.
         text_encoder: Config of the sentence encoder.
-        neck: Config of the token selection; by default the [CLS] of each frame alone.
-        head: Config of temporal transformer, similarity and loss.
+        neck: Config of the token selection; by default only [CLS] of each frame is kept.
+        head: Config of temporal module, similarity and loss.
         data_preprocessor: Config of the batch preparation.
         init_cfg: MMEngine's initialisation settings, such as ``CLIPPretrained``.
     """
@@ -45,8 +45,8 @@ class TS2Net(PretrainedLast, BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        # built here because MMEngine would look in its own registry only; with a scope, as a pure
-        # Python config may have none
+        # built here, because MMEngine would search only its own registry; with the scope, which a
+        # pure Python config may lack
         preprocessor = MODELS.build(
             data_preprocessor or dict(type='mmaction.TextVideoDataPreprocessor')
         )
@@ -78,7 +78,7 @@ class TS2Net(PretrainedLast, BaseModel):
         return self.head.similarity(text_feats, video_feats, _bool_mask(video_feats, frame_mask))
 
     def extract_feat(self, inputs: Tensor | dict[str, Any]) -> Tensor | tuple[Tensor, Tensor]:
-        """Compute features under the name that MMAction2's models and tools have for it.
+        """Compute features, under the name that MMAction2's models and tools use.
 
         Args:
             inputs: The inputs of ``forward``, or normalised frames (B, T, 3, H, W) alone.
@@ -100,16 +100,16 @@ class TS2Net(PretrainedLast, BaseModel):
 
         Args:
             inputs: ``imgs`` (B, T, 3, H, W), ``text`` (sum of captions, L), optionally
-                ``frame_mask`` (B, T) and ``num_captions``, the captions of each video (one each by
-                default).
-            data_samples: One sample a video.
+                ``frame_mask`` (B, T) and ``num_captions``, the number of captions of each video
+                (1 by default).
+            data_samples: A sample per video.
             mode: 'loss', 'predict' or 'tensor'.
 
         Returns:
             The losses, the samples with their features, or video and text features.
 
         Raises:
-            ValueError: If the mode is unknown or texts and videos do not fit together.
+            ValueError: If the mode is unknown or the numbers of texts and videos do not match.
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples)
@@ -122,11 +122,11 @@ class TS2Net(PretrainedLast, BaseModel):
     def loss(
         self, inputs: dict[str, Any], data_samples: list[ActionDataSample] | None = None
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch with one text row a video; their sum is the loss."""
+        """Compute the losses of a batch with one text per video; their sum is the loss."""
         num_texts, num_videos = len(inputs['text']), len(inputs['imgs'])
         if num_texts != num_videos:
             raise ValueError(
-                f'the loss takes one text row a video, found {num_texts} texts for '
+                f'the loss needs one text per video, found {num_texts} texts for '
                 f'{num_videos} videos'
             )
         video, text = self._encode(inputs)
@@ -154,18 +154,18 @@ class TS2Net(PretrainedLast, BaseModel):
         """Features of one video, under the names that MMAction2's and our metric read."""
         features = _Features(
             metainfo=dict(
-                frame_features=_own(frames),
-                frame_mask=_own(frame_mask),
-                text_features=_own(captions),
+                frame_features=_copy(frames),
+                frame_mask=_copy(frame_mask),
+                text_features=_copy(captions),
                 logit_scale=self.head.logit_scale.exp().item(),
                 similarity=self.head.similarity_cfg,
             )
         )
-        # where the similarity compares frames, their mean ranks otherwise than the model
+        # with a similarity that compares frames, the mean over frames would rank differently
         if isinstance(self.head.cosine_similarity, MeanPooledSimilarity):
-            features.video_feature = _own(pooled)
+            features.video_feature = _copy(pooled)
         if len(captions) == 1:
-            features.text_feature = _own(captions[0])
+            features.text_feature = _copy(captions[0])
         return features
 
     def _encode(self, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -174,10 +174,10 @@ class TS2Net(PretrainedLast, BaseModel):
 
 
 class _Features(InstanceData):
-    """Features of one video and its captions, which tell MMAction2's metric why it cannot rank."""
+    """Features of a video and its captions; says why MMAction2's metric cannot rank them."""
 
     def to_dict(self) -> dict:
-        """Convert as MMEngine's evaluator does before a metric reads."""
+        """Convert to a dict, as MMEngine's evaluator does for its metrics."""
         return _PredictedFeatures(super().to_dict())
 
 
@@ -185,7 +185,7 @@ class _PredictedFeatures(dict):
     def __missing__(self, key: str) -> Any:
         if key == 'video_feature':
             kind = type_name(self['similarity'])
-            why = f'{kind} compares frames, so that a video has no single video_feature'
+            why = f'{kind} compares frames, so a video has no single video_feature'
         elif key == 'text_feature':
             why = f'a video with {len(self["text_features"])} captions has no single text_feature'
         else:
@@ -195,13 +195,13 @@ class _PredictedFeatures(dict):
         )
 
 
-def _own(part: Tensor) -> Tensor:
-    """A part of a batch in memory of its own: copying or saving it leaves the batch behind."""
+def _copy(part: Tensor) -> Tensor:
+    """Copy a part of a batch, so that saving it does not save the whole batch."""
     return part.detach().clone()
 
 
 def _bool_mask(frames: Tensor, frame_mask: Tensor | None) -> Tensor:
-    """Frames that count, all by default: frames (B, T, ...) -> (B, T) bool."""
+    """Mask of the valid frames, all by default: frames (B, T, ...) -> (B, T) bool."""
     if frame_mask is None:
         return torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
     if frame_mask.shape != frames.shape[:2]:

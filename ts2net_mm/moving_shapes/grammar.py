@@ -66,7 +66,7 @@ class Meaning:
 
     @property
     def reversal(self) -> Meaning:
-        """What a video of this meaning shows when it is played backwards."""
+        """The meaning of a video of this meaning played backwards."""
         events = tuple(OPPOSITES[event] for event in reversed(self.events))
         return Meaning(self.colour, self.shape, events)
 
@@ -78,7 +78,7 @@ def all_meanings() -> list[Meaning]:
 
 
 def all_captions(meaning: Meaning) -> list[str]:
-    """List every sentence of the grammar that says ``meaning``: 6 for one event, 54 for two."""
+    """List every sentence of the grammar with this meaning: 6 for one event, 54 for two."""
     a = 'an' if meaning.colour[0] in 'aeiou' else 'a'
     objects = [f'{article} {meaning.colour} {meaning.shape}' for article in (a, 'the')]
     phrases = [_PHRASES[event] for event in meaning.events]
@@ -129,8 +129,8 @@ class Split:
 def split_meanings(rng: np.random.Generator) -> Split:
     """Divide all meanings at random, evenly over the objects and over the event sequences.
 
-    Evenly, so that every object and every sequence of events stays in training and the held-out
-    meanings differ from the seen ones by their combination alone.
+    Every object and every sequence of events therefore stays in training, and the held-out
+    meanings are only new combinations of them.
 
     Args:
         rng: Source of all choices.
@@ -146,7 +146,7 @@ def _hold_out(
     pool: list[Meaning], num_paired: int, num_others: int
 ) -> tuple[HeldOut, list[Meaning]]:
     """Take meanings out of ``pool``, first whole reversal pairs, and return what is left."""
-    # A sequence such as (left, right) is its own reversal and cannot be told from it.
+    # A sequence such as (left, right) is its own reversal, so it has no counterpart.
     available = set(pool)
     pairs = [
         (meaning, meaning.reversal)
@@ -167,7 +167,7 @@ def _take_evenly(groups: Iterable, count: int, usage: Counter[tuple[str, ...]]) 
     """Take ``count`` groups, always the first of those whose object and events are used least."""
 
     def cost(meaning: Meaning) -> int:
-        # There are twice as many sequences as objects, so each is due half as often.
+        # There are twice as many sequences as objects, so each is expected half as often.
         return 2 * usage[meaning.events] + usage[meaning.colour, meaning.shape]
 
     remaining = list(groups)

@@ -1,8 +1,8 @@
 """The .mp4 format of the videos, in which no frame leaves a trace in another.
 
-OpenCV's own mp4 writer predicts each frame from the one before, and an object then leaves a faint
-trail where it has been: single frames would show the direction of time. Here every frame is a
-JPEG picture of its own, so a video and its reversal decode to the same pictures.
+OpenCV's own mp4 writer predicts each frame from the previous one, so a moving object leaves a faint
+trail and single frames show the direction of time. Here every frame is a separate JPEG picture, so
+a video and its reversal decode to the same pictures.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ def encode_mp4(frames: np.ndarray, *, fps: int) -> bytes:
 
     Args:
         frames: The pictures, uint8 RGB.
-        fps: Frames a second.
+        fps: Frames per second.
 
     Shape:
         frames: (T, H, W, 3).
     """
-    pictures = [_encode_jpeg(frame) for frame in frames]
+    settings = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    images = [cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frame in frames]
+    pictures = [cv2.imencode('.jpg', image, settings)[1].tobytes() for image in images]
     file_type = _box(b'ftyp', b'isom', _uint32(512), b'isom', b'mp41')
     media = _box(b'mdat', *pictures)
     first_picture = len(file_type) + 8
@@ -45,7 +47,7 @@ def encode_mp4(frames: np.ndarray, *, fps: int) -> bytes:
 
 
 def is_complete_mp4(path: Path) -> bool:
-    """Whether the top-level boxes of ``path`` fill the file exactly, media and index among them."""
+    """Return whether the top-level boxes, media and index among them, fill the file exactly."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -59,12 +61,6 @@ def is_complete_mp4(path: Path) -> bool:
         found.append(kind)
         position += length
     return position == len(content) and {b'mdat', b'moov'} <= set(found)
-
-
-def _encode_jpeg(frame: np.ndarray) -> bytes:
-    settings = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    _, encoded = cv2.imencode('.jpg', cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), settings)
-    return encoded.tobytes()
 
 
 def _index(sample_table: bytes, num_frames: int, fps: int, width: int, height: int) -> bytes:
@@ -94,7 +90,7 @@ def _index(sample_table: bytes, num_frames: int, fps: int, width: int, height: i
 
 
 def _sample_entry(width: int, height: int) -> bytes:
-    """Say that the samples are JPEG pictures (object type 0x6C) of this size."""
+    """Describe the samples as JPEG pictures (object type 0x6C) of this size."""
     decoder = struct.pack('>BB11x', 0x6C, 0x11)
     stream = struct.pack('>HxBB', 1, 4, len(decoder)) + decoder + struct.pack('>BBB', 6, 1, 2)
     descriptor = struct.pack('>BB', 3, len(stream)) + stream

@@ -22,7 +22,7 @@ from .grammar import SPLITS
 from .mp4 import encode_mp4, is_complete_mp4
 from .scene import FPS, Video, plan_videos
 
-# To be raised whenever the same seed no longer gives the same videos or captions.
+# Increase it whenever the same seed no longer gives the same videos or captions.
 _VERSION = 2
 _MANIFEST = 'dataset.json'
 _SCRATCH = '.rendering'
@@ -54,7 +54,7 @@ def render_moving_shapes(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> RenderSummary:
-    """Render the moving-shapes data set, or what is missing of it.
+    """Render the moving-shapes data set, or its missing videos.
 
     Writes ``{train,val,test}/*.mp4``, the annotation files ``{train,val,test}.json`` and, last,
     ``dataset.json``. The videos depend on ``seed`` alone, not on ``workers`` or interruptions.
@@ -133,7 +133,7 @@ def _write_video(folder: DatasetFolder, video: Video) -> None:
 class DatasetFolder:
     """A folder that is complete if, and only if, it holds ``dataset.json``.
 
-    While it is being rendered the same file lies in ``.rendering/``, next to unfinished videos.
+    During rendering the same file is in ``.rendering/``, next to unfinished videos.
 
     Args:
         root: The folder; it exists.
@@ -157,7 +157,15 @@ class DatasetFolder:
         manifests = [folder / _MANIFEST for folder in (self.root, self.scratch)]
         present = [manifest for manifest in manifests if manifest.exists()]
         for manifest in present:
-            self._check_settings(manifest)
+            try:
+                found = json.loads(manifest.read_text(encoding='utf-8'))
+            except ValueError as error:
+                found = f'invalid JSON ({error})'
+            if found != settings:
+                raise ValueError(
+                    f'{manifest}: rendered with {found}, but {settings} is requested; choose '
+                    'another folder or remove this one'
+                )
         ours = [*SPLITS, *(path.name for path in self._annotations)]
         foreign = [name for name in ours if (self.root / name).exists()]
         if foreign and not present:
@@ -175,7 +183,7 @@ class DatasetFolder:
         )
 
     def open(self) -> None:
-        """Mark the folder as incomplete and drop what a killed rendering left unfinished."""
+        """Mark the folder as incomplete and remove unfinished videos of a killed rendering."""
         manifest = self.root / _MANIFEST
         self.scratch.mkdir(exist_ok=True)
         if manifest.exists():
@@ -197,20 +205,6 @@ class DatasetFolder:
             write_text(path, text)
         os.replace(self.scratch / _MANIFEST, self.root / _MANIFEST)
         shutil.rmtree(self.scratch)
-
-    def _check_settings(self, manifest: Path) -> None:
-        try:
-            found = json.loads(manifest.read_text(encoding='utf-8'))
-        except ValueError as error:
-            raise ValueError(f'{manifest}: not valid JSON ({error}); remove the folder') from error
-        if not isinstance(found, dict):
-            raise ValueError(f'{manifest}: expected the settings of a data set, found {found!r}')
-        for key, expected in self._settings.items():
-            if found.get(key) != expected:
-                raise ValueError(
-                    f'{manifest}: rendered with {key}={found.get(key)!r}, but {key}={expected!r} '
-                    f'is requested; choose another folder or remove this one'
-                )
 
 
 @contextmanager

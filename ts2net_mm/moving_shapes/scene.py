@@ -37,12 +37,12 @@ _TRIANGLE_SIDES = np.deg2rad([90.0, 210.0, 330.0])  # directions from the centre
 
 @dataclass(frozen=True)
 class Scene:
-    """One object on one background: all that is needed to draw a video.
+    """One object on one background: the content of a video.
 
     Args:
         colour: Name of the object's colour.
         shape: Name of the object's shape.
-        centres: Place of the object in each frame, x and y in pixels.
+        centres: Position of the object in each frame, x and y in pixels.
         radii: Radius of the circle, or of the triangle's circumscribed circle, in each frame.
         background: Grey levels behind the object.
 
@@ -58,13 +58,13 @@ class Scene:
 
 
 def sample_scene(meaning: Meaning, rng: np.random.Generator) -> Scene:
-    """Draw at random a scene that shows ``meaning``.
+    """Sample a scene that shows ``meaning``.
 
-    The object stays inside the frame all the time. Scenes of ``meaning`` played backwards have
-    the distribution of scenes of ``meaning.reversal``, so only time tells the two apart.
+    The object stays inside the frame. Scenes of ``meaning`` played backwards have the distribution
+    of scenes of ``meaning.reversal``, so the two differ only in the direction of time.
 
     Args:
-        meaning: What the video shall show.
+        meaning: The meaning of the video.
         rng: Source of all choices.
     """
     offsets, scales = _sample_path(meaning.events, rng)
@@ -79,7 +79,7 @@ def sample_scene(meaning: Meaning, rng: np.random.Generator) -> Scene:
 
 
 def draw_frames(scene: Scene) -> np.ndarray:
-    """Draw the frames of ``scene``, anti-aliased.
+    """Draw the anti-aliased frames of ``scene``.
 
     Shape:
         output: (T, H, W, 3), uint8, RGB.
@@ -99,7 +99,7 @@ def draw_frames(scene: Scene) -> np.ndarray:
 def _sample_path(
     events: tuple[str, ...], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give each frame's offset (T, 2) from the start and its size (T,), 1 at the largest."""
+    """Return each frame's offset (T, 2) from the start and its size (T,), 1 at the largest."""
     steps = []  # of x, y and the logarithm of the size
     for event in events:
         if event in _DIRECTIONS:
@@ -118,7 +118,7 @@ def _sample_path(
 
 
 def _touched_pixels(centre: float, radius: float) -> np.ndarray:
-    """Pixels of one axis that the object covers at least in part."""
+    """Return the pixels of one axis that the object covers at least in part."""
     return np.arange(np.ceil(centre - radius - 0.5), centre + radius + 0.5).astype(int)
 
 
@@ -128,23 +128,23 @@ def _distance_to_circle(offsets: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _distance_to_triangle(offsets: np.ndarray, radius: float) -> np.ndarray:
-    """As ``_distance_to_circle``; beyond a tip a little too small, which does not show."""
+    """As ``_distance_to_circle``; slightly too small beyond a tip, which is not visible."""
     normals = np.stack([np.cos(_TRIANGLE_SIDES), np.sin(_TRIANGLE_SIDES)])
     return (offsets @ normals).max(axis=-1) - radius / 2
 
 
 @dataclass(frozen=True)
 class Video:
-    """One video to render and its entry in the annotation file.
+    """A video to render and its entry in the annotation file.
 
     Args:
         name: File name below the data set's folder.
         meaning: What the video shows.
-        captions: Sentences that say it.
-        scene_seed: Seed of the scene; it belongs to this video whatever else is rendered.
-        reversal: Name of the video that is this one played backwards, if there is one.
-        backwards: Whether this video is the reversed one of the two: then ``scene_seed`` gives
-            the scene of the other.
+        captions: Sentences with this meaning.
+        scene_seed: Seed of the scene; it does not depend on other videos.
+        reversal: Name of the same video played backwards, if there is one.
+        backwards: Whether this video is the reversed one of the two; ``scene_seed`` is then the
+            seed of the other.
     """
 
     name: str
@@ -155,7 +155,7 @@ class Video:
     backwards: bool = False
 
     def draw(self) -> np.ndarray:
-        """Draw the frames, ``(T, H, W, 3)`` uint8 RGB; equal at every call."""
+        """Draw the frames, ``(T, H, W, 3)`` uint8 RGB; the same at every call."""
         meaning = self.meaning.reversal if self.backwards else self.meaning
         frames = draw_frames(sample_scene(meaning, _new_rng(self.scene_seed)))
         return frames[::-1] if self.backwards else frames
@@ -168,11 +168,11 @@ class Video:
 
 
 def plan_videos(seed: int, num_train_videos: int) -> dict[str, list[Video]]:
-    """Settle all videos of the splits train, val and test.
+    """Plan all videos of the splits train, val and test.
 
     Args:
         seed: Source of the split, the captions and the scenes.
-        num_train_videos: Videos of the training split, shared evenly by its meanings.
+        num_train_videos: Videos of the training split, divided evenly among its meanings.
     """
     split = split_meanings(_new_rng(np.random.SeedSequence(seed)))
     train = [
@@ -187,7 +187,7 @@ def plan_videos(seed: int, num_train_videos: int) -> dict[str, list[Video]]:
 
 
 def _plan_held_out(seed: int, split: str, held_out: HeldOut) -> list[Video]:
-    """Plan one video a meaning; the two of a reversal pair are neighbours."""
+    """Plan one video per meaning; the two of a reversal pair are neighbours."""
     num_paired = 2 * len(held_out.pairs)
     return [
         _plan_video(seed, split, number, meaning, paired=number < num_paired)
@@ -219,7 +219,7 @@ def _name(split: str, number: int) -> str:
 
 
 def _seed_of(seed: int, split: str, number: int, purpose: str) -> np.random.SeedSequence:
-    """Give each video and purpose its own seed, so that no video depends on the others."""
+    """Return a seed for each video and purpose, so that no video depends on the others."""
     key = (SPLITS.index(split), number, ('scene', 'captions').index(purpose))
     return np.random.SeedSequence(seed, spawn_key=key)
 

@@ -38,7 +38,7 @@ from ..video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_rea
 __all__ = ['FrameStoreWriter', 'PictureFormat', 'VideoStorer', 'VideoToStore', 'videos_to_store']
 
 SPLITS = ('train', 'val', 'test')
-FRAMES_AT_A_TIME = 32  # of 1920 x 1080 pixels they take 200 MB
+FRAMES_AT_A_TIME = 32  # 200 MB at 1920 x 1080 pixels
 LOCK = 'writer.lock'
 NEXT_NUMBER = b'next number'
 FIRST_MAP_SIZE = 2**28  # bytes of address space, doubled when they are full
@@ -49,7 +49,7 @@ class PictureFormat:
     """How pictures are stored.
 
     Args:
-        name: 'jpeg'; without loss 'png', or 'bmp', which is larger and takes no time to decode.
+        name: 'jpeg', or the lossless 'png' or 'bmp', which is larger and the fastest to decode.
         quality: Of JPEG, 1 to 100.
     """
 
@@ -64,7 +64,7 @@ class PictureFormat:
     def encode(self, image: np.ndarray) -> bytes:
         """Encode an RGB picture."""
         options = dict(
-            # colours in full, where cameras halve them: frames are small already
+            # colours at full resolution, which cameras halve: these frames are small already
             jpeg=[
                 cv2.IMWRITE_JPEG_QUALITY,
                 self.quality,
@@ -74,9 +74,7 @@ class PictureFormat:
             png=[cv2.IMWRITE_PNG_COMPRESSION, 1],
         )
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        done, data = cv2.imencode(f'.{self.name}', bgr, options.get(self.name, []))
-        if not done:
-            raise RuntimeError(f'OpenCV cannot encode a frame of shape {image.shape}')
+        _, data = cv2.imencode(f'.{self.name}', bgr, options.get(self.name, []))
         return data.tobytes()
 
 
@@ -120,7 +118,7 @@ def videos_to_store(
             pipeline = decoding_pipeline(dataset_cfg['pipeline'])
             try:
                 mine = StoredSteps.from_pipeline(pipeline)
-                # all of its annotation, as a data set asks for when it starts
+                # the whole annotation, because a data set checks all of it when it starts
                 dataset = DATASETS.build(dict(dataset_cfg, pipeline=pipeline, indices=None))
             except (KeyError, TypeError) as error:  # an unknown type or argument
                 raise ValueError(
@@ -160,7 +158,7 @@ def _datasets(cfg: Any) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class VideoStorer:
-    """Decodes one video after the other.
+    """Decodes videos, one per call.
 
     Args:
         steps: The pipelines that read them; they differ only in their sampling.
@@ -282,9 +280,11 @@ class FrameStoreWriter:
             raise FrameStoreError(f'another process writes to {self.folder}') from None
         with lock:
             self._describe()
-            close_access(self.folder)
+            close_access(self.folder)  # LMDB opens a folder only once per process
+            data = self.folder / DATA
+            size = max(FIRST_MAP_SIZE, 2 * data.stat().st_size if data.exists() else 0)
             try:
-                self._env = lmdb.open(str(self.folder), map_size=self._map_size())
+                self._env = lmdb.open(str(self.folder), map_size=size)
             except lmdb.Error as error:
                 raise FrameStoreError(
                     f'frame store {self.folder} is unreadable: {error}; delete it'
@@ -350,10 +350,6 @@ class FrameStoreWriter:
         for number, picture in sorted(frames.items()):
             transaction.put(frame_key(fields['frame_dir'], number), picture)
         transaction.put(video_key(video.name).encode(), json.dumps(fields).encode())
-
-    def _map_size(self) -> int:
-        data = self.folder / DATA
-        return max(FIRST_MAP_SIZE, 2 * data.stat().st_size if data.exists() else 0)
 
     def _describe(self) -> None:
         data = self.folder / DATA

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -27,9 +27,11 @@ class Failure:
 
     Args:
         reason: Why, in one line.
+        is_final: Whether the content of the item is the reason, so that trying again is in vain.
     """
 
     reason: str
+    is_final: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class _PyAVReader:
 
 
 def _explain(error: Exception) -> Any:
-    """Turn an error that the content of a file has caused into a reason; pass others on."""
+    """Return ``{'unreadable': reason}`` if the video caused an error of PyAV, else the error."""
     if type(error).__name__ == 'NoFramesError':
         return {'unreadable': str(error)}
     if isinstance(error, OSError | ImportError | IndexError):
@@ -101,11 +101,7 @@ _OPENERS = {'decord': _open_with_decord, 'pyav': _PyAVReader}
 
 
 def main(connection: Connection, memory: FrameMemory) -> None:
-    """Answer requests until the other side closes the connection.
-
-    Errors are returned as they are, but ``NoFramesError``, which the other side cannot unpickle,
-    as ``{'unreadable': reason}``.
-    """
+    """Answer requests until the other side closes the connection."""
     decoder = Decoder(memory)
     connection.send('ready')
     while True:

@@ -5,7 +5,6 @@ from collections.abc import Container, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from itertools import chain
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import av
@@ -27,12 +26,12 @@ PICTURES = ('image2', 'ico')
 STILL_BRANDS = ('avif', 'heic', 'heix', 'mif1')  # HEIF pictures, which use the container of MP4
 PLAYLISTS = ('hls', 'dash', 'concat', 'imf', 'sdp', 'rtsp')
 TEXTS = ('tty', 'bin', 'xbin', 'adf', 'idf')
-MAX_PIXELS = 2**27  # of a frame, 16K; a damaged header may state more than memory holds
-MAX_SECONDS = 1e6  # 11 days; damaged files and recorders that write the date state more
+MAX_PIXELS = 2**27  # of a frame, 16K; damaged headers may state more than fits into memory
+MAX_SECONDS = 1e6  # 11 days; exceeded by damaged files and by recorders that write the date
 # largest delay of the first frame by B-frames, in frames and in seconds
 REORDERED = 4
 MAX_DELAY = 0.2
-PLACEHOLDER = 8  # bytes; largest packet of MPEG-4 that only keeps the count of frames
+PLACEHOLDER = 8  # bytes; largest packet of MPEG-4 without a picture, which keeps the count right
 SEEK_EARLIER = (0.0, 1.0, 5.0)  # seconds before the target, where a seek lands behind it
 
 
@@ -94,12 +93,7 @@ class VideoReader:
     def __enter__(self) -> 'VideoReader':
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __len__(self) -> int:
@@ -164,9 +158,9 @@ class VideoReader:
     def _open(self) -> None:
         source, options = self._file, None
         if isinstance(source, str):
-            with open(source, 'rb') as file:  # its errors say more than FFmpeg's
+            with open(source, 'rb') as file:  # for clearer errors than FFmpeg's
                 is_empty = not file.read(1)
-            # a name with a colon is no address, and a list of other files leads to none
+            # so that neither a name with a colon nor a list of other files opens the network
             source, options = f'file:{source}', dict(protocol_whitelist='file')
         else:
             source.seek(0)
@@ -242,8 +236,8 @@ class VideoReader:
         pts: Sequence[float] = self._pts
         rate = self._stream.average_rate
         if 'avi' in self._container.format.name and rate:
-            # AVI counts the frames, with those at which the picture stays, in the order in which
-            # they are decoded; what FFmpeg makes of B-frames there is off
+            # AVI numbers its frames in decoding order, including those that repeat the picture;
+            # the presentation times that FFmpeg derives from this are wrong for B-frames
             self._by_order = True
             is_counted = len(self._dts) == len(self) and not self._is_packed
             step = 1 / float(rate) / base
@@ -267,7 +261,7 @@ class VideoReader:
         for number in wanted:
             key = self._key_before(number)
             if key > position:
-                # frames that no other frame builds on matter only where they are wanted
+                # frames to which no other frame refers are decoded only if they are wanted
                 found = self._decode_from(key, shown | {self._pts[key]})
                 if found is None:
                     return False
@@ -287,7 +281,7 @@ class VideoReader:
         return True
 
     def _decode_from(self, key: int, needed: set[int]) -> Iterator[av.VideoFrame] | None:
-        """Decode from a key frame on, that one included; None if no seek leads before it."""
+        """Yield the frames from a key frame on; return None if no seek reaches it."""
         for earlier in SEEK_EARLIER:
             target = self._pts[key] - round(earlier / self._time_base)
             try:

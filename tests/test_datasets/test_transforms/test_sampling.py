@@ -37,7 +37,7 @@ def test_released_rule(case):
         (0.5, [5, 5, 6]),  # and here at second 20
     ],
 )
-def test_parts_of_videos_at_rates_that_are_no_whole_numbers(fps, expected):
+def test_parts_at_fractional_rates(fps, expected):
     found = sample(SampleFramesByRate(num_frames=3), 1000, fps, start=10, end=12)
     assert found['frame_inds'].tolist() == expected
 

@@ -15,11 +15,12 @@ def naive(scores, noise, k, sigma):
     return onehot.mean(dim=1), estimate
 
 
+@pytest.mark.parametrize('rows', [5, 1])
 @pytest.mark.parametrize(('k', 'num_patches'), [(1, 1), (1, 7), (3, 7), (7, 7)])
-def test_values_and_gradients_equal_the_naive_form(k, num_patches):
+def test_values_and_gradients_equal_the_naive_form(k, num_patches, rows):
     torch.manual_seed(0)
     scores = torch.rand(5, num_patches, requires_grad=True)
-    noise = torch.randn(5, 40, num_patches)
+    noise = torch.randn(rows, 40, num_patches)  # of each row, or shared
     indicator = perturbed_topk(scores, noise, k, 0.05)
     expected, estimate = naive(scores.detach(), noise, k, 0.05)
     torch.testing.assert_close(indicator, expected)
@@ -27,17 +28,6 @@ def test_values_and_gradients_equal_the_naive_form(k, num_patches):
     weight = torch.rand_like(indicator)
     (indicator * weight).sum().backward()
     torch.testing.assert_close(scores.grad, (weight * estimate).sum(dim=1))
-
-
-def test_shared_noise_equals_repeated_noise():
-    scores = torch.rand(4, 9, requires_grad=True)
-    noise = torch.randn(1, 30, 9)
-    shared = perturbed_topk(scores, noise, 2, 0.1)
-    repeated = perturbed_topk(scores, noise.repeat(4, 1, 1), 2, 0.1)
-    assert torch.equal(shared, repeated)
-    (first,) = torch.autograd.grad(shared[:, 0, :4].sum(), scores)
-    (second,) = torch.autograd.grad(repeated[:, 0, :4].sum(), scores)
-    assert torch.equal(first, second)
 
 
 def test_tiny_sigma_equals_hard():
@@ -53,22 +43,17 @@ def test_rows_sum_to_one_and_ranks_are_sorted_by_position():
     torch.testing.assert_close(indicator.sum(dim=-1), torch.ones(1, 3))
 
 
-def test_nothing_is_saved_but_the_estimate():
+def test_only_the_estimate_is_saved():
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         perturbed_topk(torch.rand(4, 10, requires_grad=True), torch.randn(4, 500, 10), 3, 0.05)
     assert sum(tensor.numel() for tensor in saved) == 4 * 3 * 10
 
 
-@pytest.mark.parametrize('k', [0, 11])
-def test_topk_beyond_the_patches(k):
-    with pytest.raises(ValueError, match=f'topk={k} must be between 1 and the 10 patches'):
-        perturbed_topk(torch.rand(2, 10), torch.randn(2, 5, 10), k, 0.05)
-    with pytest.raises(ValueError, match=f'topk={k} must be between 1 and the 10 patches'):
-        hard_topk(torch.rand(2, 10), k)
-
-
-def test_sigma_must_be_positive():
+def test_bad_settings():
+    for k in (0, 11):
+        with pytest.raises(ValueError, match=f'topk={k} must be between 1 and the 10 patches'):
+            perturbed_topk(torch.rand(2, 10), torch.randn(2, 5, 10), k, 0.05)
     with pytest.raises(ValueError, match='sigma=0.0 must be positive'):
         perturbed_topk(torch.rand(2, 10), torch.randn(2, 5, 10), 3, 0.0)
 

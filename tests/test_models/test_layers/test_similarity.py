@@ -6,7 +6,6 @@ from mmaction.registry import MODELS
 
 from ts2net_mm.models.layers.similarity import (
     frame_weighted_similarity,
-    masked_mean,
     mean_pooled_similarity,
 )
 
@@ -48,34 +47,21 @@ def test_mean_pooled_equals_the_formula_of_each_pair(features):
             torch.testing.assert_close(found[n, m], expected)
 
 
-def test_one_frame_is_its_cosine(features):
-    text, video, _ = features
-    single = video[:, :1]
-    found = frame_weighted_similarity(text, single, torch.ones(4, 1).bool())
-    expected = torch.cosine_similarity(text[:, None], single[:, 0][None], dim=-1)
-    torch.testing.assert_close(found, expected)
-
-
-@pytest.mark.parametrize('max_elements', [1, 20, 45, 139, 140, 10_000])
-def test_chunks_change_nothing(features, max_elements):
+@pytest.mark.parametrize('max_elements', [1, 45, 139, 140])
+def test_chunks_have_no_effect(features, max_elements):
     whole = frame_weighted_similarity(*features)
     parts = frame_weighted_similarity(*features, max_elements=max_elements)
     torch.testing.assert_close(parts, whole)
 
 
 @pytest.mark.parametrize('name', ['FrameWeightedSimilarity', 'MeanPooledSimilarity'])
-def test_padding_does_not_matter(features, name):
+def test_padding_has_no_effect(features, name):
     text, video, mask = features
     similarity = MODELS.build(dict(type=name))
     garbage = torch.where(mask[..., None], video, 1e3)
     torch.testing.assert_close(similarity(text, garbage, mask), similarity(text, video, mask))
     alone = similarity(text, video[2:3, :3], mask[2:3, :3])
     torch.testing.assert_close(alone, similarity(text, video, mask)[:, 2:3])
-
-
-def test_masked_mean(features):
-    _, video, mask = features
-    torch.testing.assert_close(masked_mean(video, mask)[2], video[2, :3].mean(dim=0))
 
 
 def test_gradients_stay_finite_beside_masked_frames(features):

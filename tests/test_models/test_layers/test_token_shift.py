@@ -1,4 +1,4 @@
-"""Which frame does each token hold after the shift?"""
+"""The frame of each token after the shift."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from ts2net_mm.models.layers.token_shift import shift_indices, shift_tokens
 
 
 def frame_numbers(batch: int, num_frames: int, num_tokens: int) -> torch.Tensor:
-    """Tokens (B, T, L, 1) that hold 100 x frame + token."""
+    """Tokens (B, T, L, 1) with the value 100 x frame + token."""
     frames = torch.arange(num_frames).view(1, -1, 1, 1)
     tokens = torch.arange(num_tokens).view(1, 1, -1, 1)
     return (100 * frames + tokens).expand(batch, -1, -1, -1)
@@ -25,7 +25,7 @@ def test_released_indices(num_tokens, forward, backward):
     assert [index.tolist() for index in found] == [forward, backward]
 
 
-def test_each_token_holds_the_right_frame():
+def test_each_token_has_the_value_of_the_right_frame():
     x = frame_numbers(2, 4, 6)
     out = shift_tokens(x, torch.tensor([1, 3]), torch.tensor([4]))
     for frame in range(4):
@@ -38,7 +38,7 @@ def test_each_token_holds_the_right_frame():
             assert (out[:, frame, token] == 100 * source + token).all()
 
 
-def test_one_frame_keeps_everything():
+def test_one_frame_is_unchanged():
     x = frame_numbers(2, 1, 6)
     assert torch.equal(shift_tokens(x, torch.tensor([1]), torch.tensor([4])), x)
 
@@ -49,6 +49,7 @@ def test_shift_stops_at_the_last_valid_frame():
     out = shift_tokens(x, torch.tensor([1]), torch.tensor([4]), mask)
     alone = shift_tokens(x[:1, :2], torch.tensor([1]), torch.tensor([4]))
     assert torch.equal(out[:1, :2], alone)
+    # a mask that is all true has no effect
     assert torch.equal(out[1:], shift_tokens(x[1:], torch.tensor([1]), torch.tensor([4])))
 
 
@@ -59,13 +60,7 @@ def test_a_gap_in_the_mask_is_not_crossed():
     assert torch.equal(out[:, [0, 2]], x[:, [0, 2]])
 
 
-def test_true_mask_changes_nothing():
-    x = torch.rand(2, 5, 8, 3)
-    index = torch.tensor([1, 5]), torch.tensor([2, 6])
-    assert torch.equal(shift_tokens(x, *index), shift_tokens(x, *index, torch.ones(2, 5).bool()))
-
-
-def test_input_stays_and_gradients_follow_the_tokens():
+def test_input_is_unchanged_and_gradients_follow_the_tokens():
     x = torch.rand(1, 3, 4, 2, dtype=torch.float64, requires_grad=True)
     before = x.detach().clone()
     mask = torch.tensor([[True, True, False]])
@@ -75,18 +70,16 @@ def test_input_stays_and_gradients_follow_the_tokens():
     assert torch.autograd.gradcheck(lambda t: shift_tokens(t, *arguments), x)
 
 
-def test_overlap_is_an_error():
-    with pytest.raises(ValueError, match='forward and backward shift overlap.*stride 3'):
-        shift_indices(22, 7)
-
-
-@pytest.mark.parametrize('num_shift_tokens', [0, 51])
-def test_impossible_number_of_tokens(num_shift_tokens):
-    with pytest.raises(ValueError, match='must be between 1 and the 50 tokens'):
-        shift_indices(50, num_shift_tokens)
-
-
-@pytest.mark.parametrize('name', ['forward_offset', 'backward_offset'])
-def test_impossible_offset(name):
-    with pytest.raises(ValueError, match=f'{name}=50 is outside the 50 tokens'):
-        shift_indices(50, **{name: 50})
+@pytest.mark.parametrize(
+    ('num_tokens', 'settings', 'message'),
+    [
+        (22, dict(), 'forward and backward shift overlap.*stride 3'),
+        (50, dict(num_shift_tokens=0), 'must be between 1 and the 50 tokens'),
+        (50, dict(num_shift_tokens=51), 'must be between 1 and the 50 tokens'),
+        (50, dict(forward_offset=50), 'forward_offset=50 is outside the 50 tokens'),
+        (50, dict(backward_offset=50), 'backward_offset=50 is outside the 50 tokens'),
+    ],
+)
+def test_impossible_geometry(num_tokens, settings, message):
+    with pytest.raises(ValueError, match=message):
+        shift_indices(num_tokens, **settings)

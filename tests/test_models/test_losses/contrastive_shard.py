@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import ts2net_mm  # noqa: F401  (makes MMAction2 importable)
 from ts2net_mm.models import FrameWeightedSimilarity, SymmetricContrastiveLoss
-from ts2net_mm.models.losses.gather import gather_with_gradient
+from ts2net_mm.models.losses.contrastive_loss import gather_with_gradient
 
 
 class TwoTowers(nn.Module):

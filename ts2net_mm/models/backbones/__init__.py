@@ -1,4 +1,4 @@
-"""Encoders of frames and of sentences."""
+"""Frame and sentence encoders."""
 
 from .clip_text_encoder import CLIPTextEncoder
 from .token_shift_vit import TokenShiftViT

@@ -16,16 +16,16 @@ class CLIPTextEncoder(PretrainedLast, BaseModule):
     """CLIP's causal text transformer; the feature is the hidden state at the end-of-text token.
 
     Args:
-        vocab_size: Number of tokens; the end-of-text token has the largest id.
-        context_length: Longest sentence in tokens.
+        vocab_size: Size of the vocabulary; the end-of-text token has the largest id.
+        context_length: Maximum length of a sentence in tokens.
         width: Width of the transformer.
         num_layers: Number of blocks.
         num_heads: Attention heads of a block; CLIP has one per 64 channels.
-        act_cfg: Activation of the blocks; QuickGELU by default, as in OpenAI's weights, while those
-            that open_clip trained mostly want ``dict(type='GELU')``.
+        act_cfg: Activation of the blocks; QuickGELU by default, as in OpenAI's weights. Most
+            weights from open_clip need ``dict(type='GELU')``.
         out_dims: Size of the joint embedding.
         frozen_stages: -1 trains everything, 0 freezes the token and position embeddings (the
-            released recipe), n also the first n blocks.
+            released recipe), n > 0 also the first n blocks.
         with_cp: Recompute each block's activations in the backward pass to save memory.
         init_cfg: MMEngine's initialisation settings, such as ``CLIPPretrained``.
 
@@ -92,7 +92,7 @@ class CLIPTextEncoder(PretrainedLast, BaseModule):
         return self.proj(self.ln_final(x))
 
     def draw_weights(self) -> None:
-        """Draw new weights as CLIP does."""
+        """Initialise the weights as CLIP does."""
         width = self.token_embedding.embedding_dim
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.pos_embed, std=0.01)

@@ -19,28 +19,29 @@ __all__ = ['TokenShiftViT']
 
 @MODELS.register_module()
 class TokenShiftViT(PretrainedLast, VisionTransformer):
-    """CLIP's ViT over the frames of a video, with tokens that move between frames.
+    """CLIP's ViT over the frames of a video, with a token shift between frames.
 
-    They move in some blocks, before attention: query, key and value see the moved tokens, the
-    residual path does not. All tokens leave through CLIP's last LayerNorm and projection.
+    Some blocks shift tokens before attention: query, key and value see the shifted tokens, the
+    residual path does not. The output is all tokens, after CLIP's last LayerNorm and projection.
 
     Args:
         embed_dims: Width of the transformer.
         num_layers: Number of blocks.
         num_heads: Attention heads of a block; CLIP has one per 64 channels.
-        act_cfg: Activation of the blocks; QuickGELU by default, as in OpenAI's weights, while those
-            that open_clip trained mostly want ``dict(type='GELU')``.
+        act_cfg: Activation of the blocks; QuickGELU by default, as in OpenAI's weights. Most
+            weights from open_clip need ``dict(type='GELU')``.
         img_size: Height and width of a frame, pixels.
         patch_size: Height and width of a patch, pixels.
         out_dims: Size of the joint embedding.
-        shift_layers: Blocks with a shift, counted from 0; negative ones from the end, () for none.
-        num_shift_tokens: About how many tokens move in each direction; 7 in the released model.
+        shift_layers: Indices of the blocks with a shift; negative from the end, () for none.
+        num_shift_tokens: Approximate number of tokens that move in each direction; 7 in the
+            released model.
         forward_offset: First token that takes its value from the previous frame.
         backward_offset: First token that takes its value from the next frame.
-        mask_aware_shift: Stop the shift at the last valid frame; the released model lets padding
-            leak in.
+        mask_aware_shift: Stop the shift at the last valid frame; in the released model padding
+            leaks into valid frames.
         frozen_stages: -1 trains everything, 0 freezes the embeddings and the first LayerNorm (the
-            released recipe), n also the first n blocks.
+            released recipe), n > 0 also the first n blocks.
         with_cp: Recompute each block's activations in the backward pass to save memory.
         init_cfg: MMEngine's initialisation settings, such as ``CLIPPretrained``.
 
@@ -49,7 +50,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
 
     Raises:
         ValueError: If a shift layer does not exist, the shift does not fit the number of tokens, or
-            frames do not divide into patches.
+            the frame size is not a multiple of the patch size.
 
     Example:
         >>> import torch, ts2net_mm
@@ -132,7 +133,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         return self.proj(self.ln1(x)).unflatten(0, (batch, num_frames))
 
     def _embed(self, frames: Tensor) -> Tensor:
-        """Cut frames into patch tokens: (N, 3, H, W) -> (N, 1 + P, D)."""
+        """Embed the patches of frames: (N, 3, H, W) -> (N, 1 + P, D)."""
         patch_height, patch_width = self.patch_embed.projection.kernel_size
         if frames.shape[-2] % patch_height or frames.shape[-1] % patch_width:
             raise ValueError(
@@ -172,12 +173,12 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
             module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> 'TokenShiftViT':
-        """Set the mode and return the module, which mmpretrain's backbones forget."""
+        """Set the mode and return the module; mmpretrain's backbones return None."""
         super().train(mode)
         return self
 
     def draw_weights(self) -> None:
-        """Draw new weights as CLIP does."""
+        """Initialise the weights as CLIP does."""
         super().draw_weights()
         std = self.embed_dims**-0.5
         for parameter in (self.cls_token, self.pos_embed, self.proj.weight):

@@ -1,4 +1,4 @@
-"""Retrieval head: temporal transformer, similarity and loss."""
+"""Retrieval head: temporal module, similarity and loss."""
 
 import math
 
@@ -7,21 +7,21 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..layers.precision import at_least_fp32
+from ..layers.transformer import at_least_fp32
 
 __all__ = ['RetrievalHead']
 
 
 @MODELS.register_module()
 class RetrievalHead(BaseModule):
-    """Turn selected tokens into frame features and compare them with sentences.
+    """Compute frame features from the selected tokens, and compare them with sentences.
 
     Args:
-        temporal: Config of the exchange between frames; None takes each frame's [CLS] as it is.
+        temporal: Config of the temporal module; None uses each frame's [CLS] unchanged.
         similarity: Config of the similarity; frame-weighted by default.
         loss: Config of the loss; the symmetric contrastive one by default.
-        logit_scale: Initial factor on the cosines (its logarithm is learned); CLIP starts at 1 /
-            0.07.
+        logit_scale: Initial factor on the cosines, of which the logarithm is learned; 1 / 0.07 in
+            CLIP.
         init_cfg: MMEngine's initialisation settings.
 
     Raises:
@@ -60,7 +60,7 @@ class RetrievalHead(BaseModule):
 
     def loss(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Compute the losses of a batch with one sentence a video."""
-        # fp32 here, because other processes' features and gradients travel in this precision
+        # fp32, because processes exchange features and gradients in this precision
         return self.loss_module(
             self.similarity, at_least_fp32(text), at_least_fp32(video), frame_mask
         )

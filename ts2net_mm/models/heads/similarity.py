@@ -1,13 +1,11 @@
 """Registered similarities between sentences and videos."""
 
-from typing import get_args
-
 import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from ..layers.similarity import frame_weighted_similarity, mean_pooled_similarity
-from ..layers.transformer import MaskOrder
+from ..layers.transformer import MaskOrder, check_mask_order
 
 __all__ = ['FrameWeightedSimilarity', 'MeanPooledSimilarity']
 
@@ -18,10 +16,10 @@ class FrameWeightedSimilarity(nn.Module):
 
     Args:
         temperature: Sharpness of the frame weights; 4 in the released model.
-        mask_order: 'frame' weighs the valid frames; 'tiled' takes for frame i the mask of frame
-            ``tokens_per_frame * i`` modulo T, as the released code does, which is the same only
-            where all frames are valid.
-        tokens_per_frame: Tokens that the selection keeps of a frame, [CLS] included; for 'tiled'.
+        mask_order: 'frame' weights the valid frames; 'tiled' uses for frame i the mask of frame
+            ``tokens_per_frame * i`` modulo T, as the released code does, which is correct only if
+            all frames are valid.
+        tokens_per_frame: For 'tiled': tokens per frame after the selection, [CLS] included.
 
     Raises:
         ValueError: If ``mask_order`` is unknown.
@@ -45,10 +43,7 @@ class FrameWeightedSimilarity(nn.Module):
         tokens_per_frame: int = 4,
     ) -> None:
         super().__init__()
-        if mask_order not in get_args(MaskOrder):
-            raise ValueError(
-                f'mask_order={mask_order!r} is unknown, choose one of {get_args(MaskOrder)}'
-            )
+        check_mask_order(mask_order)
         self.temperature = temperature
         self.mask_order = mask_order
         self.tokens_per_frame = tokens_per_frame

@@ -15,16 +15,16 @@ def draw_noise(
     dtype: torch.dtype,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw the standard normal noise of a selection; every selection noise comes from here."""
+    """Draw the standard normal noise of a selection; all selection noise is drawn here."""
     return torch.randn(shape, device=device, dtype=dtype, generator=generator)
 
 
 class _PerturbedTopK(torch.autograd.Function):
-    """Mean of the perturbed top-K one-hots, built from indices: no (N, S, K, P) tensor exists.
+    """Mean of the perturbed top-K one-hots, from indices, without the (N, S, K, P) tensor.
 
     The gradient estimator is the mean of onehot * noise / sigma, which is zero except at the chosen
-    places, so it is summed in the forward pass from the gathered noise and only its (N, K, P) sum
-    is kept.
+    patches. It is summed in the forward pass from the gathered noise, so only the (N, K, P) sum is
+    saved for the backward pass.
     """
 
     @staticmethod
@@ -33,7 +33,7 @@ class _PerturbedTopK(torch.autograd.Function):
         num_samples = noise.shape[1]
         perturbed = scores[:, None] + noise * sigma  # (N, S, P)
         chosen = perturbed.topk(k, dim=-1, sorted=False).indices.sort(dim=-1).values
-        # one flat (K * P) histogram a row: sample s counts at [k, chosen[s, k]]
+        # a flat (K * P) histogram per row: sample s counts at [k, chosen[s, k]]
         rank_offset = torch.arange(k, device=scores.device) * num_patches
         place = (chosen + rank_offset).flatten(1)  # (N, S * K)
         indicator = scores.new_zeros(num_rows, k * num_patches)
@@ -52,34 +52,34 @@ class _PerturbedTopK(torch.autograd.Function):
 
 
 def perturbed_topk(scores: Tensor, noise: Tensor, k: int, sigma: float) -> Tensor:
-    """Choose the K best places of each row softly: the mean over noisy hard choices.
+    """Select the K best patches of each row softly: the mean over noisy hard selections.
 
     Args:
-        scores: One score a place.
-        noise: Standard normal noise, one set a row or one for all rows.
-        k: How many places are chosen; each sample's choice is sorted by position.
+        scores: Score of each patch.
+        noise: Standard normal noise, per row or shared by all rows.
+        k: Number of patches to select; the selection of each sample is sorted by position.
         sigma: Standard deviation of the noise that is added to the scores.
 
     Shape:
         - scores: (N, P), noise: (N, S, P) or (1, S, P) -> (N, K, P), each row sums to 1
 
     Raises:
-        ValueError: If ``k`` exceeds the number of places or ``sigma`` is not positive.
+        ValueError: If ``k`` exceeds the number of patches or ``sigma`` is not positive.
     """
     _check_k(k, scores.shape[1])
     if sigma <= 0:
-        raise ValueError(f'sigma={sigma} must be positive; for no noise take the hard top-K')
+        raise ValueError(f'sigma={sigma} must be positive; use the hard top-K for no noise')
     return _PerturbedTopK.apply(scores, noise, k, sigma)
 
 
 def hard_topk(scores: Tensor, k: int) -> Tensor:
-    """Choose the K best places of each row, sorted by position.
+    """Select the K best patches of each row, sorted by position.
 
     Shape:
         - scores: (N, P) -> (N, K) int64
 
     Raises:
-        ValueError: If ``k`` exceeds the number of places.
+        ValueError: If ``k`` exceeds the number of patches.
     """
     _check_k(k, scores.shape[1])
     return scores.topk(k, dim=-1).indices.sort(dim=-1).values

@@ -1,4 +1,4 @@
-"""Draw new weights first, and load pretrained ones over them."""
+"""Initialise weights randomly first, then load pretrained weights."""
 
 from mmengine.model import BaseModule, initialize
 
@@ -10,16 +10,16 @@ LOADING = ('CLIPPretrained', 'Pretrained', 'PretrainedInit')
 
 
 class PretrainedLast(BaseModule):
-    """A module whose ``init_cfg`` may name a weight file that is loaded after all else is drawn.
+    """A module that loads the weights named in ``init_cfg`` after all random initialisation.
 
-    MMEngine grants that to its own ``Pretrained`` only; a child's ``init_weights`` would overwrite
-    what any other initialiser has loaded.
+    MMEngine does so for its own ``Pretrained`` only; with any other initialiser, ``init_weights``
+    of a child module would overwrite the loaded weights.
     """
 
     init_cfg: dict | list[dict] | None
 
     def init_weights(self) -> None:
-        """Draw new weights, then load what ``init_cfg`` names."""
+        """Initialise randomly, then load the weights named in ``init_cfg``."""
         configured = self.init_cfg
         cfgs = configured if isinstance(configured, list) else [configured] if configured else []
         loading = [cfg for cfg in cfgs if type_name(cfg) in LOADING]
@@ -31,5 +31,5 @@ class PretrainedLast(BaseModule):
         initialize(self, loading)
 
     def draw_weights(self) -> None:
-        """Draw new weights."""
+        """Initialise randomly."""
         super().init_weights()

@@ -6,7 +6,7 @@ from torch import Tensor
 
 __all__ = ['frame_weighted_similarity', 'masked_mean', 'mean_pooled_similarity']
 
-# 4M cosines of (texts, frames) at a time: 16 MiB in fp32, small enough for a CPU's cache to help
+# 4M cosines of (texts, frames) at a time: 16 MiB in fp32, which fits into the cache of a CPU
 MAX_CHUNK_ELEMENTS = 4 * 1024 * 1024
 
 
@@ -42,14 +42,14 @@ def frame_weighted_similarity(
 
     ``s`` holds the cosine of the sentence and each frame, and the weights are the softmax over the
     valid frames of ``temperature * s / ||s||``, where the norm runs over the valid frames. It is
-    computed for a few texts at a time, so that no (N, B, T) tensor exists whole.
+    computed for a few texts at a time, to avoid a tensor of (N, B, T).
 
     Args:
         text: Sentence features.
         video: Frame features.
         frame_mask: True for the frames of the video.
         temperature: Sharpness of the weights; 4 in the released model.
-        max_elements: Most (text, video, frame) triples at a time.
+        max_elements: Maximum number of (text, video, frame) triples at a time.
 
     Shape:
         - text: (N, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B)

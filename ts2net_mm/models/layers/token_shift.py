@@ -1,4 +1,4 @@
-"""Token shift: whole tokens move one frame forward or back."""
+"""Token shift: whole tokens move one frame forward or backward."""
 
 import torch
 from torch import Tensor
@@ -13,11 +13,11 @@ def shift_indices(
     forward_offset: int = 1,
     backward_offset: int = 4,
 ) -> tuple[Tensor, Tensor]:
-    """Choose the tokens of a frame that move, evenly spread over it.
+    """Choose the tokens of a frame to shift, evenly spread over the frame.
 
     With the stride ``num_tokens // num_shift_tokens`` the tokens ``forward_offset, forward_offset +
-    stride, ...`` move forward (they take the value of the previous frame) and the tokens
-    ``backward_offset, backward_offset + stride, ...`` move back.
+    stride, ...`` move forward (they take their value from the previous frame) and the tokens
+    ``backward_offset, backward_offset + stride, ...`` move backward.
 
     Args:
         num_tokens: Tokens of a frame, [CLS] included (token 0).
@@ -35,7 +35,7 @@ def shift_indices(
     if num_shift_tokens < 1 or num_shift_tokens > num_tokens:
         raise ValueError(
             f'num_shift_tokens={num_shift_tokens} must be between 1 and the {num_tokens} tokens of '
-            'a frame ([CLS] included); use shift_layers=() to switch the shift off'
+            'a frame ([CLS] included); use shift_layers=() to disable the shift'
         )
     for name, offset in (
         ('forward_offset', forward_offset),
@@ -51,7 +51,7 @@ def shift_indices(
         raise ValueError(
             f'forward and backward shift overlap: with {num_tokens} tokens a frame, '
             f'num_shift_tokens={num_shift_tokens} (stride {stride}) and offsets {forward_offset} '
-            f'and {backward_offset}, tokens {common[:5]} would move both ways'
+            f'and {backward_offset}, tokens {common[:5]} would move in both directions'
         )
     return torch.tensor(forward), torch.tensor(backward)
 
@@ -62,14 +62,16 @@ def shift_tokens(
     backward_index: Tensor,
     frame_mask: Tensor | None = None,
 ) -> Tensor:
-    """Move tokens to the neighbouring frame; all others and both end frames keep their own.
+    """Shift tokens between neighbouring frames; all other tokens are unchanged.
+
+    The first and the last frame keep their own tokens where they have no neighbour.
 
     Args:
         x: Tokens of every frame.
         forward_index: Tokens that take their value from the previous frame.
         backward_index: Tokens that take their value from the next frame.
-        frame_mask: True for the frames of the video; a valid frame takes nothing from a frame that
-            is not. None treats all frames as valid.
+        frame_mask: True for valid frames, which take no token from an invalid frame. None treats
+            all frames as valid.
 
     Shape:
         - x: (B, T, L, D) -> (B, T, L, D)

@@ -1,20 +1,42 @@
-"""The CLIP block for text and temporal transformers, on mmpretrain's encoder layer."""
+"""The CLIP block for text and temporal transformers, based on mmpretrain's encoder layer."""
 
-from typing import Literal
+from typing import Literal, get_args
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import ModuleList
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ['CLIPBlock', 'CLIPTransformer', 'MaskOrder', 'clip_layer_cfg', 'init_clip_blocks']
+__all__ = [
+    'CLIPBlock',
+    'CLIPTransformer',
+    'MaskOrder',
+    'at_least_fp32',
+    'check_mask_order',
+    'clip_layer_cfg',
+    'init_clip_blocks',
+]
 
-# how a mask of frames becomes one of tokens: as the tokens lie, or as the released code tiles it
+# how a frame mask is expanded to tokens: frame-major like the tokens, or tiled as in the release
 MaskOrder = Literal['frame', 'tiled']
 
 QUICK_GELU = dict(type='mmpretrain.QuickGELU')
 LAYER_NORM_EPS = 1e-5  # CLIP's; mmpretrain's ViT has 1e-6
+
+
+def check_mask_order(mask_order: str) -> None:
+    """Raise an error if a mask order is unknown."""
+    if mask_order not in get_args(MaskOrder):
+        raise ValueError(
+            f'mask_order={mask_order!r} is unknown, choose one of {get_args(MaskOrder)}'
+        )
+
+
+def at_least_fp32(tensor: Tensor) -> Tensor:
+    """Convert half precision to fp32; fp64 is unchanged."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def clip_layer_cfg(width: int, num_heads: int, act_cfg: dict | None = None) -> dict:
@@ -86,12 +108,12 @@ class CLIPTransformer(ModuleList):
         return x
 
     def init_weights(self) -> None:
-        """Draw new weights as CLIP does."""
+        """Initialise the weights as CLIP does."""
         init_clip_blocks(self)
 
 
 def init_clip_blocks(blocks: ModuleList) -> None:
-    """Draw the weights of a stack of blocks as CLIP does (Radford et al. 2021, section 2.4)."""
+    """Initialise a stack of blocks as CLIP does (Radford et al. 2021, section 2.4)."""
     for block in blocks:
         width = block.embed_dims
         residual_std = width**-0.5 * (2 * len(blocks)) ** -0.5

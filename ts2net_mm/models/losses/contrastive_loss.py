@@ -1,16 +1,16 @@
 """Symmetric contrastive loss over the global batch."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+import torch.distributed as torch_dist
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor, nn
 
-from .gather import gather_with_gradient
-
-__all__ = ['SymmetricContrastiveLoss']
+__all__ = ['SymmetricContrastiveLoss', 'gather_with_gradient']
 
 
 @MODELS.register_module()
@@ -21,9 +21,9 @@ class SymmetricContrastiveLoss(nn.Module):
     loss of the global batch, and so is the gradient that DistributedDataParallel averages.
 
     Args:
-        gradient_scale: Factor on the gradient, not on the loss that is logged. The released code's
-            gather makes gradients smaller by the number of processes, 8 in its scripts; its fp16
-            arithmetic takes steps in proportion to them.
+        gradient_scale: Factor on the gradient, not on the logged loss. The gather of the released
+            code divides gradients by the number of processes (8 in its scripts), which changes the
+            steps of its fp16 arithmetic.
 
     Raises:
         ValueError: If ``gradient_scale`` is not positive.
@@ -42,10 +42,10 @@ class SymmetricContrastiveLoss(nn.Module):
         video: Tensor,
         frame_mask: Tensor,
     ) -> dict[str, Tensor]:
-        """Compare sentence i with all videos and video i with all sentences.
+        """Compare sentence i with all videos, and video i with all sentences.
 
         Args:
-            similarity: Function of (text, video, frame_mask) that gives (N, B) logits.
+            similarity: Function of (text, video, frame_mask) that returns (N, B) logits.
             text: Sentence features, one a video.
             video: Frame features.
             frame_mask: True for the frames of the video.
@@ -73,3 +73,33 @@ class SymmetricContrastiveLoss(nn.Module):
     def _scale_gradient(self, loss: Tensor) -> Tensor:
         value = loss.detach()
         return value + self.gradient_scale * (loss - value)
+
+
+class _Gather(torch.autograd.Function):
+    """The tensors of all processes in rank order; the gradient is summed over all processes."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        ctx.num_rows = len(tensor)
+        return torch.cat(all_gather(tensor.contiguous()))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        grad = grad.clone(memory_format=torch.contiguous_format)  # autograd may share it
+        torch_dist.all_reduce(grad)
+        first = get_rank() * ctx.num_rows
+        return grad[first : first + ctx.num_rows]
+
+
+def gather_with_gradient(tensor: Tensor) -> Tensor:
+    """Concatenate the tensors of all processes, of the same shape, along the first axis.
+
+    The gradient is that of the sum of the losses of all processes; the released code ignores the
+    losses of the other processes.
+
+    Shape:
+        - tensor: (B, ...) -> (processes x B, ...), in rank order
+    """
+    if get_world_size() == 1:
+        return tensor
+    return _Gather.apply(tensor)

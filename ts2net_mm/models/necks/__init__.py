@@ -1,6 +1,5 @@
-"""Necks between the frame encoder and the temporal transformer."""
+"""Necks between the frame encoder and the temporal module."""
 
-from .cls_only import CLSOnly
-from .token_selection import TokenSelection
+from .token_selection import CLSOnly, TokenSelection
 
 __all__ = ['CLSOnly', 'TokenSelection']

@@ -1,4 +1,4 @@
-"""Token selection: [CLS] and the K most informative patches of each frame."""
+"""Token selection: [CLS] and the K most informative patches of each frame, or [CLS] alone."""
 
 from typing import Literal, get_args
 
@@ -8,9 +8,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..layers import perturbed_topk as topk_ops
-from ..layers.precision import at_least_fp32
+from ..layers.transformer import at_least_fp32
 
-__all__ = ['TokenSelection']
+__all__ = ['CLSOnly', 'TokenSelection']
 
 TestMode = Literal['fixed_noise', 'hard', 'fresh_noise']
 
@@ -19,19 +19,18 @@ TestMode = Literal['fixed_noise', 'hard', 'fresh_noise']
 class TokenSelection(BaseModule):
     """Keep [CLS] and the K best-scored patches of each frame, by a perturbed top-K.
 
-    A patch is scored from itself and the frame's [CLS]. In training the choice is the mean over
-    ``num_samples`` noisy top-Ks, so that gradients reach the scores. The whole module runs in fp32,
-    also inside autocast.
+    The score of a patch depends on the patch and the frame's [CLS]. In training the selection is
+    the mean over ``num_samples`` noisy top-Ks, so that gradients reach the scores. The module runs
+    in fp32, also inside autocast.
 
     Args:
         embed_dims: Size of a token.
-        topk: Patches that are kept of each frame; 3 in the released model.
-        num_samples: Noise samples of a choice.
+        topk: Number of patches to keep per frame; 3 in the released model.
+        num_samples: Number of noise samples.
         sigma: Standard deviation of the noise on the scores.
-        test_mode: What happens outside training. 'fixed_noise': the same noise for every frame and
-            every call, so that a video's feature depends on nothing but the video; 'hard': the
-            top-K without noise; 'fresh_noise': as in training, which is what the released code
-            does.
+        test_mode: The selection outside training. 'fixed_noise': the same noise for every frame and
+            every call, so that the feature of a video depends on the video alone; 'hard': top-K
+            without noise; 'fresh_noise': as in training, and as in the released code.
         noise_seed: Seed of the fixed noise.
         init_cfg: MMEngine's initialisation settings.
 
@@ -86,7 +85,7 @@ class TokenSelection(BaseModule):
 
     @property
     def num_tokens(self) -> int:
-        """Tokens that leave for each frame: [CLS] and the chosen patches."""
+        """Number of output tokens per frame: [CLS] and the selected patches."""
         return 1 + self.topk
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -100,7 +99,7 @@ class TokenSelection(BaseModule):
         return torch.cat((tokens[:, :, :1], selected), dim=2)
 
     def token_scores(self, tokens: Tensor) -> Tensor:
-        """Score every token from itself and its frame's [CLS].
+        """Score every token, given its frame's [CLS].
 
         Shape:
             - tokens: (B, T, 1 + P, D) -> (B, T, 1 + P), between -1 and 1
@@ -110,7 +109,7 @@ class TokenSelection(BaseModule):
         return self.score_mlp(torch.cat((local, frame), dim=-1)).squeeze(-1)
 
     def _choose(self, scores: Tensor) -> Tensor:
-        """Turn scores into weights over the patches: (N, P) -> (N, K, P)."""
+        """Convert scores to weights over the patches: (N, P) -> (N, K, P)."""
         if not self.training and self.test_mode == 'hard':
             chosen = topk_ops.hard_topk(scores, self.topk)
             return nn.functional.one_hot(chosen, scores.shape[1]).to(scores.dtype)
@@ -125,7 +124,7 @@ class TokenSelection(BaseModule):
         )
 
     def _fixed_noise(self, scores: Tensor) -> Tensor:
-        # drawn on the CPU so that every device sees the same numbers
+        # drawn on the CPU, so that it is the same on every device
         noise = topk_ops.draw_noise(
             (1, self.num_samples, scores.shape[1]),
             device='cpu',
@@ -133,3 +132,24 @@ class TokenSelection(BaseModule):
             generator=torch.Generator().manual_seed(self.noise_seed),
         )
         return noise.to(scores.device)
+
+
+@MODELS.register_module()
+class CLSOnly(BaseModule):
+    """Keep only the [CLS] of each frame, as CLIP4Clip does.
+
+    Shape:
+        - tokens: (B, T, 1 + P, D), [CLS] first -> (B, T, 1, D)
+
+    Example:
+        >>> import torch, ts2net_mm
+        >>> from ts2net_mm.models import CLSOnly
+        >>> CLSOnly()(torch.rand(2, 4, 50, 16)).shape
+        torch.Size([2, 4, 1, 16])
+    """
+
+    num_tokens = 1
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the first token of each frame."""
+        return tokens[:, :, :1]

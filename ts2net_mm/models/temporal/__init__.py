@@ -1,7 +1,6 @@
-"""Exchange between the frames of a video."""
+"""Temporal modules: exchange between the frames of a video."""
 
-from .lstm import TemporalLSTM
-from .token_mean import TokenMean
+from .simple import TemporalLSTM, TokenMean
 from .transformer import TemporalTransformer
 
 __all__ = ['TemporalLSTM', 'TemporalTransformer', 'TokenMean']

@@ -1,14 +1,12 @@
 """Temporal transformer over the selected tokens of all frames."""
 
-from typing import get_args
-
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn, randn, zeros
 
-from ..layers.transformer import CLIPTransformer, MaskOrder
+from ..layers.transformer import CLIPTransformer, MaskOrder, check_mask_order
 
 __all__ = ['TemporalTransformer']
 
@@ -17,24 +15,24 @@ __all__ = ['TemporalTransformer']
 class TemporalTransformer(BaseModule):
     """CLIP blocks over the tokens of all frames; the result is each frame's [CLS] position.
 
-    Positions are added to the tokens, the blocks see every token of a valid frame, and the input is
-    added to the output.
+    Positions are added to the tokens, the tokens of valid frames attend to each other, and the
+    input is added to the output.
 
     Args:
         embed_dims: Size of a token.
         num_layers: Number of blocks; 4 in the released model.
         num_heads: Attention heads of a block; CLIP has one per 64 channels.
-        num_positions: Rows of the position table, one a token; 77 in the released model, which
-            takes them from CLIP's text encoder.
-        stretch_positions: Stretch the table by linear interpolation when a video has more tokens
-            than it has rows (64 frames of 4 tokens do); False makes that an error.
-        tokens_per_frame: Only for drawing new positions: tokens that share a frame's code; inside
-            TS2Net those of its neck by default, elsewhere 1.
+        num_positions: Rows of the position table, one per token; 77 in the released model, which
+            copies them from CLIP's text encoder.
+        stretch_positions: Stretch the table by linear interpolation if a video has more tokens than
+            the table has rows (as 64 frames of 4 tokens do); False raises an error instead.
+        tokens_per_frame: Only for the initialisation of the table: number of tokens that share the
+            code of a frame; by default that of the neck inside TS2Net, else 1.
         act_cfg: Activation of the blocks; CLIP's QuickGELU by default.
-        frame_std: Spread of the code that the tokens of one frame share in a newly drawn table.
-        slot_std: Spread of the code that marks a token's place in its frame in a newly drawn table.
+        frame_std: Only for the initialisation: standard deviation of the code of a frame.
+        slot_std: Only for the initialisation: standard deviation of the code of a place in a frame.
         mask_order: 'frame' masks the tokens of invalid frames; 'tiled' repeats the frame mask over
-            the tokens as the released code does, which is the same only where all frames are valid.
+            the tokens as the released code does, which is correct only if all frames are valid.
         with_cp: Recompute each block's activations in the backward pass to save memory.
         init_cfg: MMEngine's initialisation settings.
 
@@ -42,7 +40,7 @@ class TemporalTransformer(BaseModule):
         - tokens: (B, T, 1 + K, D), frame_mask: (B, T) bool -> (B, T, D)
 
     Raises:
-        ValueError: If the tokens exceed the position table and may not stretch it, or
+        ValueError: If there are more tokens than positions and ``stretch_positions`` is False, or
             ``mask_order`` is unknown.
     """
 
@@ -63,10 +61,7 @@ class TemporalTransformer(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if mask_order not in get_args(MaskOrder):
-            raise ValueError(
-                f'mask_order={mask_order!r} is unknown, choose one of {get_args(MaskOrder)}'
-            )
+        check_mask_order(mask_order)
         self.stretch_positions = stretch_positions
         self.tokens_per_frame = tokens_per_frame
         self.frame_std = frame_std
@@ -82,7 +77,7 @@ class TemporalTransformer(BaseModule):
         )
 
     def forward(self, tokens: Tensor, frame_mask: Tensor) -> Tensor:
-        """Let the frames exchange what their tokens hold."""
+        """Run the blocks over all tokens of a video."""
         batch, num_frames, per_frame, dims = tokens.shape
         x = tokens.reshape(batch, num_frames * per_frame, dims)
         if self.mask_order == 'frame':
@@ -115,7 +110,7 @@ class TemporalTransformer(BaseModule):
             )
 
     def init_weights(self) -> None:
-        """Draw new blocks as CLIP does, and positions as one code a frame plus one a slot."""
+        """Initialise the blocks as CLIP does, positions as a frame code plus a slot code."""
         num_positions, dims = self.pos_embed.shape
         per_frame = self.tokens_per_frame or 1
         num_frames = -(-num_positions // per_frame)

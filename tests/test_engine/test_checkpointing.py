@@ -1,14 +1,17 @@
-"""What the hook does beside MMEngine's; test_loops has the resuming itself."""
+"""What the hook adds to MMEngine's; test_loops.py tests the resume itself."""
 
 import errno
+import resource
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.fileio import LocalBackend
+from mmengine.fileio import LocalBackend, get_file_backend
 
-from ts2net_mm.engine.checkpointing import AtomicLocalBackend
+from ts2net_mm.engine.checkpointing import ATOMIC_BACKEND, AtomicLocalBackend
+
+BEST = dict(save_best='toy/score', rule='greater')
 
 
 def names(folder: Path) -> set[str]:
@@ -17,20 +20,23 @@ def names(folder: Path) -> set[str]:
 
 @pytest.fixture
 def files_at_each_save(monkeypatch, tmp_path) -> list[set[str]]:
-    """The checkpoints that exist in the moment before another one appears."""
+    """The checkpoints that exist right after each save."""
     seen = []
     put = AtomicLocalBackend.put
 
-    def note(self, obj, filepath):
+    def record(self, obj, filepath):
         put(self, obj, filepath)
         seen.append({name for name in names(tmp_path) if name.endswith('.pth')})
 
-    monkeypatch.setattr(AtomicLocalBackend, 'put', note)
+    monkeypatch.setattr(AtomicLocalBackend, 'put', record)
     return seen
 
 
-def test_the_old_one_goes_after_the_new_one_is_there(toy, tmp_path, files_at_each_save):
+def test_old_checkpoint_is_removed_after_the_new_one_is_complete(toy, tmp_path, files_at_each_save):
+    leftover = tmp_path / '.iter_3.pth.77.part'  # of a killed run
+    leftover.write_bytes(b'half')
     toy(by_epoch=False, interval=4, max_keep_ckpts=1).train()
+    assert not leftover.exists()
     assert files_at_each_save == [
         {'iter_4.pth'},
         {'iter_4.pth', 'iter_8.pth'},
@@ -42,27 +48,26 @@ def test_the_old_one_goes_after_the_new_one_is_there(toy, tmp_path, files_at_eac
 
 
 @pytest.mark.parametrize('keys', ['toy/score', ['toy/score', 'toy/same']])
-def test_the_old_best_goes_after_the_new_one_is_there(toy, tmp_path, files_at_each_save, keys):
+def test_old_best_is_removed_after_the_new_one_is_complete(toy, tmp_path, files_at_each_save, keys):
     runner = toy(scores=[1.0, 0.5, 2.0], save_best=keys, rule='greater', max_epochs=3)
     metric = runner.val_evaluator.metrics[0]
     compute = metric.compute_metrics
-    metric.compute_metrics = lambda results: (lambda m: m | dict(same=0.5))(compute(results))
+    metric.compute_metrics = lambda results: compute(results) | dict(same=0.5)
     runner.train()
     best = [
         {name for name in files if name.startswith('best_toy_score')}
         for files in files_at_each_save
     ]
-    both = {'best_toy_score_epoch_1.pth', 'best_toy_score_epoch_3.pth'}
-    assert both in best
+    assert {'best_toy_score_epoch_1.pth', 'best_toy_score_epoch_3.pth'} in best
     assert {name for name in names(tmp_path) if 'toy_score' in name} == {
         'best_toy_score_epoch_3.pth'
     }
-    if len(keys) == 2:  # which is never better again
+    if len(keys) == 2:  # the second metric never improves
         assert 'best_toy_same_epoch_1.pth' in names(tmp_path)
 
 
-def test_checkpoint_holds_plain_states(toy, tmp_path):
-    toy(scores=[1.0, 2.0], save_best='toy/score', rule='greater').train()
+def test_content_of_a_checkpoint(toy, tmp_path):
+    toy(scores=[1.0, 2.0], **BEST).train()
     state = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)['resume_state']
     assert len(state['random_states']) == 1
     assert state['position'] == dict(
@@ -73,7 +78,28 @@ def test_checkpoint_holds_plain_states(toy, tmp_path):
     assert 'resume_state' not in torch.load(tmp_path / 'best_toy_score_epoch_2.pth')
 
 
-def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(toy, tmp_path, monkeypatch):
+@pytest.fixture
+def full_disk():
+    """No file may exceed 1000 bytes, which looks to a program like a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_backend_on_a_full_disk(tmp_path, full_disk):
+    backend = get_file_backend(backend_args=dict(backend=ATOMIC_BACKEND))
+    path = str(tmp_path / 'file.pth')
+    backend.put(b'old' * 100, path)
+    with pytest.raises(OSError, match='too large'):
+        backend.put(b'new' * 1000, path)
+    assert backend.get(path) == b'old' * 100
+    assert names(tmp_path) == {'file.pth'}
+    backend.put_text('größer', str(tmp_path / 'file.txt'))
+    assert Path(tmp_path, 'file.txt').read_text(encoding='utf-8') == 'größer'
+
+
+def test_run_on_a_full_disk_ends_and_keeps_the_last_checkpoint(toy, tmp_path, monkeypatch):
     put = AtomicLocalBackend.put
 
     def put_until_full(self, obj, filepath):
@@ -89,57 +115,47 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(toy, tmp_path, monkey
     assert torch.load(tmp_path / 'iter_2.pth')['meta']['iter'] == 2
 
 
-def test_a_truncated_checkpoint_is_passed_over(toy, tmp_path, monkeypatch):
-    toy(by_epoch=False, interval=4).train()
+def test_damaged_checkpoints_are_skipped(toy, tmp_path, warnings_of):
+    settings = dict(by_epoch=False, interval=4)
+    toy(**settings).train()
     newest = tmp_path / 'iter_10.pth'
     newest.write_bytes(newest.read_bytes()[:-100])
-    resumed = toy(by_epoch=False, interval=4, resume=True)
-    warnings = []
-    monkeypatch.setattr(resumed.logger, 'warning', warnings.append)
+    resumed = toy(resume=True, **settings)
+    warnings = warnings_of(resumed)
     assert len(resumed.train().losses) == 2
-    expected = f'{newest} is damaged; resuming from {tmp_path / "iter_8.pth"} instead'
-    assert expected in warnings
-
-
-def test_nothing_but_truncated_checkpoints(toy, tmp_path):
-    toy().train()
-    for path in tmp_path.glob('epoch_*.pth'):
+    assert f'{newest} is damaged; resuming from {tmp_path / "iter_8.pth"} instead' in warnings
+    for path in tmp_path.glob('iter_*.pth'):
         path.write_bytes(b'')
     with pytest.raises(ValueError, match='all checkpoints of .* are damaged'):
         toy(resume=True).train()
 
 
-def warnings_of(runner, monkeypatch) -> list[str]:
-    warnings: list[str] = []
-    monkeypatch.setattr(runner.logger, 'warning', warnings.append)
-    return warnings
-
-
-def test_nothing_to_resume(toy, tmp_path, monkeypatch):
+def test_nothing_to_resume_and_nothing_left_to_train(toy, tmp_path, warnings_of):
     runner = toy(resume=True)
-    warnings = warnings_of(runner, monkeypatch)
+    warnings = warnings_of(runner)
     assert len(runner.train().losses) == 10
     expected = f'--resume: {tmp_path} has no checkpoint; the run starts from the beginning'
     assert expected in warnings
 
-
-def test_nothing_left_to_train(toy, monkeypatch):
-    toy().train()
     runner = toy(resume=True)
-    warnings = warnings_of(runner, monkeypatch)
+    warnings = warnings_of(runner)
     assert runner.train().losses == []
     expected = 'nothing left to train: the checkpoint is of epoch 2, max_epochs is 2'
     assert expected in warnings
 
 
-BEST = dict(save_best='toy/score', rule='greater', max_keep_ckpts=1)
+def test_last_checkpoint_that_is_missing(toy, tmp_path):
+    toy(max_epochs=1).train()
+    (tmp_path / 'epoch_1.pth').unlink()
+    assert len(toy(resume=True).train().losses) == 10
 
 
 @pytest.mark.parametrize('copied', [True, False])
-def test_a_run_removes_its_own_files_only(toy, tmp_path, copied):
-    """Resumed from another folder, or in a copy of its own, the best score being beaten."""
+def test_only_own_files_are_removed(toy, tmp_path, copied):
+    """Resumed from another folder, or in a copy of its own; a new best replaces the old one."""
     old, new = tmp_path / 'old', tmp_path / 'new'
-    toy(work_dir=old, scores=[1.0], max_epochs=1, **BEST).train()
+    settings = dict(BEST, max_keep_ckpts=1)
+    toy(work_dir=old, scores=[1.0], max_epochs=1, **settings).train()
     kept = {'epoch_1.pth', 'best_toy_score_epoch_1.pth'}
     source = old / 'epoch_1.pth'
     if copied:
@@ -148,28 +164,21 @@ def test_a_run_removes_its_own_files_only(toy, tmp_path, copied):
     else:
         new.mkdir()
         (new / 'epoch_1.pth').write_text('of another run')
-    toy(work_dir=new, scores=[2.0], resume=True, load_from=str(source), **BEST).train()
+    toy(work_dir=new, scores=[2.0], resume=True, load_from=str(source), **settings).train()
     assert kept <= names(old)
     assert 'best_toy_score_epoch_2.pth' in names(new)
-    # what the copy holds is the run's own; what lay in another folder before is not
+    # the files of a copy belong to the run; a file that another run left in the folder does not
     assert ('best_toy_score_epoch_1.pth' in names(new), 'epoch_1.pth' in names(new)) == (
         (False, False) if copied else (False, True)
     )
 
 
 def test_validation_alone(toy):
-    runner = toy(scores=[1.0], **BEST)
-    assert runner.val() == {'toy/score': 1.0}
-
-
-def test_note_of_a_checkpoint_that_is_gone(toy, tmp_path):
-    toy(max_epochs=1).train()
-    (tmp_path / 'epoch_1.pth').unlink()
-    assert len(toy(resume=True).train().losses) == 10
+    assert toy(scores=[1.0], **BEST).val() == {'toy/score': 1.0}
 
 
 def test_load_from_alone_does_not_resume(toy, tmp_path):
-    """Weights alone are taken over: a run from them draws what it would have drawn."""
+    """It loads the weights only; batches and random numbers are those of a new run."""
     first = toy(work_dir=tmp_path / 'first').train()
     second = toy(work_dir=tmp_path / 'second', load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
     found = second.train()
@@ -177,39 +186,27 @@ def test_load_from_alone_does_not_resume(toy, tmp_path):
     assert len(found.losses) == 10
 
 
-def test_leftovers_of_a_killed_run_are_removed(toy, tmp_path):
-    leftover = tmp_path / '.iter_3.pth.77.part'
-    leftover.write_bytes(b'half')
-    toy().train()
-    assert not leftover.exists()
-
-
-def test_a_place_that_is_no_local_folder_keeps_its_backend(toy, monkeypatch):
+def test_remote_folder_keeps_its_backend(toy, monkeypatch):
     runner = toy()
-    (hook,) = (one for one in runner.hooks if type(one).__name__ == 'ResumableCheckpointHook')
-
-    class Elsewhere:
-        pass
-
+    (hook,) = (hook for hook in runner.hooks if type(hook).__name__ == 'ResumableCheckpointHook')
     module = 'ts2net_mm.engine.checkpointing.get_file_backend'
-    monkeypatch.setattr(module, lambda folder: Elsewhere())
+    monkeypatch.setattr(module, lambda folder: object())
     runner.train()
     assert hook.backend_args is None
     assert type(hook.file_backend) is LocalBackend
 
 
 @pytest.mark.parametrize('loop', ['EpochBasedTrainLoop', 'ResumableTrainLoop'])
-def test_checkpoint_of_other_processes_or_another_loop(toy, tmp_path, monkeypatch, loop):
+def test_another_number_of_processes_or_another_loop(toy, tmp_path, warnings_of, loop):
     toy(interval=1).train()
     saved = torch.load(tmp_path / 'epoch_1.pth')
     saved['resume_state']['random_states'] *= 2
     torch.save(saved, tmp_path / 'epoch_1.pth')
     resumed = toy(loop=loop, resume=True, load_from=str(tmp_path / 'epoch_1.pth'))
-    warnings = []
-    monkeypatch.setattr(resumed.logger, 'warning', warnings.append)
+    warnings = warnings_of(resumed)
     assert len(resumed.train().losses) == 5
-    assert any('random states of 2 processes, and now there are 1' in one for one in warnings)
-    assert sum('does not resume exactly' in one for one in warnings) == (loop[0] == 'E')
+    assert any('random states of 2 processes, and now there are 1' in line for line in warnings)
+    assert any('does not resume exactly' in line for line in warnings) == (loop[0] == 'E')
 
 
 def test_checkpoint_between_two_updates(toy):

@@ -1,18 +1,18 @@
-"""Temporal LSTM over the kept tokens of all frames."""
+"""Simpler temporal modules for ablations: an LSTM, and a mean without exchange between frames."""
 
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-__all__ = ['TemporalLSTM']
+__all__ = ['TemporalLSTM', 'TokenMean']
 
 
 @MODELS.register_module()
 class TemporalLSTM(BaseModule):
-    """One-directional LSTM over the tokens in the order of time (CLIP4Clip's seqLSTM).
+    """Unidirectional LSTM over the tokens of all frames in order (CLIP4Clip's seqLSTM).
 
-    The input is added to the output, and each frame's [CLS] position is the result. A frame sees
-    those before it only, so the padding at the end of a video changes none of its frames.
+    The input is added to the output, and the result is each frame's [CLS] position. A frame sees
+    only earlier frames, so padding at the end of a video does not change it.
 
     Args:
         embed_dims: Size of a token and of the LSTM's state.
@@ -37,7 +37,26 @@ class TemporalLSTM(BaseModule):
         self.lstm = nn.LSTM(embed_dims, embed_dims, num_layers, batch_first=True)
 
     def forward(self, tokens: Tensor, frame_mask: Tensor) -> Tensor:
-        """Run through the video."""
+        """Run the LSTM."""
         x = tokens.flatten(1, 2)  # (B, T, 1 + K, D) -> (B, T * (1 + K), D)
         out, _ = self.lstm(x)
         return (x + out).view_as(tokens)[:, :, 0]
+
+
+@MODELS.register_module()
+class TokenMean(BaseModule):
+    """Average the tokens of each frame, without exchange between frames.
+
+    Shape:
+        - tokens: (B, T, 1 + K, D), frame_mask: (B, T) bool -> (B, T, D)
+
+    Example:
+        >>> import torch, ts2net_mm
+        >>> from ts2net_mm.models import TokenMean
+        >>> TokenMean()(torch.rand(2, 6, 4, 16), torch.ones(2, 6, dtype=torch.bool)).shape
+        torch.Size([2, 6, 16])
+    """
+
+    def forward(self, tokens: Tensor, frame_mask: Tensor) -> Tensor:
+        """Average within each frame."""
+        return tokens.mean(dim=2)

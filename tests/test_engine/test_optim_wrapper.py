@@ -1,14 +1,28 @@
+"""The parameter groups of the release, and the optimiser settings of the two recipes."""
+
 import re
+from argparse import Namespace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, build_optim_wrapper
+from mmengine.optim.optimizer import amp_optimizer_wrapper
+from mmengine.runner import Runner
 from torch import nn
 
 from ts2net_mm.checkpoints.formats import FORMATS
 from ts2net_mm.engine import BertAdam, CLIPOptimWrapperConstructor
 
+ROOT = Path(__file__).parents[2]
+RELEASED = ROOT / 'configs' / 'ts2net_msrvtt.py'
+ADAMW = ROOT / 'configs' / 'ts2net_adamw_msrvtt.py'
+pytestmark = pytest.mark.filterwarnings('ignore:.*GradScaler')  # MMEngine's old spelling of it
 BERT_ADAM = dict(type='BertAdam', lr=1e-4, weight_decay=0.2)
 # the release's halved tensors: CLIP's convolution, attention, MLP and projection weights and biases
 RELEASED_FP16 = re.compile(
@@ -60,26 +74,6 @@ def test_wrapper_and_its_settings_are_kept(model):
     assert isinstance(wrapper.optimizer, BertAdam)
     assert wrapper.clip_grad_kwargs == dict(max_norm=1.0)
     assert len(wrapper.optimizer.param_groups) == 4
-
-
-def test_config_is_not_changed(model):
-    cfg = dict(type='OptimWrapper', optimizer=dict(BERT_ADAM))
-    paramwise = dict(clip_lr_mult=0.1, fp16_arithmetic=True)
-    CLIPOptimWrapperConstructor(cfg, paramwise)(model)
-    assert cfg == dict(type='OptimWrapper', optimizer=BERT_ADAM)
-    assert paramwise == dict(clip_lr_mult=0.1, fp16_arithmetic=True)
-
-
-def test_built_as_the_runner_does(model):
-    cfg = dict(
-        type='OptimWrapper',
-        constructor='CLIPOptimWrapperConstructor',
-        optimizer=dict(BERT_ADAM),
-        paramwise_cfg=dict(clip_lr_mult=0.01),
-    )
-    groups = settings_by_name(model, build_optim_wrapper(model, cfg))
-    assert groups['head.logit_scale']['lr'] == pytest.approx(1e-6)
-    assert 'CLIPOptimWrapperConstructor' in OPTIM_WRAPPER_CONSTRUCTORS
 
 
 @pytest.mark.parametrize('prefixes', ['text_encoder.', ['text_encoder.']])
@@ -155,18 +149,10 @@ def test_other_optimisers_work_without_fp16(model):
 
 
 def test_wrapped_model(model):
-    class MMWrapper(nn.Module):
-        def __init__(self, module):
-            super().__init__()
-            self.module = module
-
-    from mmengine.registry import MODEL_WRAPPERS
-
-    MODEL_WRAPPERS.register_module(name='TestWrapper', module=MMWrapper, force=True)
-    try:
-        groups = settings_by_name(model, build(MMWrapper(model)))
-    finally:
-        MODEL_WRAPPERS.module_dict.pop('TestWrapper')
+    wrapped = MMDistributedDataParallel.__new__(MMDistributedDataParallel)
+    nn.Module.__init__(wrapped)
+    wrapped.module = model
+    groups = settings_by_name(model, build(wrapped))
     assert groups['backbone.ln1.weight']['lr'] == pytest.approx(1e-7)
 
 
@@ -213,3 +199,120 @@ def test_the_log_shows_the_optimisers_own_decay(log_records):
     build(OtherParts(), dict(type='AdamW', lr=1e-3), clip_prefixes='backbone.')
     assert {row[2] for row in logged_rows(log_records)} == {'0.01', '0'}  # AdamW's default
     assert not any(row[0] == 'frozen' for row in logged_rows(log_records))
+
+
+def summarise(path: Path) -> dict[tuple, tuple[int, int]]:
+    """Tensors and weights that share a rate, a decay and an arithmetic, at full size."""
+    cfg = Config.fromfile(path)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    return {
+        (round(group['lr'], 12), group['weight_decay'], group.get('fp16_arithmetic')): (
+            len(group['params']),
+            sum(parameter.numel() for parameter in group['params']),
+        )
+        for group in groups
+    }
+
+
+def test_groups_of_the_released_recipe():
+    """12 blocks of four matrices in both encoders and two projections are halved; no norm is."""
+    assert summarise(RELEASED) == {
+        (1e-7, 0.2, True): (2 * 12 * 4 + 2, 123_338_752),
+        (1e-7, 0.0, True): (2 * 12 * 4, 138_240),
+        (1e-7, 0.2, False): (2 * (12 * 2 + 1) + 1, 32_001),
+        (1e-7, 0.0, False): (2 * (12 * 2 + 1), 32_000),
+        (1e-4, 0.2, False): (29, 12_889_344),
+        (1e-4, 0.0, False): (25, 23_040),
+    }
+
+
+def test_groups_of_adamw():
+    """Only matrices are decayed."""
+    assert summarise(ADAMW) == {
+        (2e-6, 0.05, None): (2 * 12 * 4 + 2, 123_338_752),
+        (2e-6, 0.0, None): (2 * 12 * 4 + 4 * (12 * 2 + 1) + 1, 202_241),
+        (2e-5, 0.05, None): (4 * 4 + 3, 12_845_312),
+        (2e-5, 0.0, None): (4 * 8 + 1 + 2, 67_072),
+    }
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Read a config as a machine with or without a GPU does, and let AmpOptimWrapper be built."""
+
+    def read_config(path: Path, *, gpu: bool) -> Config:
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.cuda, 'is_available', lambda: gpu)
+            return Config.fromfile(path)
+
+    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
+    return read_config
+
+
+def test_adamw_chooses_its_precision_by_the_machine(read):
+    assert read(ADAMW, gpu=False).optim_wrapper.type == 'OptimWrapper'
+    wrapper = read(ADAMW, gpu=True).optim_wrapper
+    assert (wrapper.type, wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='autocast would cover the GPU only')
+def test_adamw_step_in_bf16(model, read):
+    """Autocast to bf16 runs on the CPU, too; the weights and their updates stay in fp32."""
+    wrapper = build_optim_wrapper(model.train(), read(ADAMW, gpu=True).optim_wrapper)
+    assert isinstance(wrapper, AmpOptimWrapper)
+    inputs = dict(imgs=torch.rand(2, 3, 3, 56, 56), text=torch.randint(1, 600, (2, 8)))
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    with wrapper.optim_context(model):
+        assert model.text_encoder(inputs['text']).dtype == torch.bfloat16
+        loss = sum(model.loss(inputs).values())
+    wrapper.update_params(loss)
+    for name, parameter in model.named_parameters():
+        assert parameter.dtype == torch.float32
+        assert torch.isfinite(parameter).all()
+        assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
+
+
+@pytest.fixture
+def merge_arguments(load_tool):
+    """Function that merges arguments of tools/train.py into a config."""
+    tool = load_tool('train.py')
+    tool.has_accelerator = lambda: True
+
+    def merge(cfg: Config, **given: object) -> None:
+        arguments = vars(tool.build_parser().parse_args([str(ADAMW)]))
+        tool.merge_arguments(cfg, Namespace(**arguments | given))
+
+    return merge
+
+
+@pytest.mark.parametrize(
+    ('path', 'gpu', 'dtype'),
+    [(RELEASED, True, None), (ADAMW, False, None), (ADAMW, True, torch.bfloat16)],
+)
+def test_amp(path, gpu, dtype, model, read, merge_arguments):
+    """--amp means torch's default, fp16 with a loss scale, unless the config has a precision."""
+    cfg = read(path, gpu=gpu)
+    merge_arguments(cfg, amp=True)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    assert isinstance(wrapper, AmpOptimWrapper)
+    assert wrapper.cast_dtype == dtype
+
+
+@pytest.mark.parametrize('path', [RELEASED, ADAMW], ids=lambda path: path.stem)
+def test_auto_scale_lr(path, model, read, merge_arguments):
+    cfg = read(path, gpu=False)
+    merge_arguments(cfg, auto_scale_lr=True)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    assert type(wrapper) is OptimWrapper
+    rates = [group['lr'] for group in wrapper.optimizer.param_groups]
+    runner = SimpleNamespace(
+        _train_dataloader=cfg.train_dataloader,
+        world_size=2,
+        logger=MMLogger.get_current_instance(),
+        param_schedulers=None,
+    )
+    Runner.scale_lr(runner, wrapper, cfg.auto_scale_lr)
+    scaled = [group['lr'] for group in wrapper.optimizer.param_groups]
+    assert scaled == pytest.approx([rate * 2 * 16 / 128 for rate in rates])
