@@ -146,9 +146,8 @@ def find(
 ) -> tuple[RetrievalInferencer, Gallery, dict[str, list[SearchHit]]]:
     """Encode new videos of the folder, and rank its videos for each sentence."""
     from ts2net_mm.apis import Gallery, RetrievalInferencer
-    from ts2net_mm.apis.gallery import find_readable
     from ts2net_mm.apis.inferencer import load_config
-    from ts2net_mm.apis.reading import split_test_pipeline
+    from ts2net_mm.apis.reading import find_readable, split_test_pipeline
 
     pipeline, _ = split_test_pipeline(load_config(args.config))
     find_readable(args.folder, pipeline)  # raises before the model is loaded

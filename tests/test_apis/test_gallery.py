@@ -205,7 +205,7 @@ def test_every_file_is_tried_whatever_its_ending(open_gallery, folder, make_vide
     assert open_gallery()[1] == []
 
 
-def test_a_passing_failure_is_no_reason_to_forget_a_file(open_gallery, folder, make_video):
+def test_a_transient_failure_does_not_exclude_a_file(open_gallery, folder, make_video):
     make_video(folder / 'film.ts')
     crash = Failure('no answer within 60 seconds')
     reading = mock.patch('ts2net_mm.apis.reading.PipelineReader.__call__', return_value=crash)

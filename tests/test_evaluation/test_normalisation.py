@@ -126,15 +126,6 @@ def test_normalising_over_candidates_would_change_no_rank(direction):
             assert weighted[key] == plain[key]
 
 
-def test_only_texts_that_a_hub_attracts_are_normalised():
-    similarity = np.array([[0.9, 0.8, 0.1], [0.1, 0.6, 0.5]])
-    bank = np.array([[0.9, 0.1, 0.2], [0.8, 0.3, 0.2]])  # video 0 alone is ever the best
-    result = dynamic_inverted_softmax(similarity, bank)
-    assert result[0].argmax() == 1
-    np.testing.assert_array_equal(result[1], similarity[1])
-    np.testing.assert_array_equal(similarity[0], [0.9, 0.8, 0.1])  # the input is unchanged
-
-
 def test_query_bank_demotes_a_hub():
     rng = np.random.default_rng(0)
     similarity = rng.normal(0, 0.05, (50, 50)) + 0.3 * np.eye(50)

@@ -193,14 +193,6 @@ def test_the_weights_are_those_of_the_evaluation(ann_file, way):
     assert evaluate(metric)['t2v_qb/MnR'] == pytest.approx(expected['t2v/MnR'])
 
 
-def test_metric_list_and_prefix(ann_file):
-    metric = make_metric(ann_file, metric_list='R1', prefix='p', inverted_softmax=True)
-    fill_banks(make_runner(metric))
-    assert list(evaluate(metric)) == [
-        f'p/{row}/R1' for row in ('t2v', 'v2t', 't2v_dsl', 'v2t_dsl', 't2v_qb')
-    ]
-
-
 def test_dump_holds_the_bank(ann_file, tmp_path):
     metric = make_metric(ann_file, dump=str(tmp_path / 'out.npz'))
     fill_banks(make_runner(metric))

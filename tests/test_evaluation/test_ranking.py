@@ -115,18 +115,6 @@ def test_median_is_the_usual_one():
     assert retrieval_metrics([[1.0, 0.0], [1.0, 0.0]], [0, 1])['t2v/MdR'] == 1.5  # ranks 1 and 2
 
 
-def test_one_caption_a_video_is_the_diagonal():
-    """LSMDC and MSR-VTT 1kA: both directions are ranks on the diagonal of the square."""
-    similarity = np.random.default_rng(0).normal(size=(40, 40)) + np.eye(40)
-    metrics = retrieval_metrics(similarity, np.arange(40))
-    for way, matrix in (('t2v', similarity), ('v2t', similarity.T)):
-        ranks = 1 + (matrix > np.diag(matrix)[:, None]).sum(axis=1)
-        assert metrics[f'{way}/R1'] == 100 * np.mean(ranks == 1)
-        assert metrics[f'{way}/R10'] == 100 * np.mean(ranks <= 10)
-        assert metrics[f'{way}/MdR'] == np.median(ranks)
-        assert metrics[f'{way}/MnR'] == pytest.approx(ranks.mean())
-
-
 def test_best_caption_of_a_video_counts():
     """MSR-VTT full and MSVD: a caption that fits badly does not hurt its video, another's does."""
     similarity = np.array(
@@ -139,15 +127,6 @@ def test_best_caption_of_a_video_counts():
     metrics = retrieval_metrics(similarity, owners)
     assert metrics['v2t/R1'] == pytest.approx(200 / 3)
     assert metrics['v2t/MnR'] == pytest.approx(4 / 3)
-
-
-def test_copies_of_a_caption_change_no_video_to_text_rank():
-    similarity = np.random.default_rng(1).normal(size=(12, 12))
-    owners = np.arange(12)
-    repeats = np.random.default_rng(2).integers(1, 6, 12)
-    once = retrieval_metrics(similarity, owners)
-    often = retrieval_metrics(similarity.repeat(repeats, axis=0), owners.repeat(repeats))
-    assert all(often[key] == once[key] for key in once if key.startswith('v2t'))
 
 
 def test_video_without_captions_is_a_candidate_only():

@@ -19,7 +19,7 @@ ARRAYS = dict(
 
 
 def write(path, **changes):
-    """Write an .npz with some arrays changed, or left away where they are None."""
+    """Write an .npz with some arrays changed, or removed where they are None."""
     np.savez(path, **{k: value for k, value in (ARRAYS | changes).items() if value is not None})
     return path
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ts2net_mm.utils.cli import expecting, positive_int, run, seconds
+from ts2net_mm.utils.cli import expecting, key_value, positive_int, run, seconds
 
 EPILOG = """\
 Each video is decoded once and resized as the config's pipeline does, up to the
@@ -69,7 +69,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        type=_assignment,
+        type=key_value,
         metavar='KEY=VALUE',
         help='settings that replace those of the config',
     )
@@ -163,12 +163,6 @@ def report(folder: Path, total: int, planned: int, failed: dict[str, str]) -> No
         print('failed:', file=sys.stderr)
     for name, reason in sorted(failed.items()):
         print(f'  {printable(name)}: {printable(reason)}', file=sys.stderr)
-
-
-def _assignment(text: str) -> str:
-    if '=' not in text:
-        raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
-    return text
 
 
 def _quality(text: str) -> int:

@@ -22,17 +22,10 @@ from torch import Tensor
 from ..utils.files import ensure_folder, replacing
 from ..utils.progress import VideoProgress
 from ..utils.text import printable
-from ..video.video_files import (
-    VIDEO_EXTENSIONS,
-    VideoFile,
-    describe_endings,
-    find_frame_folders,
-    find_videos,
-    last_ending,
-)
-from .reading import frame_template
+from ..video.video_files import VIDEO_EXTENSIONS, VideoFile, describe_endings, last_ending
+from .reading import find_readable
 
-__all__ = ['Gallery', 'VideoEncoder', 'VideoFeatures', 'find_readable']
+__all__ = ['Gallery', 'VideoEncoder', 'VideoFeatures']
 
 logger = logging.getLogger(__name__)
 
@@ -181,24 +174,6 @@ class Gallery:
             num_encoded=len(readable) - num_known,
             num_dropped=len(on_disk.videos.keys() - {video.name for video in videos}),
         )
-
-
-def find_readable(folder: str | Path, pipeline: Sequence[dict]) -> list[VideoFile]:
-    """List what a test pipeline may read in a folder: files of any kind, or folders of pictures.
-
-    Raises:
-        FileNotFoundError: If the folder does not exist.
-        ValueError: If there is nothing to read.
-    """
-    template = frame_template(pipeline)
-    if template:
-        videos = find_frame_folders(folder, template)
-    else:
-        videos = find_videos(folder, extensions=None)
-    if not videos:
-        what = f'folder of pictures like {template.format(1)}' if template else 'video file'
-        raise ValueError(f'there is no {what} in {folder}')
-    return videos
 
 
 @dataclass(frozen=True, eq=False)

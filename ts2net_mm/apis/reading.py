@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,13 +17,14 @@ from ..datasets.stored_steps import decoding_pipeline
 from ..utils.config_types import type_name
 from ..utils.workers import Failure
 from ..video.errors import DecoderEndedError, UnreadableVideoError, unreadable_reason
+from ..video.video_files import VideoFile, find_frame_folders, find_videos
 
 __all__ = [
     'Frame',
     'FrameReader',
     'PipelineReader',
     'VIDEO_TIMEOUT',
-    'frame_template',
+    'find_readable',
     'split_test_pipeline',
     'with_threads',
 ]
@@ -85,12 +87,23 @@ def _is_video_init(transform: dict) -> bool:
     return type_name(transform) == VideoInit.__name__
 
 
-def frame_template(pipeline: Sequence[dict]) -> str:
-    """Return how pictures are named if videos are folders of pictures; '' if they are files."""
-    for transform in pipeline:
-        if type_name(transform) == FrameFolderInit.__name__:
-            return TRANSFORMS.build(transform).filename_tmpl
-    return ''
+def find_readable(folder: str | Path, pipeline: Sequence[dict]) -> list[VideoFile]:
+    """List what a test pipeline may read in a folder: files of any kind, or folders of pictures.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If there is nothing to read.
+    """
+    folders = [step for step in pipeline if type_name(step) == FrameFolderInit.__name__]
+    if folders:
+        template = TRANSFORMS.build(folders[0]).filename_tmpl
+        videos = find_frame_folders(folder, template)
+        what = f'folder of pictures like {template.format(1)}'
+    else:
+        videos, what = find_videos(folder, extensions=None), 'video file'
+    if not videos:
+        raise ValueError(f'there is no {what} in {folder}')
+    return videos
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ class Conversion:
                 f'{len(state_dict)} keys is known, the first are {list(state_dict)[:10]}'
             )
         tensors, unknown = fmt.to_ours(state_dict)
+        # a diverged training saves NaN; tensors without memory have no values
         bad = [
             fmt.source_key(key)
             for key, tensor in tensors.items()

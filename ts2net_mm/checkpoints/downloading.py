@@ -92,7 +92,7 @@ def _download(url: str, path: Path, digest: str | None = None) -> None:
             f'{url} cannot be downloaded ({type(error).__name__}: {error}); put that file at {path}'
         ) from error
     finally:
-        barrier()
+        barrier()  # also after an error, or the other processes would wait for ever
     if not path.is_file():
         raise FileNotFoundError(f'{url} was not downloaded; put that file at {path}')
 

@@ -115,6 +115,7 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, part: str = '') -> 
     tensors |= _temporal_from_text(tensors, expected, notes)
     _resize_positions(tensors, expected, notes)
 
+    # a part that is there must be complete
     new = tuple(p for p in fmt.new if not any(key.startswith(p) for key in tensors))
     check_state_dict(
         tensors,
@@ -140,6 +141,7 @@ def _temporal_from_text(
         for key in expected
         if key.startswith('head.temporal.')
     }
+    # the positions may differ in number, which _resize_positions adapts
     fits = all(
         source in tensors
         and (key == _TEMPORAL or tensors[source].shape == expected[key].shape)
@@ -185,6 +187,7 @@ def _resize_temporal(found: Tensor, wanted: Tensor, notes: list[str]) -> Tensor:
         return found[:new].clone()
     notes.append(f'temporal positions stretched from {old} to {new} by linear interpolation')
     table = found.float().T[None]
+    # the first and the last frame keep their positions
     stretched = F.interpolate(table, size=new, mode='linear', align_corners=True)
     return stretched[0].T.to(found.dtype).contiguous()
 
@@ -212,15 +215,12 @@ def _log(name: str, notes: list[str], new: list[str]) -> None:
     if notes:
         print_log(f'{name}: {"; ".join(notes)}', logger='current')
     if new:
-        parts = sorted({_part_of(key) for key in new})
+        names = [key.split('.') for key in new]
+        # a backbone or head is named with its part, such as head.temporal
+        parts = {'.'.join(n[:2]) if n[0] in ('head', 'backbone') else n[0] for n in names}
         print_log(
-            f'{len(new)} tensors are new, the weights have no such part: {", ".join(parts)}',
+            f'{len(new)} tensors are new, the weights have no such part: '
+            + ', '.join(sorted(parts)),
             logger='current',
             level=logging.WARNING,
         )
-
-
-def _part_of(key: str) -> str:
-    """Return the part of the model that a key belongs to: ``neck``, ``head.temporal``, ..."""
-    names = key.split('.')
-    return '.'.join(names[:2]) if names[0] in ('head', 'backbone') else names[0]

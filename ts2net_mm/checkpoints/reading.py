@@ -108,6 +108,7 @@ def read_checkpoint(checkpoint: str | Path, *, cache_dir: str | Path | None = No
         ValueError: If it is unreadable or no checkpoint; the message says what it seems to be.
     """
     name = str(checkpoint)
+    # MMEngine reads from stores such as s3:// and petrel://
     if is_url(name) and not name.startswith(('http://', 'https://')):
         content = CheckpointLoader.load_checkpoint(name, map_location='cpu', logger='silent')
     else:
@@ -189,6 +190,7 @@ def _load_shards(index: Path, map_location: Any) -> dict:
         raise ValueError(f'{index} is no index of weight files: {one_line(error)}') from error
     state_dict: dict[str, Tensor] = {}
     for name in shards:
+        # an index may come from anywhere and must not name files elsewhere
         if not isinstance(name, str) or Path(name).name != name:
             raise ValueError(f'{index} names {name!r}, expected the name of a file next to it')
         file = index.parent / name

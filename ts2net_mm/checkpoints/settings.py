@@ -235,6 +235,7 @@ def _hugging_face_settings(config: Mapping, path: Path) -> dict:
     for part, name in (('backbone', 'vision_config'), ('text_encoder', 'text_config')):
         section = _section(config, name, path)
         settings[part] = _activation(section.get('hidden_act', 'quick_gelu'), path)
+        # without it, the heads of OpenAI's CLIPs follow from the width
         if 'num_attention_heads' in section:
             heads = _count(section, 'num_attention_heads', f'{path}: {name}')
             settings[part]['num_heads'] = heads

@@ -72,7 +72,7 @@ def _tensors(module: Any, prefix: str = '') -> Iterator[tuple[str, Tensor]]:
 def _rebuild_tensor(
     storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
 ) -> Tensor:
-    return storage.as_strided(size, stride, offset)
+    return storage.as_strided(size, stride, offset)  # raises beyond the end of the storage
 
 
 def _untagged(value: Any, *_: Any) -> Any:
@@ -97,13 +97,15 @@ class _TensorsOnly(pickle.Unpickler):
             return OrderedDict
         if module == 'torch' and name in _DTYPES:
             return _DTYPES[name]
-        if module == 'torch.jit._pickle':  # lists and dicts of one type
+        # TorchScript tags lists and dicts with the type of their items
+        if module == 'torch.jit._pickle':
             return _untagged
         raise pickle.UnpicklingError(f'it asks for {module}.{name}, which no weights need')
 
     def persistent_load(self, pid: Any) -> Tensor:
         _, dtype, key, _, _ = pid
         if key not in self._storages:
+            # a bytearray, because tensors share the memory of the buffer and must be writable
             record = bytearray(self._archive.read(f'{self._root}data/{key}'))
             self._storages[key] = (
                 torch.frombuffer(record, dtype=dtype) if record else torch.empty(0, dtype=dtype)

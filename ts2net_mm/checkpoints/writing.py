@@ -41,8 +41,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     'head.similarity': dict(type='FrameWeightedSimilarity', temperature=4.0),
 }
 _OF_THE_SHIFT = ('num_shift_tokens', 'forward_offset', 'backward_offset')
-# what a config.json states of each encoder
-_IN_CONFIG_JSON = ('num_heads', 'act_cfg')
+_ENCODERS = ('backbone', 'text_encoder')
+_IN_CONFIG_JSON = ('num_heads', 'act_cfg')  # stated for each encoder
 
 
 def convert_checkpoint(
@@ -96,29 +96,26 @@ def check_lossless(
     Raises:
         ValueError: If a setting is lost; the message says what it would become.
     """
+    shifts = bool(_setting(config, 'backbone', 'shift_layers', ()))
     for part, defaults in _SETTINGS.items():
-        ours, theirs = _part(config, part), _part(understood, part)
         for key, default in defaults.items():
-            encoder = part in ('backbone', 'text_encoder')
-            if has_config_json and encoder and key in _IN_CONFIG_JSON:
+            if has_config_json and part in _ENCODERS and key in _IN_CONFIG_JSON:
                 continue
-            if key in _OF_THE_SHIFT and not ours.get('shift_layers'):
+            if key in _OF_THE_SHIFT and not shifts:
                 continue
-            value, other = (_plain(key, found.get(key, default)) for found in (ours, theirs))
+            value, other = (_setting(c, part, key, default) for c in (config, understood))
             if value != other:
                 raise ValueError(
                     f'{name} weights cannot express {part}.{key}={value!r}, they mean {other!r}'
                 )
 
 
-def _part(config: Mapping, name: str) -> Mapping:
+def _setting(config: Mapping, part: str, key: str, default: Any) -> Any:
+    """Return a setting of a part, in a form that can be compared."""
     found: Any = config
-    for key in name.split('.'):
-        found = (found or {}).get(key)
-    return found or {}
-
-
-def _plain(key: str, value: Any) -> Any:
+    for name in part.split('.'):
+        found = (found or {}).get(name)
+    value = (found or {}).get(key, default)
     if key == 'act_cfg':
         return activation_name(value)
     return tuple(value) if isinstance(value, list) else value

@@ -49,7 +49,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         hard_negative: Annotation field that names, for some videos, another video of the split.
             Reports ``t2v/{field}_acc``, the percentage of the texts of these videos for which the
             right video scores strictly higher.
-        logit_scale: Factor between cosine and logit for predictions without one, such as those of
+        logit_scale: Factor between cosine and logit if a prediction has none, such as those of
             MMAction2's models; CLIP's is 100. It matters to the inverted softmax.
         collect_device: Where results of several processes are gathered, 'cpu' or 'gpu'.
         prefix: Put before every key, with a slash; nothing by default.
@@ -227,7 +227,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         owners: np.ndarray,
         skipped: set[str],
     ) -> float:
-        """Percentage of texts whose video beats the one that its annotation names."""
+        """Percentage of texts whose video scores higher than the hard negative of that video."""
         column = {video.video_id: index for index, video in enumerate(videos)}
         rival_of_video = np.full(len(videos), -1)
         for index, video in enumerate(videos):

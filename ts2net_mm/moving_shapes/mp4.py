@@ -23,12 +23,14 @@ def encode_mp4(frames: np.ndarray, *, fps: int) -> bytes:
 
     Args:
         frames: The pictures, uint8 RGB.
-        fps: Frames a second.
+        fps: Frames per second.
 
     Shape:
         frames: (T, H, W, 3).
     """
-    pictures = [_encode_jpeg(frame) for frame in frames]
+    settings = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    images = [cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frame in frames]
+    pictures = [cv2.imencode('.jpg', image, settings)[1].tobytes() for image in images]
     file_type = _box(b'ftyp', b'isom', _uint32(512), b'isom', b'mp41')
     media = _box(b'mdat', *pictures)
     first_picture = len(file_type) + 8
@@ -59,12 +61,6 @@ def is_complete_mp4(path: Path) -> bool:
         found.append(kind)
         position += length
     return position == len(content) and {b'mdat', b'moov'} <= set(found)
-
-
-def _encode_jpeg(frame: np.ndarray) -> bytes:
-    settings = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    _, encoded = cv2.imencode('.jpg', cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), settings)
-    return encoded.tobytes()
 
 
 def _index(sample_table: bytes, num_frames: int, fps: int, width: int, height: int) -> bytes:

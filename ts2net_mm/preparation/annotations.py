@@ -159,6 +159,7 @@ class CaptionTable:
             expect(isinstance(sentence, str), where, 'sentences', sentence)
             if not sentence.strip():
                 self.empty.append(f'{where}, sentence {number + 1} ({video_id})')
+        # if all are empty, they have been reported one by one
         if any(sentence.strip() for sentence in sentences) or not sentences:
             self.add(where, video_id, ' '.join(sentences))
 

@@ -115,7 +115,7 @@ class Compressor:
     Args:
         ffmpeg: Path of the program.
         folder: Where the small versions go.
-        fps: Frames a second.
+        fps: Frames per second.
         short_side: Pixels; a smaller video keeps its size.
     """
 
@@ -190,8 +190,11 @@ class Compressor:
             check=False,
         )
         try:
+            errors = _errors(done.stderr).replace(f'file:{item.source}: ', '')
+            if done.returncode < 0:
+                return Failure(f'ffmpeg was killed by signal {-done.returncode}')
             if done.returncode:
-                return Failure(_reason(done).replace(f'file:{item.source}: ', ''))
+                return Failure(f'ffmpeg failed{errors or f" with exit code {done.returncode}"}')
             if problem := self._problem(item.source, unfinished, done.stderr):
                 return Failure(problem)
             item.target.parent.mkdir(parents=True, exist_ok=True)
@@ -231,12 +234,6 @@ def video_seconds(path: Path) -> float:
 
 def _is_close(seconds: float, expected: float) -> bool:
     return abs(seconds - expected) <= max(TOLERANCE_SECONDS, TOLERANCE_SHARE * expected)
-
-
-def _reason(done: subprocess.CompletedProcess) -> str:
-    if done.returncode < 0:
-        return f'ffmpeg was killed by signal {-done.returncode}'
-    return f'ffmpeg failed{_errors(done.stderr) or f" with exit code {done.returncode}"}'
 
 
 def _errors(log: str) -> str:

@@ -56,6 +56,7 @@ def prepare(
         OSError: If the videos cannot be found or something cannot be written.
         ValueError: If a video is in two splits, or two ids have the same file.
     """
+    # everything is checked before the first file is written
     annotations.check()
     index = VideoIndex.from_folder(videos)
     link = out / 'videos'
@@ -82,7 +83,13 @@ def prepare(
         REPEATED_FILE: ['\t'.join([one, *paths]) for one, paths in repeated.items()],
         UNANNOTATED_FILE: [f'{name}\t{one}' for name, ids in unannotated.items() for one in ids],
     }
-    texts = {f'{name}.json': _annotation_text(content) for name, content in contents.items()}
+    texts = {}
+    for name, content in contents.items():  # one video per line, which diff and grep can read
+        rows = (
+            ': '.join(json.dumps(part, ensure_ascii=False) for part in item)
+            for item in content.items()
+        )
+        texts[f'{name}.json'] = '{\n' + ',\n'.join(rows) + '\n}\n'
     texts |= {name: ''.join(f'{line}\n' for line in lines) for name, lines in lists.items()}
     texts |= {'summary.json': json.dumps(summary, indent=1, ensure_ascii=False) + '\n'}
     _write_files(out, texts, annotations.sources)
@@ -95,6 +102,7 @@ def prepare(
 def _match(annotations: Annotations, index: 'VideoIndex') -> dict[str, list[str]]:
     """Find the files of each listed id, the one to use first."""
     ids = dict.fromkeys(clip.video_id for split in annotations.splits for clip in split.clips)
+    # a file of exactly another video's name is not this video in another format
     others = annotations.other_names | {PurePosixPath(one).name for one in ids}
     files = {one: index.find(*annotations.file_names(one), others=others) for one in ids}
     owners: dict[str, str] = {}
@@ -149,15 +157,6 @@ def _summarise(
         written_videos=len(content),
         published=asdict(split.published) if split.published else None,
     )
-
-
-def _annotation_text(videos: Mapping[str, Any]) -> str:
-    """Write MMAction2's video-text JSON with one video per line."""
-    rows = (
-        f'{json.dumps(name, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}'
-        for name, value in videos.items()
-    )
-    return '{\n' + ',\n'.join(rows) + '\n}\n'
 
 
 def _write_files(folder: Path, texts: Mapping[str, str], sources: Iterable[Path]) -> None:

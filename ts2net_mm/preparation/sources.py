@@ -99,6 +99,7 @@ def read_table(path: Path, names: Sequence[str] = ()) -> Iterator[tuple[str, dic
             another number of columns.
     """
     text = read_text(path)
+    # only the header: semicolons and commas are frequent in sentences
     header_line = text.partition('\n')[0]
     delimiter = max(DELIMITERS, key=header_line.count)
     reader = csv.reader(StringIO(text), strict=True, delimiter=delimiter)

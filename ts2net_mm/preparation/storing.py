@@ -280,9 +280,11 @@ class FrameStoreWriter:
             raise FrameStoreError(f'another process writes to {self.folder}') from None
         with lock:
             self._describe()
-            close_access(self.folder)
+            close_access(self.folder)  # LMDB opens a folder only once per process
+            data = self.folder / DATA
+            size = max(FIRST_MAP_SIZE, 2 * data.stat().st_size if data.exists() else 0)
             try:
-                self._env = lmdb.open(str(self.folder), map_size=self._map_size())
+                self._env = lmdb.open(str(self.folder), map_size=size)
             except lmdb.Error as error:
                 raise FrameStoreError(
                     f'frame store {self.folder} is unreadable: {error}; delete it'
@@ -348,10 +350,6 @@ class FrameStoreWriter:
         for number, picture in sorted(frames.items()):
             transaction.put(frame_key(fields['frame_dir'], number), picture)
         transaction.put(video_key(video.name).encode(), json.dumps(fields).encode())
-
-    def _map_size(self) -> int:
-        data = self.folder / DATA
-        return max(FIRST_MAP_SIZE, 2 * data.stat().st_size if data.exists() else 0)
 
     def _describe(self) -> None:
         data = self.folder / DATA

@@ -23,6 +23,7 @@ __all__ = [
     'expecting',
     'hold_termination',
     'is_missing_weights',
+    'key_value',
     'parse_config_arguments',
     'positive_float',
     'positive_int',
@@ -171,7 +172,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        type=_option,
+        type=key_value,
         action='extend',
         metavar='KEY=VALUE',
         help='settings that replace those of the config, e.g. model.neck.topk=5 '
@@ -234,19 +235,20 @@ def seconds(text: str) -> float:
     return value
 
 
+def key_value(text: str) -> str:
+    """Argument type: ``KEY=VALUE``."""
+    key, equals, _ = text.partition('=')
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
+    return text
+
+
 def _finite(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-
-def _option(text: str) -> str:
-    key, equals, _ = text.partition('=')
-    if not key or not equals:
-        raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
-    return text
 
 
 def run(

@@ -27,7 +27,7 @@ class Failure:
 
     Args:
         reason: Why, in one line.
-        is_final: Whether the content of the item is the reason, so that trying again is in vain.
+        is_final: Whether the item itself is the reason, so that another attempt would fail too.
     """
 
     reason: str

@@ -39,7 +39,15 @@ def read_msvd(folder: Path, *, drop_empty: bool = False) -> Annotations:
     """
     lists = {split: folder / f'{split}_list.txt' for split in SPLITS}
     check_folder(folder, [path.name for path in lists.values()])
-    source = _find_captions(folder)
+    source = folder / CAPTIONS
+    if not source.is_file():
+        found = sorted(folder.glob('*.json'))
+        if len(found) != 1:
+            raise FileNotFoundError(
+                f'{folder} lacks {CAPTIONS}; expected: that, or one .json with the sentences of '
+                f'each video; found: {describe_folder(folder)}'
+            )
+        source = found[0]
     captions = CaptionTable(drop_empty=drop_empty)
     _read_captions(source, captions)
     notes = captions.check()
@@ -54,19 +62,6 @@ def read_msvd(folder: Path, *, drop_empty: bool = False) -> Annotations:
         [source, *lists.values()],
         notes,
     )
-
-
-def _find_captions(folder: Path) -> Path:
-    """The pickle, or else the only JSON file."""
-    if (folder / CAPTIONS).is_file():
-        return folder / CAPTIONS
-    found = sorted(folder.glob('*.json'))
-    if len(found) != 1:
-        raise FileNotFoundError(
-            f'{folder} lacks {CAPTIONS}; expected: that, or one .json with the sentences of each '
-            f'video; found: {describe_folder(folder)}'
-        )
-    return found[0]
 
 
 def _read_captions(path: Path, captions: CaptionTable) -> None:

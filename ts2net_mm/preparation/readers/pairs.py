@@ -75,7 +75,9 @@ def _read_split(
                 _choose(where, row, keys[1], CAPTION_KEYS, 'caption'),
             )
             notes.append(f'{path.name}: videos from {keys[0]!r}, captions from {keys[1]!r}')
-        video, said = (_field(where, row, str(key)) for key in keys)
+        if lacking := [key for key in keys if key not in row]:
+            raise ValueError(f'{where} has no {lacking[0]!r}, found {", ".join(row)}')
+        video, said = (row[str(key)] for key in keys)
         for caption in said if isinstance(said, list) else [said]:
             captions.add(where, video, caption)
         times = _read_times(where, row)
@@ -114,12 +116,6 @@ def _choose(
         f'{where} has no {kind} under {", ".join([requested] if requested else usual)}; found the '
         f'fields {", ".join(row)}; name it with --{kind}-key'
     )
-
-
-def _field(where: str, row: Mapping[str, Any], key: str) -> Any:
-    if key not in row:
-        raise ValueError(f'{where} has no {key!r}, found {", ".join(row)}')
-    return row[key]
 
 
 def _read_times(where: str, row: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -72,8 +72,13 @@ def read_vatex(
     ids: dict[str, list[str]] = {}
     sources = list(lists.values())
     if from_release and lists:
-        sources.append(folder / CAPTIONS)
-        _read_released(folder / CAPTIONS, captions)
+        path = folder / CAPTIONS
+        sources.append(path)
+        for video_id, value in read_json(path, dict).items():
+            where = f'{path}: {video_id!r}'
+            # some copies keep VATEX's own keys under each id
+            sentences = _of_language(where, value, 'en') if isinstance(value, dict) else value
+            captions.add_all(where, video_id, sentences)
     else:
         sources += [path for paths in own.values() for path in paths]
         ids = {
@@ -121,14 +126,6 @@ def _find_lists(folder: Path, second_test_list: bool) -> dict[str, Path]:
     elif found:
         check_folder(folder, ('train_list.txt', 'test_list.txt'))
     return found
-
-
-def _read_released(path: Path, captions: CaptionTable) -> None:
-    for video_id, value in read_json(path, dict).items():
-        where = f'{path}: {video_id!r}'
-        # some copies keep VATEX's own keys under each id
-        sentences = _of_language(where, value, 'en') if isinstance(value, dict) else value
-        captions.add_all(where, video_id, sentences)
 
 
 def _read_own(path: Path, captions: CaptionTable, language: str) -> list[str]:
