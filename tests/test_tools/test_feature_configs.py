@@ -14,6 +14,7 @@ from tiny import shrinking_options
 from ts2net_mm.engine import BertAdam
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures('quick_runs')
 FEATURES = sorted((ROOT / 'configs' / 'features').glob('*.py'))
 
 
