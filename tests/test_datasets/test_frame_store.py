@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import random
 import shutil
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 import torch
 from mmaction.datasets.transforms import RawFrameDecode
 from mmaction.registry import DATASETS
-from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
@@ -343,11 +341,6 @@ class TestStale:
         with pytest.raises(FrameStoreError, match='there is no frame store in .*store_frames.py'):
             make_dataset(ANNOTATION, self.read, test_mode=True)
 
-    def test_a_data_set_can_be_pickled_after_reading(self, make_dataset):
-        dataset = make_dataset(ANNOTATION, self.read, test_mode=True)
-        expected = read_all(dataset)
-        assert_same(read_all(pickle.loads(pickle.dumps(dataset))), expected)
-
 
 class TestBadVideos:
     @pytest.fixture(autouse=True)
@@ -394,16 +387,6 @@ def test_damaged_and_missing_frames_are_named(
         dataset = make_dataset({'a.mp4': video}, read, test_mode=True)
         with pytest.raises(FrameStoreError, match=f'{problem} in the frame store'):
             dataset[0]
-
-
-def test_configs_name_their_decoding():
-    cfg = Config.fromfile(Path(__file__).parents[2] / 'configs/features/frame_store.py')
-    plain = Config.fromfile(Path(__file__).parents[2] / 'configs/ts2net_msrvtt.py')
-    for split in ('train', 'val', 'test'):
-        steps = cfg[f'{split}_dataloader'].dataset.pipeline
-        expected = plain[f'{split}_dataloader'].dataset.pipeline
-        assert steps[0].decoding == [expected[0], expected[2]]
-        assert [steps[1], *steps[3:]] == [expected[1], *expected[3:]]
 
 
 def test_mmactions_own_data_set(written, pipelines, store, tmp_path, videos, load_tool):

@@ -114,25 +114,6 @@ def test_attention_and_recurrent_parts():
     assert {'lstm.bias_ih_l0', 'backbone.attention.in_proj_bias'} <= undecayed
 
 
-def test_decay_of_matrices_only(model):
-    groups = settings_by_name(model, build(model, decay_matrices_only=True))
-    matrices = {
-        f'{name}.weight'
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d)
-    }
-    assert {name for name, group in groups.items() if group['weight_decay']} == (
-        matrices - {'backbone.patch_embed.projection.weight'}  # frozen
-    )
-    assert not groups['head.temporal.pos_embed']['weight_decay']
-
-
-def test_other_optimisers(model):
-    wrapper = build(model, dict(type='AdamW', lr=1e-3))
-    assert isinstance(wrapper.optimizer, torch.optim.AdamW)
-    assert all('fp16_arithmetic' not in group for group in wrapper.optimizer.param_groups)
-
-
 def test_wrapped_model(model):
     wrapped = MMDistributedDataParallel.__new__(MMDistributedDataParallel)
     nn.Module.__init__(wrapped)
@@ -236,12 +217,6 @@ def read(monkeypatch):
 
     monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
     return read_config
-
-
-def test_adamw_chooses_its_precision_by_the_machine(read):
-    assert read(ADAMW, gpu=False).optim_wrapper.type == 'OptimWrapper'
-    wrapper = read(ADAMW, gpu=True).optim_wrapper
-    assert (wrapper.type, wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='autocast would cover the GPU only')

@@ -17,10 +17,6 @@ def tokens():
     return torch.rand(2, 3, 10, 16)
 
 
-def test_cls_is_unchanged(tokens):
-    assert torch.equal(build()(tokens)[:, :, 0], tokens[:, :, 0])
-
-
 def test_hard_selects_the_best_patches_in_order(tokens):
     neck = build(test_mode='hard')
     scores = neck.token_scores(tokens)
