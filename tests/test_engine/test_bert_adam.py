@@ -107,13 +107,6 @@ def test_closure_and_a_parameter_without_gradient():
     assert parameter.item() < unused.item() == 3
 
 
-@pytest.mark.parametrize(('name', 'value'), [('lr', -1e-4), ('betas', (1.0, 0.98))])
-def test_settings_out_of_range(name, value):
-    settings = dict(lr=0.1) | {name: value}
-    with pytest.raises(ValueError, match=rf'^{name}=.* is out of range'):
-        BertAdam([nn.Parameter(torch.ones(1))], **settings)
-
-
 def step_alone(parameter, moments, *, dtype, lr, betas, eps, weight_decay, max_grad_norm) -> None:
     """The released update of one tensor, operation by operation."""
     gradient, value = parameter.grad.to(dtype), parameter.to(dtype)

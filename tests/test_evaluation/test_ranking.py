@@ -38,17 +38,6 @@ def test_equals_released_metric_to_the_query(index):
         assert metrics[f'{way}/MdR'] in (lower_median, lower_median + 0.5)
 
 
-@pytest.mark.parametrize('index', range(3))
-def test_order_of_texts_does_not_matter(index):
-    similarity, owners = released_case(index)
-    before = similarity.copy(), owners.copy()
-    order = np.random.default_rng(index).permutation(len(similarity))
-    shuffled = retrieval_metrics(similarity[order], owners[order])
-    assert shuffled == retrieval_metrics(similarity, owners)
-    np.testing.assert_array_equal(similarity, before[0])  # the inputs are unchanged
-    np.testing.assert_array_equal(owners, before[1])
-
-
 def loop_ranks(similarity: np.ndarray, video_of_text: list[int]) -> dict[str, list[int]]:
     """Rank text by text and video by video."""
     num_videos = similarity.shape[1]
