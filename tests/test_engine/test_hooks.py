@@ -1,6 +1,8 @@
 """The small hooks; tests/test_tools/test_runs_with_bad_videos.py has whole runs."""
 
+import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -184,16 +186,21 @@ def test_gradient_that_is_not_finite_ends_the_run(toy):
         runner.train()
 
 
-@pytest.fixture
-def dataset(tmp_path) -> TextVideoDataset:
+@pytest.fixture(scope='module')
+def annotation(tmp_path_factory) -> Path:
     """A hundred videos with two captions each."""
+    folder = tmp_path_factory.mktemp('hundred')
     names = [f'{number}.mp4' for number in range(100)]
     for name in names:
-        (tmp_path / name).touch()
-    (tmp_path / 'all.json').write_text(str({name: ['x', 'y'] for name in names}).replace("'", '"'))
-    return TextVideoDataset(
-        ann_file=str(tmp_path / 'all.json'), data_prefix=dict(video=str(tmp_path)), pipeline=()
-    )
+        (folder / name).touch()
+    (folder / 'all.json').write_text(json.dumps({name: ['x', 'y'] for name in names}))
+    return folder / 'all.json'
+
+
+@pytest.fixture
+def dataset(annotation) -> TextVideoDataset:
+    videos = dict(video=str(annotation.parent))
+    return TextVideoDataset(ann_file=str(annotation), data_prefix=videos, pipeline=())
 
 
 @pytest.fixture

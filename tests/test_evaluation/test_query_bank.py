@@ -195,7 +195,7 @@ def test_dump_holds_the_bank(ann_file, tmp_path):
         assert saved['logit_scale'] == SCALE
 
 
-@pytest.mark.parametrize('processes', [2, 3, 7])
+@pytest.mark.parametrize('processes', [2, 3])
 def test_processes_share_the_work_and_change_nothing(ann_file, monkeypatch, processes):
     monkeypatch.setattr(query_bank_hook, 'BATCH_SIZE', 16)
     alone = make_metric(ann_file)
