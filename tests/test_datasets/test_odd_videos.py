@@ -142,7 +142,7 @@ def test_videos_that_decord_cannot_read(videos, make_dataset, kind):
 )
 def test_truncated_streams_are_read_to_their_end(videos, make_dataset, name, codec):
     needs(codec)
-    write(videos / name, frames=120, size=(320, 240), codec=codec)
+    write(videos / name, frames=120, size=(96, 64), codec=codec)
     truncate(videos / name)
     item = make_dataset({name: ['x']}, PIPELINE, on_bad_video='error')[0]
     assert 10 < item['total_frames'] < 110
