@@ -184,6 +184,7 @@ def test_released_weights_in_a_model_of_64_frames(log_records):
     assert any('temporal positions stretched from 77 to 256' in message for message in told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', TRAINED_HERE, ids=lambda path: path.stem)
 def test_trains_and_tests(path, tiny, quick_runs):
     runner = Runner.from_cfg(tiny(path))

@@ -187,6 +187,7 @@ end_process(3)
 """
 
 
+@pytest.mark.slow
 def test_process_of_several_exits_before_the_interpreter_is_torn_down():
     """There, threads of a process group may abort it, as happened in one of some hundred runs."""
     done = subprocess.run(

@@ -269,6 +269,7 @@ def test_skipped_hard_negatives_do_not_count():
     assert evaluate(samples, hard_negative='reversal') == metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('collect_device', ['cpu', 'gpu'])
 def test_two_processes_give_the_numbers_of_one(tmp_path, collect_device, run_together):
     """Seven videos on two processes: one gets a repeated video, or one video less."""

@@ -143,6 +143,7 @@ def test_all_good(check, annotation, source):
     )
 
 
+@pytest.mark.slow
 def test_bad_ones_are_named(check, annotation, source, tmp_path):
     (source / 'b.webm').write_text('no video')
     (source / 'sub/c d.mp4').unlink()

@@ -48,6 +48,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 def test_further_runs_on_the_same_folder(run, tmp_path, capsys):
     """There is nothing to do; other settings are an error of one line."""
     assert run('--workers', 1) == 0

@@ -114,6 +114,7 @@ def test_error_reaches_the_main_process_from_a_worker(write_video, make_dataset)
         list(loader)
 
 
+@pytest.mark.slow
 def test_other_errors_are_passed_on(write_video, make_dataset):
     def broken(results):
         raise ZeroDivisionError('a bug of mine')
