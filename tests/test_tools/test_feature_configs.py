@@ -56,6 +56,7 @@ def test_every_feature_has_a_test():
         'activation_checkpointing',
         'amp_bf16',
         'amp_fp16',
+        'cached_batch',
         'compile',
         'frame_folders',
         'frame_store',
@@ -68,8 +69,8 @@ def test_every_feature_has_a_test():
 @pytest.mark.parametrize('path', FEATURES, ids=lambda path: path.stem)
 def test_a_feature_is_a_few_lines(path):
     assert len([line for line in path.read_text().splitlines() if line]) <= 10
-    batch_size = 64 if path.stem.endswith('moving-shapes') else 16
-    assert Config.fromfile(path).train_dataloader.batch_size == batch_size
+    sizes = {'cached_batch': 128, 'frame_store_moving-shapes': 64}
+    assert Config.fromfile(path).train_dataloader.batch_size == sizes.get(path.stem, 16)
 
 
 @pytest.mark.slow
@@ -107,6 +108,24 @@ def test_gradient_accumulation_steps_once_in_four_batches(tiny, monkeypatch):
     monkeypatch.setattr(BertAdam, 'step', step_and_note)
     runner.train()
     assert steps == [4, 5]  # and at the end, for what is left
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('backend', [None, 'eager'])
+def test_cached_batch_changes_nothing(tiny, backend):
+    """Also with a compiled model, whose last chunk has another size."""
+    configs = [ROOT / 'configs' / name for name in ('ts2net_msrvtt.py', 'features/cached_batch.py')]
+    plain, cached = (tiny(path) for path in configs)
+    for cfg in (plain, cached):
+        cfg.train_dataloader.batch_size = 5
+    cached.train_cfg.chunk_size = 2
+    if backend:
+        cached.compile = dict(backend=backend)
+    (losses, weights), (found, found_weights) = train(plain), train(cached)
+    assert len(losses) > 1
+    assert found == pytest.approx(losses, rel=1e-5)
+    for name, weight in weights.items():
+        torch.testing.assert_close(found_weights[name], weight, rtol=1e-4, atol=1e-6, msg=name)
 
 
 @pytest.mark.slow

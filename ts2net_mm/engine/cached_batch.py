@@ -85,8 +85,7 @@ class CachedStep:
             losses = self.network.loss_from_features(texts, videos, torch.cat(masks))
         loss, log_vars = self.network.parse_losses(losses)
         grads = torch.autograd.grad(loss, [videos, texts, *self._parameters], allow_unused=True)
-        video_grads = grads[0].split([len(video) for video, _ in features])
-        text_grads = grads[1].split([len(text) for _, text in features])
+        feature_grads = [part.split(self.chunk_size) for part in grads[:2]]
         direct = [  # parameters of the loss itself, such as the logit scale
             (parameter, grad)
             for parameter, grad in zip(self._parameters, grads[2:], strict=True)
@@ -94,8 +93,8 @@ class CachedStep:
         ]
 
         def replay(scale: Tensor) -> None:
-            pairs = zip(video_grads, text_grads, strict=True)
-            self._backpropagate(chunks, states, list(pairs), direct, scale)
+            pairs = list(zip(*feature_grads, strict=True))
+            self._backpropagate(chunks, states, pairs, direct, scale)
 
         # the wrapper scales the loss and calls backward(), which arrives here as the factor
         loss = loss.detach().requires_grad_()
@@ -138,17 +137,21 @@ class CachedStep:
         scale: Tensor,
     ) -> None:
         """Encode each chunk again, and propagate the gradients of its features."""
+        # DistributedDataParallel waits for the parameters that its forward pass does not use, and
+        # with find_unused_parameters it takes their gradients from before that pass
+        direct_at = 1 if getattr(self.model, 'find_unused_parameters', False) else len(chunks)
         after = random_states()
         for number, (chunk, state, grads) in enumerate(
             zip(chunks, states, feature_grads, strict=True), start=1
         ):
-            is_last = number == len(chunks)
-            encoder = self._reducing_encoder if is_last else self._encoder
+            encoder = self._reducing_encoder if number == len(chunks) else self._encoder
             restore_random_states(state)
             with torch.enable_grad(), self.optim_wrapper.optim_context(self.model):
                 inputs = self.network.data_preprocessor(chunk, True)['inputs']
                 features = encoder(inputs, mode='tensor')
-            pairs = list(zip(features, grads, strict=True)) + (direct if is_last else [])
+            pairs = list(zip(features, grads, strict=True)) + (
+                direct if number == direct_at else []
+            )
             # an encoder may be frozen
             pairs = [(tensor, grad) for tensor, grad in pairs if tensor.requires_grad]
             torch.autograd.backward(
