@@ -20,6 +20,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ts2net_mm.engine.cached_batch import CachedStep
+from ts2net_mm.engine.resuming import random_states
 from ts2net_mm.models import TS2Net
 from ts2net_mm.models.layers import perturbed_topk
 
@@ -55,12 +56,20 @@ def draw_batch(number: int) -> dict:
     return dict(inputs=inputs, data_samples=[item['data_samples'] for item in items])
 
 
+@pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.gpu)])
+def device(request, monkeypatch) -> str:
+    if request.param == 'cuda' and not torch.cuda.is_available():
+        pytest.skip('needs a GPU')
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
+    return request.param
+
+
 @pytest.fixture
-def network() -> TS2Net:
+def network(device) -> TS2Net:
     torch.manual_seed(0)
     network = MODELS.build(model_config())
     network.init_weights()
-    return network.train()
+    return network.to(device).train()
 
 
 @pytest.fixture
@@ -108,6 +117,12 @@ def error(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> 
     return max(((found[k] - expected[k]).norm() / expected[k].norm()).item() for k in found)
 
 
+def assert_equal(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+
+
 def freeze_text(network: TS2Net) -> None:
     network.text_encoder.requires_grad_(False)
 
@@ -127,17 +142,17 @@ def checkpoint_activations(network: TS2Net) -> None:
     ],
 )
 @pytest.mark.parametrize('chunk_size', [1, 3])
-def test_equals_a_plain_step(network, by_frame, settings, change, dtype, chunk_size):
+def test_equals_a_plain_step(network, device, by_frame, settings, change, dtype, chunk_size):
     network.to(dtype)
     if change:
         change(network)
     plain = copy.deepcopy(network)
     plain_wrapper, wrapper = wrap(plain, **settings), wrap(network, **settings)
     losses, grads = train(plain, plain_wrapper, plain_step(plain, plain_wrapper))
-    random_state = torch.get_rng_state()
+    states = random_states()
     step = CachedStep(network, wrapper, chunk_size=chunk_size)
     found_losses, found_grads = train(network, wrapper, step)
-    tolerance = 1e-6 if dtype == torch.float32 else 1e-12
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-6 if device == 'cpu' else 1e-5
     assert found_losses == pytest.approx(losses, rel=tolerance)
     assert 'head.logit_scale' in grads
     assert error(found_grads, grads) < 10 * tolerance
@@ -145,7 +160,7 @@ def test_equals_a_plain_step(network, by_frame, settings, change, dtype, chunk_s
         torch.testing.assert_close(
             network.state_dict()[name], weight, rtol=10 * tolerance, atol=tolerance, msg=name
         )
-    assert torch.equal(torch.get_rng_state(), random_state)
+    assert_equal(random_states(), states)
 
 
 def plain_step(network: TS2Net, wrapper: OptimWrapper) -> Callable[[dict], dict]:
@@ -176,21 +191,24 @@ def test_random_numbers_are_replayed(network):
         return log_vars
 
     losses, grads = train(connected, connected_wrapper, step)
-    states = random.getstate(), np.random.get_state()[2], torch.get_rng_state().tolist()
+    states = random_states()
     found, found_grads = train(network, wrapper, CachedStep(network, wrapper, chunk_size=3))
     assert found == pytest.approx(losses, rel=1e-6)
     assert error(found_grads, grads) < 1e-5
-    assert states == (random.getstate(), np.random.get_state()[2], torch.get_rng_state().tolist())
+    assert_equal(random_states(), states)
 
 
-def test_mixed_precision(network, by_frame, monkeypatch):
-    """bf16 with a loss scale: the same loss as a plain step in bf16, and gradients within 1 %."""
+def test_mixed_precision(network, device, by_frame, monkeypatch):
+    """The same loss as a plain step in that precision, and gradients within 1 %."""
+    if device == 'cpu' and torch.cuda.is_available():
+        pytest.skip('autocast would cover the GPU only')
     monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
-    settings = dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
+    dtype = 'float16' if device == 'cuda' else 'bfloat16'
+    settings = dict(type='AmpOptimWrapper', dtype=dtype, loss_scale=dict(enabled=False))
     plain = copy.deepcopy(network)
     plain_wrapper, wrapper = wrap(plain, **settings), wrap(network, **settings)
     for scaled in (plain_wrapper, wrapper):
-        scaled.loss_scaler = torch.amp.GradScaler('cpu', init_scale=2.0**16)
+        scaled.loss_scaler = torch.amp.GradScaler(device, init_scale=2.0**16)
     losses, grads = train(plain, plain_wrapper, plain_step(plain, plain_wrapper))
     found, found_grads = train(network, wrapper, CachedStep(network, wrapper, chunk_size=3))
     assert found[0] == pytest.approx(losses[0], rel=1e-5)
@@ -270,6 +288,6 @@ def test_resumed_run_is_bit_identical(run, tmp_path):
     assert 'each process encodes 2 at a time' in log
     resumed, log = run('resumed', load_from=tmp_path / 'straight/iter_1.pth')
     assert 'chunk_size was' not in log
-    assert all(torch.equal(resumed[name], weight) for name, weight in straight.items())
+    assert_equal(resumed, straight)
     _, log = run('other', chunk_size=3, load_from=tmp_path / 'straight/iter_1.pth')
     assert 'chunk_size was 2 and is now 3' in log

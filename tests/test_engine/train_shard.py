@@ -38,7 +38,8 @@ def draw_by_frame(shape, *, device, dtype, generator=None):
     """Noise that is the same however the frames are split, from torch's global generator."""
     seeds = torch.randint(2**62, (shape[0],)).tolist()
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    return torch.stack([torch.randn(shape[1:], dtype=dtype, generator=g) for g in generators])
+    noise = [torch.randn(shape[1:], dtype=dtype, generator=each) for each in generators]
+    return torch.stack(noise).to(device)
 
 
 def train(
