@@ -96,6 +96,7 @@ class BertAdam(Optimizer):
         grads: Tensors = _cast([cast(Tensor, param.grad) for param in params], dtypes)
         if group['max_grad_norm']:
             grads = _clip(grads, group['max_grad_norm'])
+        # the order of operations is that of the release, so that the result is bit-identical
         beta1, beta2 = group['betas']
         _scale(first, beta1)
         torch._foreach_add_(first, grads, alpha=1 - beta1)

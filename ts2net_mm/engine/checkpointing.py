@@ -72,6 +72,7 @@ class ResumableCheckpointHook(CheckpointHook):
         """Choose the checkpoint for a ``--resume`` that names none."""
         if not runner._resume or runner._load_from is not None:
             return
+        # process 0 chooses, so that all processes load the same file
         found: list[Any] = [None, [], '']
         if is_main_process():
             try:
@@ -160,6 +161,7 @@ class ResumableCheckpointHook(CheckpointHook):
         folder = Path(self.out_dir or runner.work_dir)
         if self.out_dir and self.out_dir != runner.work_dir:
             folder /= Path(runner.work_dir).name
+        # MMEngine removes the files with these names once they are replaced
         info = runner.message_hub.runtime_info
         for key in [key for key in info if key == 'best_ckpt' or key.startswith('best_ckpt_')]:
             own = folder / Path(str(info[key])).name
@@ -217,6 +219,7 @@ class ResumableCheckpointHook(CheckpointHook):
         outdated = self._select_outdated(runner, step)
         filename = self.filename_tmpl.format(step)
         path = self.file_backend.join_path(self.out_dir, filename)
+        # before the checkpoint is saved, because the message hub is part of it
         runner.message_hub.update_info('last_ckpt', path)
         # no gathering in a validation that SIGTERM ends: other processes may not take part
         states = self._all_before_validation or all_gather_object(random_states())

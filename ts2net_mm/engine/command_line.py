@@ -80,7 +80,7 @@ def config_from_arguments(parser: argparse.ArgumentParser, args: argparse.Namesp
     On a machine without an accelerator, processes started by torchrun or srun are joined over gloo
     here, because MMEngine's own launcher needs CUDA.
     """
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # MMEngine's launcher reads it
     try:
         cfg = Config.fromfile(args.config)
     except Exception as error:  # a config is code: it may raise anything

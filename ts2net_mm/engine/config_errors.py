@@ -61,6 +61,7 @@ def suspicious_keys(cfg: Config) -> list[str]:
     known = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
     found = []
     for key in cfg:
+        # a high cutoff, because variables of the file may have similar names
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.9)
         if key not in known and close:
             found.append(f'{key!r} is not a setting of a run; did you mean {close[0]!r}?')
@@ -80,6 +81,7 @@ def explain_error(error: BaseException, cfg: Config | None = None) -> str | None
     if isinstance(error, EXPECTED) or _is_check_of_package(error):
         return _message_of(error)
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    # the innermost part that was being built
     part = next((part for frame in reversed(frames) if (part := _part_of(frame))), None)
     if part is not None:
         return _explain_part(error, *part, cfg)

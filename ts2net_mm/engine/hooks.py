@@ -41,6 +41,7 @@ class StrictCheckpointHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Move this hook to the first place."""
+        # MMEngine calls hooks in the order of this list
         runner.hooks.remove(self)
         runner.hooks.insert(0, self)
 
@@ -206,6 +207,7 @@ class BadVideosHook(Hook):
         """Collect the reports of a batch."""
         samples = data_batch.get('data_samples', ()) if isinstance(data_batch, dict) else ()
         self._new += [videos for sample in samples or () if (videos := bad_videos_of(sample))]
+        # several processes exchange reports together, so all must do so in the same iteration
         if get_world_size() == 1 or self.every_n_train_iters(runner, self.interval):
             self._report(runner)
 

@@ -40,6 +40,7 @@ class RepeatableDataset:
     def __getitem__(self, key: tuple[int, int, int] | int) -> Any:
         if isinstance(key, int):
             return self._dataset[key]
+        # the global generators, which transforms draw from, continue unchanged afterwards
         with seeded(*key):
             return self._dataset[key[-1]]
 
@@ -188,6 +189,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 epoch has changed.
         """
         position = self.resume_position() | (position or {})
+        # the order of the data is that of the interrupted run, whatever the seed of this one
         self.batches.sampler.seed = position['sampler_seed']
         if position['batch_size'] != self.batches.batch_size:
             self.runner.logger.warning(

@@ -126,6 +126,7 @@ class CLIPOptimWrapperConstructor:
                 if not parameter.requires_grad:
                     continue
                 from_clip = f'{prefix}.{leaf}'.startswith(self.clip_prefixes)
+                # also in_proj_bias of attention and bias_ih_l0 of an LSTM
                 exempt = 'bias' in leaf or (self.decay_matrices_only and not is_matrix)
                 kind = _Kind(
                     from_clip=from_clip,

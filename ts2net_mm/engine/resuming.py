@@ -51,6 +51,7 @@ class NoCheckpointError(ValueError):
 
 def is_complete(path: Path) -> bool:
     """Tell whether a file is a complete torch checkpoint with correct checksums."""
+    # torch writes a zip archive, with a checksum for each tensor
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None

@@ -42,6 +42,7 @@ def claim_work_dir(folder: str | Path, rank: int = 0) -> Iterator[None]:
     lock = FileLock(Path(folder) / LOCK)
     error = _acquire(lock, Path(folder)) if rank == 0 else None
     if torch_dist.is_initialized():
+        # without it the other processes would wait for process 0
         shared = [error]
         broadcast_object_list(shared)
         error = shared[0]

@@ -44,6 +44,7 @@ class TextVideoDataPreprocessor(ActionDataPreprocessor):
         imgs, data_samples = self.preprocess(inputs['imgs'], data_samples, training)
         if 'frame_mask' in inputs:
             frame_mask = torch.stack(tuple(inputs['frame_mask'])).bool()
+            # after the normalisation, which turns black padding into other values
             imgs = imgs * frame_mask[:, :, None, None, None]
         else:
             frame_mask = imgs.new_ones(imgs.shape[:2], dtype=torch.bool)

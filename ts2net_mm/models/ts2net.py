@@ -158,6 +158,7 @@ class TS2Net(PretrainedLast, BaseModel):
         self, frames: Tensor, frame_mask: Tensor, pooled: Tensor, captions: Tensor
     ) -> InstanceData:
         """Features of one video, under the names that MMAction2's and our metric read."""
+        # as metainfo, because the data fields of an InstanceData must have the same length
         features = _Features(
             metainfo=dict(
                 frame_features=_copy(frames),

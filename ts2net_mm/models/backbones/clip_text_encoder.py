@@ -87,7 +87,7 @@ class CLIPTextEncoder(PretrainedLast, BaseModule):
             )
         x = self.token_embedding(text) + self.pos_embed[:length]
         x = self.layers(x, is_causal=True)
-        end_of_text = text.argmax(dim=1)
+        end_of_text = text.argmax(dim=1)  # the token with the largest id
         x = x[torch.arange(len(x), device=x.device), end_of_text]
         return self.proj(self.ln_final(x))
 

@@ -92,8 +92,8 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
             ),
             img_size=img_size,
             patch_size=patch_size,
-            pre_norm=True,
-            out_type='raw',
+            pre_norm=True,  # CLIP's ln_pre
+            out_type='raw',  # all tokens
             norm_cfg=layer['norm_cfg'],
             layer_cfgs=dict(act_cfg=layer['act_cfg']),
             init_cfg=init_cfg,
@@ -109,6 +109,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         self.with_cp = with_cp
         if self.shift_layers:
             forward, backward = shift_indices(self.pos_embed.shape[1], **self.shift_geometry)
+            # not saved, as they follow from the settings
             self.register_buffer('forward_index', forward, persistent=False)
             self.register_buffer('backward_index', backward, persistent=False)
         if not -1 <= frozen_stages <= num_layers:
@@ -130,6 +131,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
                 x = checkpoint(_run_layer, *arguments, use_reentrant=False)
             else:
                 x = _run_layer(*arguments)
+        # mmpretrain's ln1 is CLIP's ln_post
         return self.proj(self.ln1(x)).unflatten(0, (batch, num_frames))
 
     def _embed(self, frames: Tensor) -> Tensor:
@@ -195,6 +197,7 @@ def _run_layer(
 ) -> Tensor:
     if shift is None:
         return layer(x)
+    # the forward pass of the layer, with shifted tokens for attention
     tokens = layer.ln1(x).unflatten(0, (-1, num_frames))  # (B * T, L, D) -> (B, T, L, D)
     x = x + layer.attn(shift_tokens(tokens, *shift, frame_mask).flatten(0, 1))
     return layer.ffn(layer.ln2(x), identity=x)

@@ -54,6 +54,7 @@ class RetrievalHead(BaseModule):
 
     def similarity(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
         """Compute logits in fp32: (N, D), (B, T, D), (B, T) bool -> (N, B), scale included."""
+        # half precision is too coarse for logits of up to 100
         with torch.autocast(text.device.type, enabled=False):
             text, video = at_least_fp32(text), at_least_fp32(video)
             return self.logit_scale.exp() * self.cosine_similarity(text, video, frame_mask)

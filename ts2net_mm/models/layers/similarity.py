@@ -66,7 +66,7 @@ def frame_weighted_similarity(
 
 def _weigh_frames(cosines: Tensor, frame_mask: Tensor, temperature: float) -> Tensor:
     """Reduce the frames: (N, B, T), (B, T) bool -> (N, B)."""
-    cosines = cosines.masked_fill(~frame_mask, 0.0)
+    cosines = cosines.masked_fill(~frame_mask, 0.0)  # adds nothing to the norm and the sum
     weights = temperature * F.normalize(cosines, dim=-1)
     weights = weights.masked_fill(~frame_mask, float('-inf')).softmax(dim=-1)
     return (weights * cosines).sum(dim=-1)

@@ -81,6 +81,7 @@ def shift_tokens(
     from_previous = x[:, :-1, forward_index]
     from_next = x[:, 1:, backward_index]
     if frame_mask is not None:
+        # where the neighbour is invalid, a token keeps its own value
         valid = frame_mask[:, :, None, None]
         from_previous = torch.where(valid[:, :-1], from_previous, x[:, 1:, forward_index])
         from_next = torch.where(valid[:, 1:], from_next, x[:, :-1, backward_index])

@@ -66,6 +66,7 @@ class CLIPBlock(TransformerEncoderLayer):
         return self.ffn(self.ln2(x), identity=x)
 
     def _attend(self, x: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
+        # mmpretrain's attention with its weights; its own forward takes no mask
         num_rows, length, width = x.shape
         attn = self.attn
         qkv = attn.qkv(x).view(num_rows, length, 3, attn.num_heads, attn.head_dims)
@@ -116,6 +117,7 @@ def init_clip_blocks(blocks: ModuleList) -> None:
     """Initialise a stack of blocks as CLIP does (Radford et al. 2021, section 2.4)."""
     for block in blocks:
         width = block.embed_dims
+        # smaller with more blocks, because the residual branches add up
         residual_std = width**-0.5 * (2 * len(blocks)) ** -0.5
         linears = {
             block.attn.qkv: width**-0.5,

@@ -56,6 +56,7 @@ class SymmetricContrastiveLoss(nn.Module):
         Returns:
             ``loss_t2v`` and ``loss_v2t``; their sum is the loss.
         """
+        # the match of sentence i is video i of this process, after those of lower ranks
         first = get_rank() * len(text)
         labels = torch.arange(first, first + len(text), device=text.device)
         if get_world_size() == 1:
@@ -71,6 +72,7 @@ class SymmetricContrastiveLoss(nn.Module):
         )
 
     def _scale_gradient(self, loss: Tensor) -> Tensor:
+        # the value of the loss, with a scaled gradient
         value = loss.detach()
         return value + self.gradient_scale * (loss - value)
 

@@ -90,9 +90,10 @@ class TokenSelection(BaseModule):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Select the tokens of each frame."""
+        # half precision would change the order of close scores
         with torch.autocast(tokens.device.type, enabled=False):
             tokens = at_least_fp32(tokens)
-            scores = self.token_scores(tokens)[..., 1:]
+            scores = self.token_scores(tokens)[..., 1:]  # [CLS] is always kept
             patches = tokens[:, :, 1:]
             chosen = self._choose(scores.flatten(0, 1)).unflatten(0, scores.shape[:2])
             selected = chosen @ patches

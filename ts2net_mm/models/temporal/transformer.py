@@ -84,6 +84,7 @@ class TemporalTransformer(BaseModule):
             token_mask = frame_mask.repeat_interleave(per_frame, dim=1)
         else:
             token_mask = frame_mask.repeat(1, per_frame)
+        # the mask hides keys: (B, L) -> (B, 1, 1, L)
         out = x + self.layers(x + self._positions(x.shape[1]), token_mask[:, None, None])
         return out.view_as(tokens)[:, :, 0]
 
@@ -98,6 +99,7 @@ class TemporalTransformer(BaseModule):
             )
         self._log_stretch(num_tokens)
         table = self.pos_embed.T[None]  # (1, D, positions)
+        # the first and the last token keep their positions
         return F.interpolate(table, size=num_tokens, mode='linear', align_corners=True)[0].T
 
     def _log_stretch(self, num_tokens: int) -> None:
