@@ -15,6 +15,7 @@ MODULES = (
     'similarity',
     'sequence_first',
     'train_step',
+    'cached_batch',
     'optimizer',
     'fp16_arithmetic',
     'core',
