@@ -284,8 +284,7 @@ def run(network, tmp_path, quick_runs) -> Callable[..., tuple[dict, str]]:
 def test_resumed_run_is_bit_identical(run, tmp_path):
     """From a checkpoint inside an epoch; with other chunks it warns."""
     straight, log = run('straight')
-    assert 'the loss compares 5 videos (1 processes x 5)' in log
-    assert 'each process encodes 2 at a time' in log
+    assert 'global batch 5 (processes 1 x videos 5), chunk_size 2' in log
     resumed, log = run('resumed', load_from=tmp_path / 'straight/iter_1.pth')
     assert 'chunk_size was' not in log
     assert_equal(resumed, straight)

@@ -244,8 +244,8 @@ class CachedBatchTrainLoop(ResumableTrainLoop):
         )
         size, processes = self.batches.batch_size, self.runner.world_size
         self.runner.logger.info(
-            f'cached batch: the loss compares {size * processes} videos ({processes} processes x '
-            f'{size}), of which each process encodes {self.chunk_size} at a time'
+            f'cached batch: global batch {size * processes} (processes {processes} x videos '
+            f'{size}), chunk_size {self.chunk_size}'
         )
         return super().run()
 
