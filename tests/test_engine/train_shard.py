@@ -56,7 +56,11 @@ def train(
     found: dict = dict(losses=[], gradients={}, reductions=0)
     model = network
     if world_size > 1:
-        model = MMDistributedDataParallel(network, device_ids=None)
+        # two processes show that it is not needed, three that it does no harm
+        find_unused = world_size == 3
+        model = MMDistributedDataParallel(
+            network, device_ids=None, find_unused_parameters=find_unused
+        )
 
         def reduce_and_count(state, bucket):
             found['reductions'] += 1
