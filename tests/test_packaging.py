@@ -131,13 +131,6 @@ def test_the_version_is_the_same_everywhere():
     assert f'\nversion: {__version__}\n' in (REPOSITORY / 'CITATION.cff').read_text()
 
 
-def test_the_licence_is_whole():
-    text = (REPOSITORY / 'LICENSE').read_text()
-    assert 'Apache License' in text
-    assert 'Version 2.0, January 2004' in text
-    assert 'limitations under the License.' in text
-
-
 SCRIPTS = sorted([*(REPOSITORY / 'tools').rglob('*.sh'), REPOSITORY / '.ci/run'])
 
 

@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
@@ -141,3 +142,23 @@ def make_project(folder: Path, *, num_videos: int, config: str = CONFIG) -> Path
     write_data_set(folder, num_videos=num_videos)
     (folder / 'config.py').write_text(config.replace('DATA_ROOT', str(folder)))
     return folder
+
+
+class Page(HTMLParser):
+    """Collects the texts, tags and attributes of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.texts, self.tags, self.attributes = [], [], []
+        self.source = path.read_text(encoding='utf-8')
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *attr) for attr in attrs]
+
+    def handle_data(self, data):
+        self.texts += [data.strip()] if data.strip() else []
+
+    def values(self, tag, name):
+        return [value for *key, value in self.attributes if key == [tag, name]]

@@ -1,34 +1,12 @@
 import os
 import re
-from html.parser import HTMLParser
 
 import pytest
+from tiny import Page
 
 from ts2net_mm.apis import SearchHit, write_html_report
-from ts2net_mm.apis.pages import _columns
-from ts2net_mm.apis.reading import Frame
 
 SENTENCE = 'a <b>red</b> "circle" & {{ more }}'
-
-
-class Page(HTMLParser):
-    """Collects the texts, tags and attributes of a page."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.texts, self.tags, self.attributes = [], [], []
-        self.source = path.read_text(encoding='utf-8')
-        self.feed(self.source)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, *attr) for attr in attrs]
-
-    def handle_data(self, data):
-        self.texts += [data.strip()] if data.strip() else []
-
-    def values(self, tag, name):
-        return [value for *key, value in self.attributes if key == [tag, name]]
 
 
 @pytest.fixture
@@ -86,22 +64,6 @@ def test_a_folder_of_pictures_has_no_player(write, tmp_path):
     assert page.values('a', 'href') == [tmp_path.as_uri()]
 
 
-@pytest.mark.parametrize(
-    ('number', 'width', 'height', 'beside_player', 'columns'),
-    [
-        (1, 320, 180, True, 1),
-        (4, 320, 180, True, 2),
-        (12, 320, 180, True, 4),
-        (12, 320, 180, False, 7),
-        (5, 180, 320, True, 4),
-        (2, 180, 320, False, 2),
-    ],
-)
-def test_frames_fill_the_card(number, width, height, beside_player, columns):
-    strip = [Frame(b'', None, width, height)] * number
-    assert _columns(strip, beside_player=beside_player) == columns
-
-
 def test_the_page_loads_nothing(write, results):
     page = write(results)
     sources = [value for _, name, value in page.attributes if name in ('src', 'href', 'poster')]
@@ -131,19 +93,3 @@ def test_names_are_escaped(write, make_video, tmp_path, folder, is_readable):
     assert [text.partition(': ')[2] for text in reasons] == (
         [] if is_readable else ['the file does not exist']
     )
-
-
-def test_a_write_that_fails_leaves_the_old_page(write, results, tmp_path, monkeypatch):
-    (tmp_path / 'made').mkdir()
-    (tmp_path / 'made' / 'page.html').write_text('old')
-
-    def fail(*args):
-        raise OSError('disk full')
-
-    monkeypatch.setattr(os, 'replace', fail)
-    with pytest.raises(OSError, match='disk full'):
-        write(results)
-    assert (tmp_path / 'made' / 'page.html').read_text() == 'old'
-    assert os.listdir(tmp_path / 'made') == ['page.html']
-    with pytest.raises(IsADirectoryError, match='page .* is a folder, expected a file name'):
-        write_html_report(tmp_path, {}, None)

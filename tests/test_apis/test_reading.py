@@ -99,12 +99,13 @@ def test_a_frame_store_gives_way_to_decoding():
 
 
 @pytest.mark.parametrize('reader', [PipelineReader, FrameReader])
-@pytest.mark.parametrize('name', REASONS)
-def test_bad_files_give_a_reason(bad_folder, reader, name):
+def test_bad_files_give_a_reason(bad_folder, reader):
     # in a worker: decord writes the file's content to stderr
-    path = str(bad_folder / name)
-    ((_, result),) = map_in_workers(reader(pipeline=DECODE), [path])
-    assert result == Failure(REASONS[name])
+    paths = [str(bad_folder / name) for name in REASONS]
+    results = dict(map_in_workers(reader(pipeline=DECODE), paths))
+    assert results == {
+        path: Failure(reason) for path, reason in zip(paths, REASONS.values(), strict=True)
+    }
 
 
 def test_padding_is_masked_and_not_shown(inferencer, video_folder):

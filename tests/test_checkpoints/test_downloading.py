@@ -4,13 +4,12 @@ import hashlib
 import http.server
 import threading
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 
 from ts2net_mm.checkpoints import downloading, read_state_dict
-from ts2net_mm.checkpoints.downloading import CLIP_NAMES, fetch, is_url
+from ts2net_mm.checkpoints.downloading import CLIP_NAMES, fetch
 
 NAME, FILE = 'ViT-B/32', 'ViT-B-32.pt'
 CONTENT = b'weights of OpenAI'
@@ -105,8 +104,3 @@ def test_urls_with_the_same_file_name(server, openai):
         assert set(found) == {key}
     with pytest.raises(FileNotFoundError, match='no.pth cannot be downloaded .*404'):
         read_state_dict(f'{url}/no.pth')
-
-
-def test_what_is_a_url(tmp_path):
-    assert is_url('https://example.org/x.pth') and is_url('s3://bucket/x.pth')
-    assert not is_url('ViT-B/32') and not is_url(tmp_path) and not is_url(Path('C:/x.pth'))

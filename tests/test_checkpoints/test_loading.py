@@ -160,9 +160,6 @@ def test_other_initialisers_run_before(openai, tmp_path):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'visual.extra': torch.zeros(1)}, '1 unexpected: visual.extra$'),
-        ({'visual.ln_post.bias': None}, r'1 missing: backbone.ln1.bias \(visual.ln_post.bias\)$'),
-        ({'ln_final.bias': torch.zeros(3)}, r'\(ln_final.bias\) \(3,\) instead of \(64,\)$'),
         (
             {'text_projection': torch.zeros(64, 99), 'visual.proj': torch.zeros(128, 99)},
             r'2 misshapen: backbone.proj.weight \(visual.proj\) \(99, 128\) instead of \(48, 128',

@@ -29,21 +29,15 @@ def test_missing_file(tmp_path):
     ('text', 'message'),
     [
         ('', r'annotation\.json is not valid JSON: Expecting value'),
-        ('[' * 100_000, r'annotation\.json is not valid JSON'),  # beyond the json module
         ('{"a": ' + '9' * 5000 + '}', r'annotation\.json is not valid JSON'),
         ('{"a.mp4": ' * 50_000, r'annotation\.json is not valid JSON'),
         ('\ufeff{}', r'annotation\.json is not valid JSON'),
         ('{"a.mp4": ["x",]}', r'annotation\.json is not valid JSON: .*line 1 column'),
         ('[["a.mp4", "x"]]', r'annotation\.json holds a list, expected an object'),
-        ('"a.mp4"', r'annotation\.json holds a str, expected an object'),
         ('{}', r'annotation\.json names no videos'),
         (
             '{"a": ["x"], "b": ["x"], "b": ["y"], "c": ["x"], "c": ["x"]}',
             r"annotation\.json names 2 videos more than once, the first is 'b'",
-        ),
-        (
-            '{"a": {"captions": ["x"], "captions": ["y"]}}',
-            r"annotation\.json: 'a' holds 'captions' more than once",
         ),
         (
             '{"a": {"captions": ["x"], "place": [{"x": 1, "x": 2}]}}',
@@ -61,17 +55,12 @@ def test_text_that_is_not_an_annotation(write_annotation, text, message):
     [
         ([], r"'bad\.mp4' has no captions: expected a list of sentences, found \[\]"),
         ('a cat', r"'bad\.mp4' has no captions: expected a list of sentences, found 'a cat'"),
-        (None, r"'bad\.mp4' has no captions: .* found None"),
-        ({}, r"'bad\.mp4' has no captions: .* found None"),
         ({'caption': ['x']}, r"'bad\.mp4' has no captions: .* found None"),
         ({'captions': []}, r"'bad\.mp4' has no captions: .* found \[\]"),
-        ({'captions': {'en': ['x']}}, r"'bad\.mp4' has no captions: .* found {'en'"),
         (['x', ''], r"'bad\.mp4': caption 1 is empty"),
         (['x', ' \t\n'], r"'bad\.mp4': caption 1 is empty"),
-        ({'captions': ['']}, r"'bad\.mp4': caption 0 is empty"),
         (['x', 7], r"'bad\.mp4': caption 1 is 7, expected a string"),
         ([['x']], r"'bad\.mp4': caption 0 is \['x'\], expected a string"),
-        ({'captions': [None]}, r"'bad\.mp4': caption 0 is None, expected a string"),
     ],
 )
 def test_bad_captions(write_annotation, value, message):
@@ -86,14 +75,11 @@ def test_bad_captions(write_annotation, value, message):
         ({'start': -1}, r'start is -1, expected seconds from 0 on'),
         ({'start': '3'}, r"start is '3', expected seconds"),
         ({'start': True}, r'start is True, expected seconds'),
-        ({'end': [1]}, r'end is \[1\], expected seconds'),
         ({'start': float('nan')}, r'start is nan, expected seconds'),
         ({'end': float('inf')}, r'end is inf, expected seconds'),
         ({'start': 5, 'end': 5}, r'end 5 is not after start 5'),
-        ({'start': 5, 'end': 4.5}, r'end 4\.5 is not after start 5'),
         ({'end': 0}, r'end 0 is not after start 0'),
         ({'start': 10**400}, r'start is 10000.*, expected seconds'),
-        ({'end': 1e300}, r'end is 1e\+300, expected seconds'),
     ],
 )
 def test_bad_times(write_annotation, times, message):

@@ -10,9 +10,8 @@ import torch
 from mmaction.structures import ActionDataSample
 from mmengine.dataset import ConcatDataset, RepeatDataset
 
-from ts2net_mm.datasets import BadVideo, DistinctGroupBatchSampler, UnreadableVideoError
+from ts2net_mm.datasets import DistinctGroupBatchSampler, UnreadableVideoError
 from ts2net_mm.datasets.bad_videos import (
-    BadVideosError,
     ItemIndex,
     bad_videos_of,
     draw_substitutes,
@@ -176,24 +175,6 @@ def test_a_watched_test_continues_with_the_pixels_of_another_video(make, on_bad_
     assert {(video.num_texts, video.skip) for video in bad} == {(2, on_bad_video == 'skip')}
 
 
-def test_records_are_read_from_batches_and_samples():
-    video = BadVideo('a', '/a.mp4', 'broken', 2, False)
-    record = vars(video)
-    sample = ActionDataSample()
-    sample.set_metainfo(dict(bad_videos=[record]))
-    for holder in (sample, [sample], (sample,), dict(data_samples=[sample]), sample.to_dict()):
-        assert bad_videos_of(holder) == [video]
-    for holder in (None, [], {}, ActionDataSample(), dict(inputs=1), 'text', dict(data_samples=[])):
-        assert bad_videos_of(holder) == []
-
-
-def test_the_error_lists_each_video_once():
-    videos = [BadVideo(str(n), f'/{n}.mp4', 'broken', 1, False) for n in (2, 1, 2)]
-    assert str(BadVideosError.from_videos('2 are bad', videos, 'fix them')) == (
-        '2 are bad; fix them\n  /1.mp4: broken\n  /2.mp4: broken'
-    )
-
-
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
@@ -263,8 +244,3 @@ def test_substitutes_in_mmengines_wrappers(make, wrap, substitute):
     """Of item 6 in the second of several data sets of 24 items, in a worker process."""
     index = pickle.loads(pickle.dumps(ItemIndex(24 + 6, (3, 24 + 16))))
     assert wrap(make({'3.mp4'}))[index]['video_id'] == substitute
-
-
-def test_videos_are_counted_once(make):
-    assert make(()).count_videos() == 12
-    assert make((), test_mode=True).count_videos() == 12

@@ -64,18 +64,12 @@ def test_paper_protocol_in_testing(build_loader, preprocessor):
     assert inputs['frame_mask'].sum(dim=1).tolist() == [4, 1, 2]
     assert [sample.video_id for sample in samples] == list(CAPTIONS)
     assert [sample.captions for sample in samples] == list(CAPTIONS.values())
-
-
-def test_frames_are_the_ones_of_the_rule_and_padding_is_zero(build_loader, preprocessor):
-    (batch,) = build_loader('_base_/datasets/text-video_12x32.py', 'test', 3)
-    inputs = preprocessor(batch, training=False)['inputs']
-    # frame i of a file is grey of level 10 + 4 i, one frame a second is taken
+    # frame i of a file is grey of level 10 + 4 i, one frame a second is taken; padding is zero
     for imgs, seconds in zip(inputs['imgs'], SECONDS.values(), strict=True):
         levels = imgs[:seconds].mean(dim=(1, 2, 3)) * 50 + 100
         expected = torch.tensor([10.0 + 4 * 12 * second for second in range(seconds)])
         torch.testing.assert_close(levels, expected, atol=4, rtol=0)
         assert (imgs[seconds:] == 0).all()
-        assert imgs[:seconds].abs().amax(dim=(1, 2, 3)).min() > 0
 
 
 def test_paper_protocol_in_training(build_loader, preprocessor):
@@ -145,12 +139,3 @@ def test_moving_shapes_in_testing(build_loader, preprocessor):
     # later frames are brighter, in every video
     levels = inputs['imgs'].mean(dim=(2, 3, 4))
     assert (levels.diff(dim=1) > 0).all()
-
-
-def test_workers_give_the_same_items(build_loader):
-    alone = build_loader('ts2net_moving-shapes.py', 'test', 3)
-    helped = build_loader('ts2net_moving-shapes.py', 'test', 3, num_workers=1)
-    for one, other in zip(alone, helped, strict=True):
-        for key in ('imgs', 'text'):
-            for a, b in zip(one['inputs'][key], other['inputs'][key], strict=True):
-                assert torch.equal(a, b)

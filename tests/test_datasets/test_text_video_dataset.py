@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.registry import DATASETS
-from mmengine.runner import Runner
 from torch.utils.data import Subset
 
 from ts2net_mm.datasets import TextVideoDataset
@@ -110,21 +109,6 @@ def test_group_values_in_wrappers(make_dataset, three_files, monkeypatch):
     assert group_values(balanced, 'video_id') == [names[i] for i in balanced.repeat_indices]
     with pytest.raises(TypeError, match=r'method group_values.*list has none'):
         group_values([1, 2], 'video_id')
-
-
-def test_distinct_groups_in_a_loader_that_is_cut_short(make_dataset, three_files):
-    loader = Runner.build_dataloader(
-        dict(
-            dataset=make_dataset(THREE),
-            batch_size=2,
-            num_batch_per_epoch=2,
-            sampler=dict(type='DefaultSampler', shuffle=True),
-            batch_sampler=dict(type='DistinctGroupBatchSampler'),
-        ),
-        seed=0,
-    )
-    assert len(loader) == 2
-    assert all(index < 4 for batch in loader.batch_sampler for index in batch)
 
 
 def test_missing_videos_are_counted_and_five_are_named(make_dataset, videos):

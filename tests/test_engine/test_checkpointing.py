@@ -66,18 +66,6 @@ def test_old_best_is_removed_after_the_new_one_is_complete(toy, tmp_path, files_
         assert 'best_toy_same_epoch_1.pth' in names(tmp_path)
 
 
-def test_content_of_a_checkpoint(toy, tmp_path):
-    toy(scores=[1.0, 2.0], **BEST).train()
-    state = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)['resume_state']
-    assert len(state['random_states']) == 1
-    assert state['position'] == dict(
-        sampler_seed=1, batches_per_epoch=5, batch_size=2, extra_iterations=0
-    )
-    assert state['best_of'] == [['toy/score', 'greater']]
-    assert state['parameters'] == [['layer.weight', 'layer.bias']]
-    assert 'resume_state' not in torch.load(tmp_path / 'best_toy_score_epoch_2.pth')
-
-
 @pytest.fixture
 def full_disk():
     """No file may exceed 1000 bytes, which looks to a program like a full disk."""
@@ -142,12 +130,6 @@ def test_nothing_to_resume_and_nothing_left_to_train(toy, tmp_path, warnings_of)
     assert runner.train().losses == []
     expected = 'nothing left to train: the checkpoint is of epoch 2, max_epochs is 2'
     assert expected in warnings
-
-
-def test_last_checkpoint_that_is_missing(toy, tmp_path):
-    toy(max_epochs=1).train()
-    (tmp_path / 'epoch_1.pth').unlink()
-    assert len(toy(resume=True).train().losses) == 10
 
 
 @pytest.mark.parametrize('copied', [True, False])

@@ -1,7 +1,5 @@
 """The loop with a toy; tests/test_tools/test_interruption.py kills a real training."""
 
-import pickle
-
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler, pseudo_collate
@@ -76,18 +74,6 @@ def test_training_does_not_depend_on_validation(toy, tmp_path):
     assert validated.losses == without.losses
 
 
-def test_logged_position_continues(toy, interrupt):
-    interrupt(toy(**EVERY_SECOND), 3)
-    resumed = toy(resume=True, **EVERY_SECOND)
-    seen = []
-    resumed.train_loop.run_iter, run_iter = (
-        lambda index, batch: (seen.append(index), run_iter(index, batch)),
-        resumed.train_loop.run_iter,
-    )
-    resumed.train()
-    assert seen == [2, 3, 4, 0, 1, 2, 3, 4]
-
-
 def test_another_number_of_batches(toy, interrupt):
     """At the end of an epoch the run continues, inside an epoch there is no way to."""
     interrupt(toy(**EVERY_SECOND), 3)
@@ -123,24 +109,6 @@ def test_items_depend_on_seed_epoch_and_index_alone(toy):
     assert first[0] == first[2]
     assert not set(first[0]) & set(first[1])
     assert items(workers=2) == first
-
-
-def test_start_is_used_once(toy):
-    data = toy().train_dataloader.dataset
-    sampler = DefaultSampler(data, shuffle=False, seed=4)
-    batches = RepeatableBatches(BatchSampler(sampler, batch_size=4, drop_last=False))
-    batches.start = 2
-    assert list(batches) == [[(4, 0, 8), (4, 0, 9)]]
-    assert len(list(batches)) == len(batches) == 3
-    assert batches.batch_size == 4
-
-
-def test_attributes_of_the_wrapped_data_set(toy):
-    data = toy().train_dataloader.dataset
-    assert data.metainfo == {}
-    assert len(pickle.loads(pickle.dumps(data))) == len(data) == 10
-    with pytest.raises(AttributeError, match='colour'):
-        data.colour  # noqa: B018
 
 
 def test_unsuitable_training_data(toy):

@@ -62,20 +62,6 @@ def test_rate_is_constant_outside_of_begin_and_end():
     assert found[25:] == [found[24]] * 5
 
 
-def test_resuming_by_state():
-    optimizer = make_optimizer(1.0, 0.5)
-    scheduler = WarmupCosineLR(optimizer, end=20)
-    rates_of(optimizer, scheduler, 8)
-
-    fresh = make_optimizer(1.0, 0.5)
-    other = WarmupCosineLR(fresh, end=20)
-    fresh.load_state_dict(optimizer.state_dict())
-    other.load_state_dict(scheduler.state_dict())
-    found = rates_of(fresh, other, 12)
-    assert found == rates_of(optimizer, scheduler, 12)
-    assert found[0] == pytest.approx([released_factor(8, 20), 0.5 * released_factor(8, 20)])
-
-
 SCHEDULE = dict(type='WarmupCosineLR', warmup_ratio=0.2, by_epoch=False)
 
 

@@ -4,7 +4,7 @@ import multiprocessing
 
 import pytest
 
-from ts2net_mm.engine.work_dir import WorkDirError, claim_work_dir, describe_earlier_run
+from ts2net_mm.engine.work_dir import WorkDirError, claim_work_dir
 
 
 def hold(folder, pipe) -> None:
@@ -48,12 +48,3 @@ def test_folder_that_cannot_be_written(tmp_path):
     message = 'cannot write into the work folder .*file: File exists'
     with pytest.raises(WorkDirError, match=message), claim_work_dir(tmp_path / 'file'):
         pass
-
-
-def test_earlier_checkpoints_are_named(tmp_path):
-    assert describe_earlier_run(tmp_path) is None
-    for number in range(7):
-        (tmp_path / f'epoch_{number}.pth').touch()
-    line = describe_earlier_run(tmp_path)
-    assert line is not None
-    assert 'epoch_6.pth and 2 older ones' in line

@@ -56,8 +56,8 @@ def train(
     found: dict = dict(losses=[], gradients={}, reductions=0)
     model = network
     if world_size > 1:
-        # two processes show that it is not needed, three that it does no harm
-        find_unused = world_size == 3
+        # not needed, and harmless
+        find_unused = accumulative_counts == 2
         model = MMDistributedDataParallel(
             network, device_ids=None, find_unused_parameters=find_unused
         )

@@ -8,9 +8,6 @@ import torch
 import torch.nn.functional as F
 from mmaction.evaluation.metrics import RetrievalMetric
 from mmaction.registry import METRICS, MODELS
-from mmaction.structures import ActionDataSample
-from mmengine.evaluator import Evaluator
-from mmengine.structures import InstanceData
 from torch import nn
 
 from ts2net_mm.datasets.bad_videos import BadVideosError
@@ -165,21 +162,6 @@ def test_another_similarity_may_be_named():
     samples = predict(11)
     pooled = predict(11, similarity=MEAN_POOLED)
     assert evaluate(samples, similarity=MEAN_POOLED) == evaluate(pooled) != evaluate(samples)
-
-
-def test_runs_in_the_evaluator_of_mmengine(log_records):
-    """As configured in a file: data samples in, keys without prefix out."""
-    evaluator = Evaluator([dict(type='mmaction.TextVideoRetrievalMetric', metric_list='R1')])
-    data_samples = []
-    for sample in predict(11):
-        packed = ActionDataSample(features=InstanceData(metainfo=sample['features']))
-        packed.set_metainfo(dict(video_id=sample['video_id'], captions=sample['captions']))
-        data_samples.append(packed)
-    evaluator.process(data_samples)
-    full = evaluate(predict(11))
-    assert evaluator.evaluate(11) == {key: full[key] for key in ('t2v/R1', 'v2t/R1')}
-    lines = [record.getMessage() for record in log_records]
-    assert 'Retrieval over 11 videos and 22 texts' in lines
 
 
 def test_prefix_and_metric_list():

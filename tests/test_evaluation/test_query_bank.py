@@ -59,16 +59,6 @@ def test_a_seed_draws_the_same_captions_again(ann_file):
     assert pairs.issuperset(zip(first.captions, first.video_ids, strict=True))
 
 
-def test_every_caption_has_the_same_chance(ann_file):
-    drawn = [
-        caption
-        for seed in range(200)
-        for caption in draw(ann_file, num_queries=50, seed=seed).captions
-    ]
-    counts = [drawn.count(caption) for caption in draw(ann_file, num_queries=None).captions]
-    assert min(counts) > 60 and max(counts) < 140  # about 99 each
-
-
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
@@ -205,7 +195,7 @@ def test_dump_holds_the_bank(ann_file, tmp_path):
         assert saved['logit_scale'] == SCALE
 
 
-@pytest.mark.parametrize('processes', [2, 3, 7])
+@pytest.mark.parametrize('processes', [2, 3])
 def test_processes_share_the_work_and_change_nothing(ann_file, monkeypatch, processes):
     monkeypatch.setattr(query_bank_hook, 'BATCH_SIZE', 16)
     alone = make_metric(ann_file)

@@ -38,25 +38,6 @@ def test_equals_released_metric_to_the_query(index):
         assert metrics[f'{way}/MdR'] in (lower_median, lower_median + 0.5)
 
 
-def test_released_cases_are_the_three_protocols():
-    """One caption a video, the same number each, and any number."""
-    counts = [set(np.bincount(released_case(index)[1]).tolist()) for index in range(3)]
-    assert counts[0] == {1}
-    assert len(counts[1]) == 1 and counts[1] != {1}
-    assert len(counts[2]) > 1
-
-
-@pytest.mark.parametrize('index', range(3))
-def test_order_of_texts_does_not_matter(index):
-    similarity, owners = released_case(index)
-    before = similarity.copy(), owners.copy()
-    order = np.random.default_rng(index).permutation(len(similarity))
-    shuffled = retrieval_metrics(similarity[order], owners[order])
-    assert shuffled == retrieval_metrics(similarity, owners)
-    np.testing.assert_array_equal(similarity, before[0])  # the inputs are unchanged
-    np.testing.assert_array_equal(owners, before[1])
-
-
 def loop_ranks(similarity: np.ndarray, video_of_text: list[int]) -> dict[str, list[int]]:
     """Rank text by text and video by video."""
     num_videos = similarity.shape[1]
@@ -89,30 +70,13 @@ def test_equals_loop(monkeypatch, block, values, num_texts, num_videos):
     similarity = rng.integers(0, values, (num_texts, num_videos)).astype(np.float32)
     video_of_text = rng.permutation([0, 1, *rng.integers(0, num_videos, num_texts - 2)])
     metrics = retrieval_metrics(similarity, video_of_text)
+    assert all(type(value) is float for value in metrics.values())
     for direction, ranks in loop_ranks(similarity, video_of_text.tolist()).items():
         for k in (1, 5, 10, 50):
             expected = 100 * sum(rank <= k for rank in ranks) / len(ranks)
             assert metrics[f'{direction}/R{k}'] == pytest.approx(expected)
         assert metrics[f'{direction}/MdR'] == np.median(ranks)
         assert metrics[f'{direction}/MnR'] == pytest.approx(sum(ranks) / len(ranks))
-
-
-def test_keys_and_plain_floats():
-    metrics = retrieval_metrics([[1.0, 0.0], [0.0, 1.0]], [0, 1])
-    names = ('R1', 'R5', 'R10', 'R50', 'MdR', 'MnR')
-    assert list(metrics) == [f'{way}/{name}' for way in ('t2v', 'v2t') for name in names]
-    assert all(type(value) is float for value in metrics.values())
-    assert set(metrics.values()) == {100.0, 1.0}
-
-
-def test_model_that_scores_everything_alike_is_ranked_last():
-    metrics = retrieval_metrics(np.ones((6, 3)), [0, 0, 1, 1, 2, 2])
-    assert metrics['t2v/R1'] == metrics['v2t/R1'] == 0.0
-    assert metrics['t2v/MnR'] == metrics['v2t/MnR'] == 3.0
-
-
-def test_median_is_the_usual_one():
-    assert retrieval_metrics([[1.0, 0.0], [1.0, 0.0]], [0, 1])['t2v/MdR'] == 1.5  # ranks 1 and 2
 
 
 def test_best_caption_of_a_video_counts():
@@ -127,13 +91,6 @@ def test_best_caption_of_a_video_counts():
     metrics = retrieval_metrics(similarity, owners)
     assert metrics['v2t/R1'] == pytest.approx(200 / 3)
     assert metrics['v2t/MnR'] == pytest.approx(4 / 3)
-
-
-def test_video_without_captions_is_a_candidate_only():
-    similarity = np.array([[0.5, 0.1, 0.9], [0.1, 0.5, 0.0]])
-    metrics = retrieval_metrics(similarity, [0, 1])
-    assert metrics['t2v/MnR'] == 1.5  # video 2 is ranked before the right one once
-    assert metrics['v2t/R1'] == 100.0
 
 
 def test_infinities_are_ordered():

@@ -1,7 +1,6 @@
 """Plain and normalised metrics together, and their table."""
 
 import numpy as np
-import pytest
 
 from ts2net_mm.evaluation import (
     dynamic_inverted_softmax,
@@ -41,15 +40,6 @@ def test_every_row_comes_from_its_own_normalisation():
         assert all(metrics[f'{row}/{name}'] == expected[f'{row[:3]}/{name}'] for name in names)
     mean_ranks = [metrics[f'{row}/MnR'] for row in ('t2v', 't2v_dsl', 't2v_qb')]
     assert len(set(mean_ranks)) == 3  # otherwise a mix-up would not show
-
-
-def test_plain_metrics_alone():
-    assert measure_similarity(LOGITS, OWNERS) == retrieval_metrics(LOGITS, OWNERS)
-
-
-def test_bank_of_other_videos():
-    with pytest.raises(ValueError, match='bank_similarity has 9 videos, but similarity 10'):
-        measure_similarity(LOGITS, OWNERS, bank_logits=BANK[:, :9])
 
 
 def cells(line: str) -> list[str]:

@@ -2,20 +2,13 @@
 
 import torch
 
-from ts2net_mm.models import CLSOnly, TemporalLSTM, TokenMean
+from ts2net_mm.models import TemporalLSTM, TokenMean
 
 
 def tokens() -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     mask = torch.arange(5) < torch.tensor([5, 3])[:, None]
     return torch.randn(2, 5, 4, 8), mask
-
-
-def test_cls_only_takes_the_first_token():
-    x, _ = tokens()
-    neck = CLSOnly()
-    assert torch.equal(neck(x), x[:, :, :1])
-    assert neck.num_tokens == neck(x).shape[2]
 
 
 def test_token_mean_stays_inside_the_frame():

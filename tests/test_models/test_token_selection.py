@@ -17,10 +17,6 @@ def tokens():
     return torch.rand(2, 3, 10, 16)
 
 
-def test_cls_is_unchanged(tokens):
-    assert torch.equal(build()(tokens)[:, :, 0], tokens[:, :, 0])
-
-
 def test_hard_selects_the_best_patches_in_order(tokens):
     neck = build(test_mode='hard')
     scores = neck.token_scores(tokens)
@@ -58,21 +54,11 @@ def test_fresh_noise_differs_between_calls(tokens, mode):
     assert not torch.equal(neck(tokens), neck(tokens))
 
 
-def test_noise_seed_changes_the_fixed_noise(tokens):
-    assert not torch.equal(build()(tokens), build(noise_seed=1)(tokens))
-
-
 def test_evaluation_does_not_change_the_global_random_state(tokens):
     neck = build()
     state = torch.get_rng_state()
     neck(tokens)
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_gradients_reach_the_scores(tokens):
-    neck = build().train()
-    neck(tokens).square().sum().backward()
-    assert all(p.grad.abs().sum() > 0 for p in neck.parameters())
 
 
 def test_autocast_has_no_effect(tokens):

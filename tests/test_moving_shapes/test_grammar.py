@@ -46,13 +46,6 @@ def test_reversal_of_a_meaning_is_a_meaning():
     assert sum(meaning.reversal == meaning for meaning in meanings) == 6 * 18
 
 
-def test_captions_of_one_event():
-    captions = all_captions(Meaning('purple', 'circle', ('left',)))
-    assert len(captions) == len(set(captions)) == 2 * 3
-    assert 'a purple circle moves left' in captions
-    assert 'the purple circle moves left' in captions
-
-
 def test_captions_of_two_events_keep_their_order():
     captions = all_captions(Meaning('red', 'triangle', ('left', 'grows')))
     assert len(captions) == len(set(captions)) == 2 * 3 * 3 * 3

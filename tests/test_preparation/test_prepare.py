@@ -3,7 +3,6 @@ import re
 
 import pytest
 
-from ts2net_mm.datasets import TextVideoDataset
 from ts2net_mm.preparation import Annotations, Clip, Split, prepare
 from ts2net_mm.preparation.prepare import VideoIndex, without_extension
 
@@ -47,17 +46,6 @@ def test_missing_videos_are_kept_or_dropped(tmp_path, videos):
     (videos / 'c.mp4').write_bytes(b'x')
     run(tmp_path, videos, train='abc')
     assert not (out / 'missing_videos.txt').exists()  # the list of the last time
-
-
-def test_the_data_set_reads_what_is_written(tmp_path, videos):
-    out = run(tmp_path, videos, train='ab')
-    dataset = TextVideoDataset(
-        data_root=str(out), ann_file='train.json', data_prefix=dict(video='videos'), pipeline=()
-    )
-    assert [dataset[n]['filename'] for n in range(2)] == [
-        f'{out}/videos/a.mp4',
-        f'{out}/videos/sub/b.avi',
-    ]
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny import CONFIG, make_project, model_config
+from tiny import CONFIG, ROOT, make_project, model_config
 
-FOLDER = Path(__file__).resolve().parents[2] / 'tools/benchmarks'
+FOLDER = ROOT / 'tools/benchmarks'
 MODULES = (
     'measuring',
     'report',
@@ -20,6 +21,10 @@ MODULES = (
     'fp16_arithmetic',
     'core',
     'complexity',
+    'multi_caption_evaluation',
+    'data_preparation',
+    'resize_fidelity',
+    'frame_store',
 )
 
 
@@ -45,6 +50,20 @@ def tiny_model():
 def project(tmp_path_factory) -> Path:
     """A folder with a config, five videos and their annotation."""
     return make_project(tmp_path_factory.mktemp('project'), num_videos=5)
+
+
+@pytest.fixture(scope='session')
+def run_tool(start_script, tmp_path_factory) -> Callable[..., tuple[int, str]]:
+    """Function that runs a file of tools/ in a process; returns its exit code and output."""
+    log = tmp_path_factory.mktemp('tools') / 'log.txt'
+
+    def run(name: str, *arguments: object) -> tuple[int, str]:
+        log.write_text('')
+        process = start_script(ROOT / 'tools' / name, *arguments, log=log, environment={})
+        process.join(900)
+        return process.exitcode, log.read_text()
+
+    return run
 
 
 # Longer, with everything that is random: captions, frames, selection noise. The hook writes the

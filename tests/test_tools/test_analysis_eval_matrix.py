@@ -77,16 +77,13 @@ def test_scale_from_the_command_line(run, matrix, tmp_path):
     ('args', 'message'),
     [
         (['nowhere.npz'], 'similarity file nowhere.npz does not exist'),
-        ([ROOT], 'is not an .npz that can be read without pickle: IsADirectoryError'),
         ([__file__], 'is not an .npz that can be read without pickle'),
-        (['MATRIX', '--bank', 'nowhere.npz'], 'similarity file nowhere.npz does not exist'),
         (
             ['MATRIX', '--bank', 'NO BANK'],
             "lacks the arrays ['bank_similarity'], found ['captions'",
         ),
         (['MATRIX', '--topk', '9'], 'topk=9 exceeds the 8 videos'),
         (['MATRIX', '--json', ROOT], 'is a folder, expected a file name'),
-        (['MATRIX', '--json', f'{__file__}/m.json'], 'cannot be made'),
     ],
 )
 def test_errors_are_one_line(run, matrix, args, message):
@@ -96,19 +93,3 @@ def test_errors_are_one_line(run, matrix, args, message):
     assert err.startswith('error: ')
     assert message in err
     assert err.count('\n') == 1
-
-
-@pytest.mark.parametrize(
-    ('args', 'message'),
-    [
-        ([], 'required: matrix'),
-        (['a', '--topk', '0'], 'argument --topk'),
-        (['a', '--logit-scale', '0'], 'argument --logit-scale'),
-        (['a', '--inverse-temperature', 'nan'], 'argument --inverse-temperature'),
-    ],
-)
-def test_wrong_arguments(load_tool, capsys, args, message):
-    with pytest.raises(SystemExit) as caught:
-        load_tool('analysis/eval_matrix.py').main(args)
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err

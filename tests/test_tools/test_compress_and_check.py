@@ -78,32 +78,6 @@ def test_failures_are_named_and_tried_again(compress, source, tmp_path, miniatur
     assert not (tmp_path / 'out/failed_videos.txt').exists()
 
 
-def test_errors_of_compress(compress, source, tmp_path, monkeypatch):
-    code, out, err = compress(tmp_path / 'nowhere')
-    assert (code, out) == (1, '')
-    assert err == f'error: video folder {tmp_path}/nowhere does not exist\n'
-    monkeypatch.setenv('PATH', '')
-    monkeypatch.setitem(sys.modules, 'imageio_ffmpeg', None)
-    code, _, err = compress(source)
-    assert code == 1
-    assert err == 'error: ffmpeg is not in PATH; install it, or: pip install imageio-ffmpeg\n'
-
-
-@pytest.mark.parametrize(
-    ('args', 'message'),
-    [
-        (['--jobs', '0'], "'0' is not a whole number of at least 1"),
-        (['--fps', '2.5'], "'2.5' is not a whole number"),
-        (['--short-side', '225'], '225 is odd; H.264 needs even sides'),
-    ],
-)
-def test_wrong_arguments_of_compress(load_tool, capsys, args, message):
-    with pytest.raises(SystemExit) as caught:
-        load_tool('data/compress_videos.py').main(['in', 'out', *args])
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
-
-
 def hanging_ffmpeg(tmp_path):
     """A program that starts to write and hangs; returns its folder."""
     program = tmp_path / 'bin' / 'ffmpeg'
@@ -182,9 +156,3 @@ def test_bad_ones_are_named(check, annotation, source, tmp_path):
         f'  {tmp_path}/videos/sub/c d.mp4: no answer within 3 seconds',
     ]
     assert check(annotation, '--min-seconds', '3', '--timeout', '3')[1] == '3 videos, 3 bad\n'
-
-
-def test_errors_of_check(check, tmp_path):
-    code, out, err = check(tmp_path / 'no.json')
-    assert (code, out) == (1, '')
-    assert err == f'error: annotation file {tmp_path}/no.json does not exist\n'

@@ -1,10 +1,6 @@
 """Configs in MMEngine's newer ways, pure Python and scoped names, do all that plain ones do."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +10,6 @@ from mmengine.optim import OptimWrapper
 
 from ts2net_mm.checkpoints.settings import KEY
 from ts2net_mm.engine import AutocastOptimWrapper
-
-ROOT = Path(__file__).parents[2]
 
 SCOPED = """
 _base_ = './config.py'
@@ -87,21 +81,14 @@ custom_hooks = [dict(type=StrictCheckpointHook), dict(type=ModelConfigHook)]
 """
 
 
-def run(*arguments: object) -> str:
-    command = [sys.executable, *map(str, arguments)]
-    environment = dict(PYTHONPATH=str(ROOT), PATH='/usr/bin:/bin', OMP_NUM_THREADS='1')
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
-    assert result.returncode == 0, result.stderr[-2000:]
-    return result.stdout
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize('style', ['scoped', 'pure'])
-def test_trained_and_tested_by_the_weights_alone(project, tmp_path, style):
+def test_trained_and_tested_by_the_weights_alone(run_tool, project, tmp_path, style):
     text = PURE.replace('DATA_ROOT', str(project)) if style == 'pure' else SCOPED
     config = project / f'{style}.py'
     config.write_text(text)
-    run('tools/train.py', config, '--work-dir', tmp_path)
+    code, output = run_tool('train.py', config, '--work-dir', tmp_path)
+    assert code == 0, output[-2000:]
     weights = tmp_path / 'epoch_1.pth'
     told = json.loads(torch.load(weights)['meta'][KEY])
     assert (told['type'], told['backbone']['type']) == ('TS2Net', 'TokenShiftViT')
@@ -111,7 +98,8 @@ def test_trained_and_tested_by_the_weights_alone(project, tmp_path, style):
     for name, given in (('config', [weights]), ('weights', ['--from-weights', weights])):
         work = tmp_path / name
         arguments = (*given, '--work-dir', work, '--dump', work / 'scores.npz')
-        output = run('tools/test.py', config, *arguments)
+        code, output = run_tool('test.py', config, *arguments)
+        assert code == 0, output[-2000:]
         tables.append([line for line in output.splitlines() if line.startswith('| ')])
     assert len(tables[0]) >= 3
     assert tables[0] == tables[1]
@@ -122,21 +110,12 @@ def test_trained_and_tested_by_the_weights_alone(project, tmp_path, style):
 
 
 @pytest.mark.parametrize('kind', [OptimWrapper, 'OptimWrapper', 'mmengine.OptimWrapper', None])
-def test_amp_knows_the_wrapper_it_replaces(load_tool, kind):
-    options = ('no_validate', 'auto_scale_lr', 'diff_rank_seed', 'deterministic')
-    args = SimpleNamespace(amp=True, resume=None, seed=None, **dict.fromkeys(options, False))
+def test_amp_knows_the_wrapper_it_replaces(load_tool, monkeypatch, kind):
     tool = load_tool('train.py')
-
-    def refusal(kind) -> str:
-        wrapper = {} if kind is None else dict(type=kind)
-        settings = dict(model=dict(), train_cfg=dict(), train_dataloader=dict(batch_size=1))
-        cfg = Config(dict(optim_wrapper=wrapper, work_dir='nowhere', **settings))
-        try:
-            tool.merge_arguments(cfg, args)
-        except (SystemExit, ValueError) as error:  # such as for want of a GPU
-            return str(error)
-        assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
-        return ''
-
-    assert 'replaces' not in refusal(kind)
-    assert '--amp replaces OptimWrapper, but the config has Auto' in refusal(AutocastOptimWrapper)
+    monkeypatch.setattr(tool, 'has_accelerator', lambda: True)
+    cfg = Config(dict(optim_wrapper={} if kind is None else dict(type=kind)))
+    tool.use_mixed_precision(cfg)
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    cfg.optim_wrapper.type = AutocastOptimWrapper
+    with pytest.raises(ValueError, match='--amp replaces OptimWrapper, but the config has Auto'):
+        tool.use_mixed_precision(cfg)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -125,18 +124,9 @@ def test_train_and_test(project, arguments, run, seen_sizes, monkeypatch, name):
 
 
 @pytest.mark.slow
-def test_as_programs_with_less_memory(project, arguments):
-    def start(tool: str, *more: str) -> str:
-        done = subprocess.run(
-            [sys.executable, ROOT / 'tools' / tool, *arguments('didemo', *more, **LESS_MEMORY)],
-            cwd=project,
-            env=dict(PYTHONPATH=str(ROOT), PATH='/usr/bin:/bin', OMP_NUM_THREADS='1'),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        return done.stdout
-
-    start('train.py', '--seed', '3')
-    check_table(start('test.py', 'work_dirs/didemo/epoch_1.pth'))
+def test_as_programs_with_less_memory(project, arguments, run_tool, monkeypatch):
+    monkeypatch.chdir(project)
+    for tool, *more in (('train.py', '--seed', '3'), ('test.py', 'work_dirs/didemo/epoch_1.pth')):
+        code, output = run_tool(tool, *arguments('didemo', *more, **LESS_MEMORY))
+        assert code == 0, output[-2000:]
+    check_table(output)

@@ -1,6 +1,7 @@
 """The wheel, installed where the repository is not to be found, from an empty folder."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -8,25 +9,9 @@ import venv
 from pathlib import Path
 
 import pytest
+from tiny import CONFIG
 
-CONFIG = """
-_base_ = 'ts2net_mm::ts2net/ts2net_moving-shapes.py'
-data_root = 'DATA_ROOT'
-model = dict(
-    backbone=dict(embed_dims=16, num_layers=2, num_heads=2, out_dims=16, shift_layers=(0, 1)),
-    text_encoder=dict(width=16, num_layers=1, num_heads=2, out_dims=16),
-    neck=dict(embed_dims=16, num_samples=10),
-    head=dict(temporal=dict(embed_dims=16, num_layers=1, num_heads=2)),
-)
-loader = dict(batch_size=2, num_workers=0, persistent_workers=False,
-              dataset=dict(data_root=data_root, ann_file='all.json'))
-train_dataloader = loader
-val_dataloader = loader
-test_dataloader = loader
-train_cfg = dict(max_epochs=1)
-default_hooks = dict(checkpoint=dict(interval=1))
-param_scheduler = [dict(type='ConstantLR', factor=0.5)]
-"""
+INHERIT = "_base_ = 'ts2net_mm::ts2net/ts2net_moving-shapes.py'"
 
 LOOK = """
 import sys
@@ -86,7 +71,9 @@ def warnings_of(output: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.prefix == sys.base_prefix, reason='needs an environment to borrow from')
 def test_inherits_trains_tests_and_searches(python, project, tmp_path):
-    (tmp_path / 'mine.py').write_text(CONFIG.replace('DATA_ROOT', f'{project}/'))
+    (tmp_path / 'mine.py').write_text(
+        re.sub('_base_ = .*', INHERIT, CONFIG).replace('DATA_ROOT', f'{project}/')
+    )
     assert run(python, '-W', 'error', '-c', 'import ts2net_mm', folder=tmp_path) == ''
     output = run(python, '-c', LOOK, folder=tmp_path)
     file, model = output.splitlines()[-1].split()
@@ -98,7 +85,7 @@ def test_inherits_trains_tests_and_searches(python, project, tmp_path):
     tools = package / '.mim/tools'
     output = run(python, tools / 'train.py', 'mine.py', '--work-dir', 'run', folder=tmp_path)
     assert warnings_of(output) == []
-    weights = tmp_path / 'run/epoch_1.pth'
+    weights = tmp_path / 'run/epoch_2.pth'
     output = run(python, tools / 'test.py', 'mine.py', weights, folder=tmp_path)
     assert '| ' in output
     assert warnings_of(output) == []

@@ -157,7 +157,7 @@ def run_tool(monkeypatch, tmp_path):
     return run
 
 
-@pytest.mark.parametrize('config', ['ts2net_msrvtt', 'ts2net_adamw_msrvtt', 'ts2net_moving-shapes'])
+@pytest.mark.parametrize('config', ['ts2net_msrvtt', 'ts2net_moving-shapes'])
 def test_schedule_is_drawn(run_tool, tmp_path, config, quick_runs):
     path, curve = ROOT / 'configs' / f'{config}.py', tmp_path / 'curve.png'
     options = ('--not-show', '--dataset-size', 256, '--save-path', curve)

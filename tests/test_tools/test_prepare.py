@@ -41,17 +41,6 @@ def test_what_needs_attention_is_printed(run, tmp_path):
     assert '/videos leads to ' in out
 
 
-def test_repeated_ids_are_printed(run, tmp_path):
-    run('activitynet')
-    ids = tmp_path / 'activitynet/annotations/train_ids.json'
-    folder = tmp_path / 'copy'
-    folder.mkdir()
-    for path in ids.parent.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    (folder / ids.name).write_text(json.dumps(json.loads(ids.read_text()) + ['v_QOlSCBRmfW0']))
-    assert 'train_ids.json repeats 1 ids' in run('activitynet', annotations=folder)[1]
-
-
 def test_empty_captions_are_an_error_unless_dropped(run, miniatures, tmp_path):
     mini = miniatures.make_vatex(tmp_path / 'edited')
     path = mini.annotations / 'ref_captions.json'
@@ -77,18 +66,6 @@ def test_lists_of_pairs(load_tool, miniatures, tmp_path, capsys):
     assert tool.main([*folders, f'{tmp_path}/nowhere.csv']) == 1
     expected = f'error: annotation file {tmp_path}/nowhere.csv does not exist\n'
     assert capsys.readouterr().err == expected
-
-
-@pytest.mark.parametrize('name', DATA_SETS)
-def test_the_wrong_folder(run, name, tmp_path):
-    (tmp_path / 'other.txt').touch()
-    code, out, err = run(name, annotations=tmp_path)
-    assert (code, out) == (1, '')
-    assert err.startswith('error: ')
-    assert err.count('\n') == 1
-    assert 'expected' in err
-    assert f'found: {", ".join(sorted([name + "/", "other.txt"]))}' in err
-    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.slow

@@ -64,28 +64,15 @@ REASONS = {
 }
 
 
-def run(*arguments: object, processes: int = 0) -> tuple[int, str, str]:
-    launcher = [sys.executable]
-    if processes:
-        launcher += ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={processes}']
-    command = [*launcher, *map(str, arguments)]
-    environment = dict(PYTHONPATH=str(ROOT), PATH='/usr/bin:/bin', OMP_NUM_THREADS='1')
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=200
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def train(config: Path, work_dir: Path, *arguments: object, **kwargs) -> tuple[int, str, str]:
-    return run('tools/train.py', config, '--work-dir', work_dir, '--seed', 3, *arguments, **kwargs)
-
-
 @pytest.fixture(scope='module')
-def trained(project, tmp_path_factory) -> tuple[Path, str]:
+def trained(run_tool, project, tmp_path_factory) -> tuple[Path, str]:
+    """The work folder and the output of a training."""
     work_dir = tmp_path_factory.mktemp('trained')
-    code, output, errors = train(project / 'tolerant.py', work_dir)
-    assert code == 0, errors[-3000:]
-    return work_dir, output + errors
+    code, output = run_tool(
+        'train.py', project / 'tolerant.py', '--work-dir', work_dir, '--seed', 3
+    )
+    assert code == 0, output[-3000:]
+    return work_dir, output
 
 
 @pytest.mark.slow
@@ -102,10 +89,15 @@ def test_training_continues(project, trained):
 
 @pytest.mark.slow
 def test_two_processes_stop_together_at_too_many(project, tmp_path):
-    options = ('--launcher', 'pytorch', '--cfg-options', 'train_dataloader.batch_size=1')
-    code, output, errors = train(project / 'config.py', tmp_path, *options, processes=2)
-    assert code != 0
-    message = errors[errors.rindex('error: ') :]
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2']
+    command += ['tools/train.py', project / 'config.py', '--work-dir', tmp_path, '--seed=3']
+    command += ['--launcher=pytorch', '--cfg-options', 'train_dataloader.batch_size=1']
+    environment = dict(PYTHONPATH=str(ROOT), PATH='/usr/bin:/bin', OMP_NUM_THREADS='1')
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=200
+    )
+    assert done.returncode != 0
+    message = done.stderr[done.stderr.rindex('error: ') :]
     assert '3 of 12 training videos are unreadable, more than max_share=0.01' in message
     for number, reason in REASONS.items():
         assert f'{project}/{number}.mp4: {reason}' in message
@@ -113,17 +105,18 @@ def test_two_processes_stop_together_at_too_many(project, tmp_path):
 
 
 @pytest.mark.slow
-def test_testing(project, trained, tmp_path):
+def test_testing(run_tool, project, trained, tmp_path):
     weights = trained[0] / 'epoch_2.pth'
-    test = ('tools/test.py', project / 'config.py', weights, '--work-dir', tmp_path)
-    code, output, errors = run(*test)
+    test = ('test.py', project / 'config.py', weights, '--work-dir', tmp_path)
+    code, output = run_tool(*test)
     assert code != 0
-    message = errors[errors.rindex('error: ') :]
+    message = output[output.rindex('error: ') :]
     assert '3 of 12 test videos are unreadable' in message
     for number, reason in REASONS.items():
         assert f'{project}/{number}.mp4: {reason}' in message
 
-    code, output, errors = run(*test, '--cfg-options', 'test_dataloader.dataset.on_bad_video=skip')
-    assert code == 0, errors[-3000:]
-    assert 'Retrieval over 9 videos and 18 texts' in output + errors
-    assert output.splitlines()[-1] == 'skipped: 3 unreadable videos and their 6 texts'
+    option = 'test_dataloader.dataset.on_bad_video=skip'
+    code, output = run_tool(*test, '--cfg-options', option)
+    assert code == 0, output[-3000:]
+    assert 'Retrieval over 9 videos and 18 texts' in output
+    assert '\nskipped: 3 unreadable videos and their 6 texts\n' in output

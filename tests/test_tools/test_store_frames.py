@@ -40,41 +40,32 @@ def pictures(folder: Path) -> dict[str, dict[int, bytes]]:
     }
 
 
-def test_a_second_run_has_nothing_to_do(run, tmp_path, capsys):
-    assert run() == 0
+MISTAKES = {
+    '--quality 80': 'was made with quality=95, where quality=80 is asked for',
+    '--format png': "format='jpeg', quality=95, where format='png', quality=None is",
+    '--cfg-options train_dataloader.dataset.ann_file=no.json': 'no.json does not exist',
+    '--cfg-options train_dataloader.dataset.piplein=[]': "argument 'piplein'",
+}
+
+
+def test_further_runs_on_the_same_folder(run, tmp_path, capsys):
+    """There is nothing to do; other settings are an error of one line."""
+    assert run('--workers', 1) == 0
     assert '5 videos, ' in (first := capsys.readouterr().out)
     assert '5 were to do, 0 failed' in first
     before = pictures(tmp_path / 'store')
     assert [len(frames) for frames in before.values()] == [12] * 5
     assert run() == 0
     assert '0 were to do, 0 failed' in capsys.readouterr().out
+    for arguments, message in MISTAKES.items():
+        assert run(*arguments.split()) == 1
+        error = capsys.readouterr().err
+        assert error.startswith('error: ')
+        assert message in error
+        assert error.count('\n') == 1
     assert pictures(tmp_path / 'store') == before
-
-
-def test_whatever_the_number_of_processes(run, tmp_path):
-    assert run('--workers', 1) == 0
-    alone = pictures(tmp_path / 'store')
     assert run('--out', tmp_path / 'other', '--workers', 3) == 0
-    assert pictures(tmp_path / 'other') == alone
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (('--quality', '80'), 'was made with quality=95, where quality=80 is asked for'),
-        (('--format', 'png'), "format='jpeg', quality=95, where format='png', quality=None is"),
-        (('--cfg-options', 'train_dataloader.dataset.ann_file=no.json'), 'no.json does not exist'),
-        (('--cfg-options', 'train_dataloader.dataset.piplein=[]'), "argument 'piplein'"),
-    ],
-)
-def test_mistakes_are_one_line(run, capsys, arguments, message):
-    assert run() == 0
-    capsys.readouterr()
-    assert run(*arguments) == 1
-    error = capsys.readouterr().err
-    assert error.startswith('error: ')
-    assert message in error
-    assert error.count('\n') == 1
+    assert pictures(tmp_path / 'other') == before  # whatever the number of processes
 
 
 def test_a_folder_of_something_else_is_left_alone(run, tmp_path, capsys):

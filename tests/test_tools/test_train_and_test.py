@@ -2,9 +2,9 @@
 
 import json
 import re
+import shutil
 import socket
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,14 @@ from ts2net_mm.checkpoints.formats import FORMATS
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *map(str, arguments)]
-    environment = dict(PYTHONPATH=str(ROOT), PATH='/usr/bin:/bin', OMP_NUM_THREADS='1')
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+@pytest.fixture(scope='module')
+def train(run_tool, project) -> Callable[..., tuple[int, str]]:
+    """Function that trains on the project."""
 
+    def run(work_dir: Path, *arguments: object) -> tuple[int, str]:
+        return run_tool('train.py', project / 'config.py', '--work-dir', work_dir, *arguments)
 
-def train(project: Path, work_dir: Path, *arguments: object):
-    return run('tools/train.py', project / 'config.py', '--work-dir', work_dir, *arguments)
+    return run
 
 
 def table_of(output: str) -> list[str]:
@@ -32,29 +32,27 @@ def table_of(output: str) -> list[str]:
 
 
 @pytest.fixture(scope='module')
-def trained(project, tmp_path_factory) -> Path:
+def trained(train, tmp_path_factory) -> Path:
     """A work folder after two epochs."""
     work_dir = tmp_path_factory.mktemp('trained')
-    result = train(project, work_dir, '--seed', 3)
-    assert result.returncode == 0, result.stderr[-2000:]
+    code, output = train(work_dir, '--seed', 3)
+    assert code == 0, output[-2000:]
     assert (work_dir / 'epoch_2.pth').is_file()
     return work_dir
 
 
 @pytest.mark.slow
-def test_seed_repeats_a_run_and_resume_continues_it(project, trained, tmp_path):
-    first = train(project, tmp_path, '--seed', 3, '--cfg-options', 'train_cfg.max_epochs=1')
-    assert first.returncode == 0, first.stderr[-2000:]
-    second = train(project, tmp_path, '--seed', 3, '--resume')
-    assert second.returncode == 0, second.stderr[-2000:]
-    assert 'resumed epoch: 1' in second.stdout + second.stderr
-    for epoch in (1, 2):
-        name = f'epoch_{epoch}.pth'
-        expected, found = (torch.load(folder / name) for folder in (trained, tmp_path))
-        for part in ('state_dict', 'ema_state_dict'):  # the averaged weights, and the others
-            assert expected[part]
-            for key, value in expected[part].items():
-                assert torch.equal(found[part][key], value), (name, part, key)
+def test_a_resumed_run_ends_as_the_uninterrupted_one(train, trained, tmp_path):
+    shutil.copy(trained / 'epoch_1.pth', tmp_path)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
+    code, output = train(tmp_path, '--seed', 3, '--resume')
+    assert code == 0, output[-2000:]
+    assert 'resumed epoch: 1' in output
+    expected, found = (torch.load(folder / 'epoch_2.pth') for folder in (trained, tmp_path))
+    for part in ('state_dict', 'ema_state_dict'):  # the averaged weights, and the others
+        assert expected[part]
+        for key, value in expected[part].items():
+            assert torch.equal(found[part][key], value), (part, key)
 
 
 def free_port() -> str:
@@ -64,14 +62,11 @@ def free_port() -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('processes', [2, 3])
-def test_five_videos_over_several_processes(
-    run_together, project, trained, tmp_path, processes, table
-):
+def test_five_videos_over_several_processes(run_together, project, trained, tmp_path, table):
     """With shards of different sizes; the table equals that of a single process."""
     log = tmp_path / 'output.txt'
-    dumps = [tmp_path / f'{number}.npz' for number in (1, processes)]
-    for number, dump in zip((1, processes), dumps, strict=True):
+    dumps = {number: tmp_path / f'{number}.npz' for number in (1, 2, 3)}
+    for number, dump in dumps.items():
         log.unlink(missing_ok=True)
         common = dict(WORLD_SIZE=str(number), MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
         arguments = (project / 'config.py', trained / 'epoch_2.pth', '--work-dir', tmp_path)
@@ -83,19 +78,20 @@ def test_five_videos_over_several_processes(
             [common | dict(RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(number)],
         )
         assert table_of(log.read_text()) == table
-    first, second = (dict(np.load(dump)) for dump in dumps)
+    first, *others = (dict(np.load(dump)) for dump in dumps.values())
     assert first['similarity'].shape == (10, 5)
-    assert list(first['video_ids']) == list(second['video_ids'])
-    # matrix products round differently in a batch of another size
-    np.testing.assert_allclose(second['similarity'], first['similarity'], rtol=0, atol=1e-5)
+    for other in others:
+        assert list(first['video_ids']) == list(other['video_ids'])
+        # matrix products round differently in a batch of another size
+        np.testing.assert_allclose(other['similarity'], first['similarity'], rtol=0, atol=1e-5)
 
 
 @pytest.fixture(scope='module')
-def table(project, trained, tmp_path_factory) -> list[str]:
+def table(run_tool, project, trained, tmp_path_factory) -> list[str]:
     """The table of the trained checkpoint, with all predictions dumped as in MMAction2."""
     work_dir = tmp_path_factory.mktemp('table')
     arguments = (project / 'config.py', trained / 'epoch_2.pth', '--work-dir', work_dir)
-    found = table_of(run('tools/test.py', *arguments, '--dump', work_dir / 'all.pkl').stdout)
+    found = table_of(run_tool('test.py', *arguments, '--dump', work_dir / 'all.pkl')[1])
     assert (work_dir / 'all.pkl').is_file()
     assert len(found) == 6
     assert re.search(r'text to video +\| +\d+\.\d', found[1])
@@ -103,81 +99,56 @@ def table(project, trained, tmp_path_factory) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ('name', 'to'),
-    [('pytorch_model.bin.1', 'released'), ('model.safetensors', 'ts2net_mm')],
-)
-def test_weights_of_other_formats_give_the_same_table(project, trained, table, tmp_path, name, to):
-    weights = tmp_path / name
-    if to == 'released':  # not with the tool, because the release has no heads of eight channels
-        state_dict = torch.load(trained / 'epoch_2.pth')['state_dict']
-        config = dict(backbone=dict(shift_layers=(0, 1)))
-        written = FORMATS['released'].from_ours(state_dict, config)
-        unused = {name: torch.zeros(3) for name in FORMATS['released'].unused}
-        torch.save(written | unused, weights)
-    else:
-        converted = run('tools/convert_weights.py', trained / 'epoch_2.pth', weights, '--to', to)
-        assert converted.returncode == 0, converted.stderr
-    result = run('tools/test.py', project / 'config.py', weights, '--work-dir', tmp_path / 'work')
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert table_of(result.stdout) == table
+def test_released_weights_give_the_same_table(run_tool, train, project, trained, table, tmp_path):
+    # not with the tool, because the release has no heads of eight channels
+    state_dict = torch.load(trained / 'epoch_2.pth')['state_dict']
+    config = dict(backbone=dict(shift_layers=(0, 1)))
+    written = FORMATS['released'].from_ours(state_dict, config)
+    unused = {name: torch.zeros(3) for name in FORMATS['released'].unused}
+    weights = tmp_path / 'pytorch_model.bin.1'
+    torch.save(written | unused, weights)
+    arguments = (project / 'config.py', weights, '--work-dir', tmp_path / 'work')
+    code, output = run_tool('test.py', *arguments)
+    assert code == 0, output[-2000:]
+    assert table_of(output) == table
 
     options = ('--cfg-options', f'load_from={weights}', 'train_cfg.max_epochs=1')
-    training = train(project, tmp_path / 'train', *options)
-    assert training.returncode == 0, training.stderr[-2000:]
-    logged = 'pytorch_model.bin.1: released TS2-Net weights' in training.stdout + training.stderr
-    assert logged == (to == 'released')
+    code, output = train(tmp_path / 'train', *options)
+    assert code == 0, output[-2000:]
+    assert 'pytorch_model.bin.1: released TS2-Net weights' in output
 
 
 @pytest.mark.slow
-def test_model_inferred_from_the_weights(project, trained, table, tmp_path):
+def test_model_inferred_from_converted_weights(run_tool, project, trained, table, tmp_path):
     """The config has only the data."""
+    weights = tmp_path / 'model.safetensors'
+    code, output = run_tool(
+        'convert_weights.py', trained / 'epoch_2.pth', weights, '--to=ts2net_mm'
+    )
+    assert code == 0, output
     config = Config.fromfile(project / 'config.py')
     keep = ('test_dataloader', 'test_evaluator')
     Config({key: config[key] for key in keep}).dump(tmp_path / 'data.py')
-    arguments = ('--from-weights', trained / 'epoch_2.pth', '--work-dir', tmp_path / 'work')
-    result = run('tools/test.py', tmp_path / 'data.py', *arguments)
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert table_of(result.stdout) == table
+    arguments = ('--from-weights', weights, '--work-dir', tmp_path / 'work')
+    code, output = run_tool('test.py', tmp_path / 'data.py', *arguments)
+    assert code == 0, output[-2000:]
+    assert table_of(output) == table
 
 
 @pytest.mark.slow
-def test_checkpoint_of_another_architecture_is_an_error(project, trained, tmp_path):
+def test_checkpoint_of_another_architecture_is_an_error(run_tool, project, trained, tmp_path):
     arguments = (project / 'config.py', trained / 'epoch_2.pth', '--work-dir', tmp_path)
     option = 'model.head.temporal.num_layers=2'
-    result = run('tools/test.py', *arguments, '--cfg-options', option)
-    assert result.returncode != 0
+    code, output = run_tool('test.py', *arguments, '--cfg-options', option)
+    assert code != 0
     assert re.search(
         r'epoch_2\.pth does not fit the model: head\.temporal\.layers has 1 blocks in the file',
-        result.stderr,
+        output,
     )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (('train.py', 'no.py'), 'config no.py does not exist'),
-        (('test.py', 'configs/ts2net_msrvtt.py', 'no.pth'), 'checkpoint no.pth does not exist'),
-        (
-            ('test.py', 'configs/ts2net_msrvtt.py', 'setup.cfg', '--dump', '/proc/no/scores.npz'),
-            r'folder of the --dump /proc/no cannot be made',
-        ),
-        (('test.py', 'setup.cfg', 'configs/ts2net_msrvtt.py'), 'config setup.cfg cannot be read: '),
-        (
-            ('test.py', 'configs/ts2net_msrvtt.py', 'setup.cfg', '--dump', 'scores.csv'),
-            r'--dump scores.csv must end in .pkl, .pickle or .npz',
-        ),
-    ],
-)
-def test_wrong_paths_end_with_one_line(arguments, message):
-    result = run(f'tools/{arguments[0]}', *arguments[1:])
-    assert result.returncode == 2
-    assert re.search(f'error: {message}', result.stderr)
-
-
-@pytest.mark.slow
-def test_missing_annotation_and_videos_are_named(project, tmp_path):
+def test_missing_annotation_and_videos_are_named(train, tmp_path):
     (tmp_path / 'gone.json').write_text(json.dumps({'gone.mp4': ['a clip']}))
     messages = {
         'nothing.json': r'annotation file .*nothing\.json does not exist',
@@ -185,6 +156,6 @@ def test_missing_annotation_and_videos_are_named(project, tmp_path):
     }
     for name, message in messages.items():
         option = f'train_dataloader.dataset.ann_file={name}'
-        result = train(project, tmp_path, '--cfg-options', option)
-        assert result.returncode != 0
-        assert re.search(message, result.stderr)
+        code, output = train(tmp_path, '--cfg-options', option)
+        assert code != 0
+        assert re.search(message, output)

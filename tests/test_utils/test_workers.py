@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ts2net_mm.utils.workers import Failure, available_cpus, map_in_workers
+from ts2net_mm.utils.workers import Failure, map_in_workers
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='the functions here are forked')
 
@@ -28,12 +28,7 @@ def double(number):
     return 2 * number
 
 
-def test_available_cpus():
-    assert 1 <= available_cpus() <= (os.cpu_count() or 1)
-
-
-@pytest.mark.parametrize('num_workers', [1, 3, 50])
-@pytest.mark.parametrize('max_ahead', [1, 4, 100])
+@pytest.mark.parametrize(('num_workers', 'max_ahead'), [(1, 1), (3, 1), (3, 4), (50, 100)])
 def test_results_come_in_the_order_of_the_items(num_workers, max_ahead):
     results = map_in_workers(double, range(12), num_workers=num_workers, max_ahead=max_ahead)
     assert list(results) == [(number, 2 * number) for number in range(12)]

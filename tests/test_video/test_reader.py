@@ -340,17 +340,3 @@ def test_lists_and_texts_are_no_videos(painted, tmp_path):
     (tmp_path / 'notes.txt').write_text('no video\n' * 99)
     with pytest.raises(NoFramesError, match='it is damaged or no video'):
         VideoReader(str(tmp_path / 'notes.txt'))
-
-
-@pytest.mark.parametrize(
-    ('content', 'reason'),
-    [
-        (b'no video\n' * 99, 'it is damaged or no video'),
-        (b'\x00\x00\x00\x18ftypmp42', 'it is damaged or no video'),
-    ],
-)
-def test_no_videos(tmp_path, content, reason):
-    path = tmp_path / 'a.mp4'
-    path.write_bytes(content)
-    with pytest.raises(NoFramesError, match=reason):
-        VideoReader(str(path))
