@@ -217,6 +217,32 @@ def test_mixed_precision(network, device, by_frame, monkeypatch):
     assert all(grad.norm() <= 1 for grad in found_grads.values())  # clipped after unscaling
 
 
+class Kept:
+    """A tensor that is kept for the backward pass; counts how many there are at a time."""
+
+    alive = most = 0
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor.detach()
+        Kept.alive += 1
+        Kept.most = max(Kept.most, Kept.alive)
+
+    def __del__(self) -> None:
+        Kept.alive -= 1
+
+
+def test_no_chunk_is_kept_while_another_is_encoded(network):
+    counts = []
+    for chunk_size in (VIDEOS, 1):
+        step = CachedStep(network, wrap(network), chunk_size=chunk_size)
+        with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+            step(draw_batch(0))
+        assert Kept.alive == 0
+        counts.append(Kept.most)
+        Kept.most = 0
+    assert 0 < counts[1] <= counts[0]
+
+
 class Statistics(nn.Module):
     """A module that counts its calls in a buffer."""
 
