@@ -272,6 +272,8 @@ def test_unsuitable_arguments(network):
         CachedStep(nn.Linear(1, 1), wrap(network), chunk_size=3)
     with pytest.raises(ValueError, match='chunk_size=0 must be positive'):
         CachedStep(network, wrap(network), chunk_size=0)
+    with pytest.raises(ValueError, match='cannot replay random numbers of the device meta'):
+        CachedStep(copy.deepcopy(network).to('meta'), wrap(network), chunk_size=3)
     data = draw_batch(0)
     data['inputs']['text'][0] = data['inputs']['text'][0].expand(2, -1)
     with pytest.raises(ValueError, match='found 8 texts for 7 videos'):

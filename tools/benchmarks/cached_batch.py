@@ -53,12 +53,13 @@ def run(
         scale=sizes.videos / chunk_size,
     )
     plain.run()  # allocates the moments
-    measured = [Measurement(plain, peak_of(plain))]
+    measured = [Measurement(plain)]
+    watch_once(measured[0])  # before the batch is in memory
     batch = draw_batch(model, sizes) | NO_SAMPLES
     step = CachedStep(model, optim_wrapper, chunk_size=chunk_size)
-    cached = Side('cached batch', partial(step, batch))
-    measured.insert(0, Measurement(cached, peak_of(cached)))
-    for _ in range(repeats):
+    measured.insert(0, Measurement(Side('cached batch', partial(step, batch))))
+    watch_once(measured[0])
+    for _ in range(repeats - 1):
         for one in measured:
             one.run_once()
     peaks = [one.peak for one in measured]
@@ -80,10 +81,10 @@ def build_model(model_cfg: ConfigDict | dict) -> TS2Net:
     return model.train()
 
 
-def peak_of(side: Side) -> int | None:
-    """Most bytes of the process while a side runs."""
-    memory = watch(side.run)[1]
-    return memory.peak if memory else None
+def watch_once(measurement: Measurement) -> None:
+    """Run a side once, and note its time and the most bytes of the process meanwhile."""
+    memory = watch(measurement.run_once)[1]
+    measurement.peak = memory.peak if memory else None
 
 
 def compare(model: TS2Net, cfg: Config, sizes: Sizes) -> str:

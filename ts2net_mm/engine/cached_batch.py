@@ -37,8 +37,8 @@ class CachedStep:
 
     Raises:
         TypeError: If the model is not a TS2Net.
-        ValueError: If ``chunk_size`` is not positive or, in the first step, if the model computes
-            statistics of a batch.
+        ValueError: If ``chunk_size`` is not positive, if the model is neither on a CPU nor on a
+            CUDA device or, in the first step, if it computes statistics of a batch.
     """
 
     def __init__(
@@ -54,6 +54,9 @@ class CachedStep:
             raise TypeError(f'a cached batch needs a TS2Net, not {type(network).__name__}')
         if chunk_size < 1:
             raise ValueError(f'chunk_size={chunk_size} must be positive')
+        device = next(network.parameters()).device.type
+        if device not in ('cpu', 'cuda'):  # those whose generators random_states() reads
+            raise ValueError(f'a cached batch cannot replay random numbers of the device {device}')
         self.model = model
         self.network = network
         self.optim_wrapper = optim_wrapper
@@ -202,8 +205,8 @@ class CachedBatchTrainLoop(ResumableTrainLoop):
 
     Raises:
         TypeError: If the model is not a TS2Net.
-        ValueError: If ``chunk_size`` is not positive, or if the model computes statistics of a
-            batch.
+        ValueError: If ``chunk_size`` is not positive, if the model is neither on a CPU nor on a
+            CUDA device, or if it computes statistics of a batch.
     """
 
     _step: CachedStep
