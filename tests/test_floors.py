@@ -21,7 +21,9 @@ def module_name(path: Path) -> str:
     return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
 
 
-MODULES = {module_name(path): path for path in sorted((ROOT / 'ts2net_mm').rglob('*.py'))}
+PATHS = sorted((ROOT / 'ts2net_mm').rglob('*.py'))
+# the build puts configs and tools into .mim
+MODULES = {module_name(path): path for path in PATHS if '.mim' not in path.parts}
 
 
 def imports_of(name: str) -> set[str]:

@@ -19,6 +19,7 @@ RULES = {name: 'less' if name in ('MdR', 'MnR') else 'greater' for name in METRI
 @pytest.mark.parametrize('prefix', ['t2v', 'v2t', 't2v_dsl', 't2v_qb', 'msrvtt/t2v', 'retrieval'])
 @pytest.mark.parametrize(('name', 'rule'), RULES.items())
 def test_rules_of_retrieval_metrics(prefix, name, rule):
+    extend_hooks()
     key = f'{prefix}/{name}'
     assert EarlyStoppingHook(monitor=key).rule == rule
     for hook in (CheckpointHook, ResumableCheckpointHook):

@@ -14,7 +14,7 @@ REPEATED = 8  # lines in a row that should not stand twice
 
 
 def python_files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob('*.py')) if '__pycache__' not in path.parts]
+    return [path for path in sorted(folder.rglob('*.py')) if '.mim' not in path.parts]
 
 
 def functions(path: Path) -> Iterator[int]:
