@@ -62,6 +62,8 @@ def tiny(data_root, tmp_path):
             }
         options |= {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1}
         options |= {'default_hooks.checkpoint': None}
+        if 'chunk_size' in cfg.train_cfg:
+            options |= {'train_cfg.chunk_size': 1}
         cfg.merge_from_dict(options)
         cfg.work_dir = str(tmp_path / 'work')
         return cfg

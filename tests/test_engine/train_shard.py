@@ -14,9 +14,11 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import Tensor
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
 import ts2net_mm  # noqa: F401  (registers the parts)
 from ts2net_mm.checkpoints import config_from_state_dict, convert_state_dict
+from ts2net_mm.engine.cached_batch import CachedStep
 from ts2net_mm.models.layers import perturbed_topk
 
 RECIPE = Path(__file__).parents[2] / 'configs' / 'ts2net_msrvtt.py'
@@ -32,29 +34,40 @@ def build(weights: dict[str, Tensor]) -> torch.nn.Module:
     return model.double().train()
 
 
-def share_noise(rank: int, world_size: int) -> None:
-    """Draw the noise of the whole batch in each process, and use the rows of this process."""
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(shape, *, device, dtype, generator=generator):
-        whole = torch.randn((shape[0] * world_size, *shape[1:]), dtype=dtype, generator=generator)
-        return whole[rank * shape[0] :][: shape[0]]
-
-    perturbed_topk.draw_noise = draw
+def draw_by_frame(shape, *, device, dtype, generator=None):
+    """Noise that is the same however the frames are split, from torch's global generator."""
+    seeds = torch.randint(2**62, (shape[0],)).tolist()
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    noise = [torch.randn(shape[1:], dtype=dtype, generator=each) for each in generators]
+    return torch.stack(noise).to(device)
 
 
-def train(saved: dict, accumulative_counts: int, rank: int = 0, world_size: int = 1) -> dict:
+def train(
+    saved: dict, accumulative_counts: int, rank: int = 0, world_size: int = 1, cached: bool = False
+) -> dict:
     """Losses, the gradients at the first update, and the trained weights."""
     init_default_scope('mmaction')
-    share_noise(rank, world_size)
+    perturbed_topk.draw_noise = draw_by_frame
     network = build(saved['weights'])
     recipe = Config.fromfile(RECIPE).optim_wrapper
     recipe.accumulative_counts = accumulative_counts
     recipe.paramwise_cfg.update(fp16_arithmetic=False, clip_lr_mult=0.1)
     wrapper = build_optim_wrapper(network, recipe)
-    model = network if world_size == 1 else MMDistributedDataParallel(network, device_ids=None)
+    found: dict = dict(losses=[], gradients={}, reductions=0)
+    model = network
+    if world_size > 1:
+        # not needed, and harmless
+        find_unused = accumulative_counts == 2
+        model = MMDistributedDataParallel(
+            network, device_ids=None, find_unused_parameters=find_unused
+        )
+
+        def reduce_and_count(state, bucket):
+            found['reductions'] += 1
+            return allreduce_hook(state, bucket)
+
+        model.register_comm_hook(None, reduce_and_count)
     wrapper.initialize_count_status(model, 0, len(saved['batches']))
-    found: dict = dict(losses=[], gradients={})
     step = wrapper.step
 
     def step_and_note(**kwargs):
@@ -64,14 +77,15 @@ def train(saved: dict, accumulative_counts: int, rank: int = 0, world_size: int 
         step(**kwargs)
 
     wrapper.step = step_and_note
-    for batch in saved['batches']:
-        size = len(batch['text']) // world_size
-        shard = {key: value[rank * size :][:size] for key, value in batch.items()}
-        with wrapper.optim_context(model):
-            losses = model(shard, mode='loss')
-        loss = sum(losses.values())
-        found['losses'].append(loss.item())
-        wrapper.update_params(loss)
+    size = len(saved['batches'][0]['text']) // world_size
+    train_step = CachedStep(model, wrapper, chunk_size=size - 1 if cached else size)
+    for number, batch in enumerate(saved['batches']):
+        items = slice(rank * size, (rank + 1) * size)
+        torch.manual_seed(number)
+        torch.randint(2**62, (rank * size * batch['imgs'].shape[1],))  # the frames of lower ranks
+        inputs = {key: list(value[items]) for key, value in batch.items()}
+        losses = train_step(dict(inputs=inputs, data_samples=None))
+        found['losses'].append(losses['loss'].item())
     return found | dict(weights=network.state_dict())
 
 
@@ -81,7 +95,11 @@ def main() -> None:
         'gloo', init_method=f'file://{folder}/init', rank=rank, world_size=world_size
     )
     saved = torch.load(f'{folder}/saved.pt')
-    found = {counts: train(saved, counts, rank, world_size) for counts in (1, 2)}
+    found = {
+        (counts, cached): train(saved, counts, rank, world_size, cached)
+        for counts in (1, 2)
+        for cached in (False, True)
+    }
     torch.save(found, f'{folder}/rank{rank}.pt')
     dist.barrier()
     dist.destroy_process_group()

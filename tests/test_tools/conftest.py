@@ -16,6 +16,7 @@ MODULES = (
     'similarity',
     'sequence_first',
     'train_step',
+    'cached_batch',
     'optimizer',
     'fp16_arithmetic',
     'core',

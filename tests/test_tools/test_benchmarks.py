@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from tiny import shrinking_options
+from tiny import model_config, shrinking_options
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'tools/benchmarks'
@@ -60,6 +60,22 @@ def test_train_step(load, tiny_model):
     assert names(report) == ['ts2net_mm', 'nn.MultiheadAttention']
     for measurement in report.measurements:
         assert set(measurement.side.run()) >= {'loss', 'loss_t2v', 'loss_v2t'}
+
+
+def test_cached_batch(load, tiny_model):
+    cached_batch = load('cached_batch')
+    sizes = load('train_step').Sizes(videos=6, frames=3, words=6)
+    report = cached_batch.run(1, sizes, 2, tiny_model)
+    assert names(report) == ['cached batch', 'plain steps of 2 videos']
+    assert [one.side.scale for one in report.measurements] == [1, 3]
+    assert '4 videos, 2 at a time: loss ' in str(report)
+
+
+def test_memory_of_a_video_grows_with_its_frames(load):
+    cached_batch = load('cached_batch')
+    model = cached_batch.build_model(model_config())
+    sizes = [cached_batch.bytes_per_video(model, frames, None, 6) for frames in (2, 4, 6)]
+    assert 0 < sizes[1] - sizes[0] == sizes[2] - sizes[1] < sizes[0]
 
 
 def test_multihead_attention_has_the_same_loss_and_gradients(load, tiny_model):

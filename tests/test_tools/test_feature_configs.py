@@ -59,6 +59,7 @@ def test_every_feature_has_a_test():
         'activation_checkpointing',
         'amp_bf16',
         'amp_fp16',
+        'cached_batch',
         'compile',
         'frame_folders',
         'frame_store',
@@ -103,6 +104,24 @@ def test_gradient_accumulation_steps_once_in_four_batches(tiny, monkeypatch):
     monkeypatch.setattr(BertAdam, 'step', step_and_note)
     runner.train()
     assert steps == [4, 5]  # and at the end, for what is left
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('backend', [None, 'eager'])
+def test_cached_batch_changes_nothing(tiny, backend):
+    """Also with a compiled model, whose last chunk has another size."""
+    configs = [ROOT / 'configs' / name for name in ('ts2net_msrvtt.py', 'features/cached_batch.py')]
+    plain, cached = (tiny(path) for path in configs)
+    for cfg in (plain, cached):
+        cfg.train_dataloader.batch_size = 5
+    cached.train_cfg.chunk_size = 2
+    if backend:
+        cached.compile = dict(backend=backend)
+    (losses, weights), (found, found_weights) = train(plain), train(cached)
+    assert len(losses) > 1
+    assert found == pytest.approx(losses, rel=1e-5)
+    for name, weight in weights.items():
+        torch.testing.assert_close(found_weights[name], weight, rtol=1e-4, atol=1e-6, msg=name)
 
 
 @pytest.mark.slow

@@ -132,7 +132,8 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        # without its graph, else an operation that keeps its own output is never freed
+        return tensor.detach()
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         output = forward()

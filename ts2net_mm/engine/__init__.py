@@ -1,6 +1,7 @@
 """Optimiser, schedule, training loop and hooks of the recipe, for MMEngine's Runner."""
 
 from .bert_adam import BertAdam
+from .cached_batch import CachedBatchTrainLoop
 from .checkpointing import ResumableCheckpointHook
 from .hooks import (
     BadVideosHook,
@@ -20,6 +21,7 @@ __all__ = [
     'BadVideosHook',
     'BertAdam',
     'CLIPOptimWrapperConstructor',
+    'CachedBatchTrainLoop',
     'FiniteLossHook',
     'LogitScaleClampHook',
     'ModelConfigHook',

@@ -123,14 +123,20 @@ class TS2Net(PretrainedLast, BaseModel):
         self, inputs: dict[str, Any], data_samples: list[ActionDataSample] | None = None
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch with one text per video; their sum is the loss."""
-        num_texts, num_videos = len(inputs['text']), len(inputs['imgs'])
+        video, text = self._encode(inputs)
+        return self.loss_from_features(text, video, inputs.get('frame_mask'))
+
+    def loss_from_features(
+        self, text_feats: Tensor, video_feats: Tensor, frame_mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Compute the losses of features: (B, D), (B, T, D), (B, T) bool."""
+        num_texts, num_videos = len(text_feats), len(video_feats)
         if num_texts != num_videos:
             raise ValueError(
                 f'the loss needs one text per video, found {num_texts} texts for '
                 f'{num_videos} videos'
             )
-        video, text = self._encode(inputs)
-        return self.head.loss(text, video, _bool_mask(inputs['imgs'], inputs.get('frame_mask')))
+        return self.head.loss(text_feats, video_feats, _bool_mask(video_feats, frame_mask))
 
     def predict(
         self, inputs: dict[str, Any], data_samples: list[ActionDataSample] | None = None

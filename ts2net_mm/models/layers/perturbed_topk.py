@@ -16,6 +16,9 @@ def draw_noise(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Draw the standard normal noise of a selection; all selection noise is drawn here."""
+    if generator is None:
+        # torch.compile cannot trace a generator argument, even None, if the batch size changes
+        return torch.randn(shape, device=device, dtype=dtype)
     return torch.randn(shape, device=device, dtype=dtype, generator=generator)
 
 
