@@ -62,9 +62,10 @@ def run(
     for _ in range(repeats - 1):
         for one in measured:
             one.run_once()
-    peaks = [one.peak for one in measured]
-    if all(peaks):
-        notes.append(f'peak of the cached batch / peak of a plain step: {peaks[0] / peaks[1]:.2f}')
+    cached_peak, plain_peak = measured[0].peak, measured[1].peak
+    if cached_peak and plain_peak:
+        ratio = cached_peak / plain_peak
+        notes.append(f'peak of the cached batch / peak of a plain step: {ratio:.2f}')
     return Report(
         f'cached batch: {sizes.videos} videos x {sizes.frames} frames, {chunk_size} at a time',
         notes,
