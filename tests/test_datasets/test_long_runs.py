@@ -9,7 +9,7 @@ from ts2net_mm.video import guarded_reader
 
 pytestmark = pytest.mark.slow
 VIDEOS = 3000
-MEGABYTES = 50
+MEGABYTES = 20
 
 
 def resident(pid: int) -> float:

@@ -116,6 +116,15 @@ def test_avi_at_a_rate_far_above_that_of_its_frames(remuxed, read_number):
         assert [read_number(frame) for frame in frames] == [0, 25, 50, 75, 100, 125]
 
 
+def test_avi_of_a_screen_that_stands_still(ffmpeg, tmp_path):
+    """Its packets are as small as the placeholders of packed MPEG-4, and are none."""
+    screen = ('-f', 'lavfi', '-i', 'color=gray:s=64x48:r=25:d=6')
+    ffmpeg(*screen, '-c:v', 'msvideo1', tmp_path / 'a.mkv')  # whose unit of time is a millisecond
+    ffmpeg('-i', tmp_path / 'a.mkv', '-c', 'copy', tmp_path / 'a.avi')
+    with VideoReader(str(tmp_path / 'a.avi')) as reader:
+        assert (len(reader), reader.rate) == (150, pytest.approx(25, rel=0.01))
+
+
 def test_times_that_jump_by_years(painted, tmp_path):
     source = painted('mpeg4.mp4', *KINDS['MPEG-4 with B-frames in MP4'][1])
     with av.open(str(source)) as container, av.open(str(tmp_path / 'a.mkv'), 'w') as copy:

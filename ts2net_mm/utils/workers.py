@@ -94,8 +94,8 @@ def map_in_workers(
         while waiting or busy:
             hand_out()
             for worker in _wait_for_any(busy):
-                busy.remove(worker)
                 result = worker.result(timeout)
+                busy.remove(worker)
                 if worker.process.is_alive():
                     idle.append(worker)
                 if isinstance(result, _Raised):

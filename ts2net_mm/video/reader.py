@@ -76,7 +76,7 @@ class VideoReader:
         self._by_order = False
         self._may_seek = True
         self._dts: list[int] = []  # decoding times of the packets
-        self._is_packed = False  # MPEG-4 with two frames in one packet, and a placeholder for one
+        self._has_placeholders = False  # as where MPEG-4 has two frames in one packet
         self._picture: _Picture | None = None
         self._open()
         try:
@@ -193,7 +193,7 @@ class VideoReader:
         for packet in self._demux():
             if not packet.size:
                 continue
-            self._is_packed |= packet.size <= PLACEHOLDER
+            self._has_placeholders |= packet.size <= PLACEHOLDER
             if packet.dts is not None:
                 self._dts.append(packet.dts)
             if packet.pts is None:
@@ -239,7 +239,8 @@ class VideoReader:
             # AVI numbers its frames in decoding order, including those that repeat the picture;
             # the presentation times that FFmpeg derives from this are wrong for B-frames
             self._by_order = True
-            is_counted = len(self._dts) == len(self) and not self._is_packed
+            is_packed = self._has_placeholders and self._stream.codec_context.name == 'mpeg4'
+            is_counted = len(self._dts) == len(self) and not is_packed
             step = 1 / float(rate) / base
             pts = sorted(self._dts) if is_counted else [n * step for n in range(len(self))]
             last_duration = round(float(np.median(np.diff(pts)))) if len(pts) > 1 else 0
