@@ -19,6 +19,7 @@ PACKAGES = (
     'evaluation',
     'engine',
     'apis',
+    'export',
     'preparation',
     'moving_shapes',
     'video',
