@@ -110,25 +110,30 @@ def moving_shapes(folder: Path, data: Path, videos: int) -> Work:
     return Work(cfg, folder)
 
 
-def clips(folder: Path, number: int) -> Work:
-    """Write clips, and take the config of MSR-VTT for them."""
+def clips(
+    folder: Path, number: int, size: tuple[int, int] = CLIP_SIZE, guarded: bool = False
+) -> Work:
+    """Write clips, and take the config of MSR-VTT for them.
+
+    Without the guard they are decoded in this process, whose CPU time is counted.
+    """
     names = [f'{index}.mp4' for index in range(number)]
     for index, name in enumerate(names):
-        write_clip(folder / name, np.random.default_rng(index))
+        write_clip(folder / name, np.random.default_rng(index), size)
     annotation = {name: ['a clip'] for name in names}
     (folder / 'clips.json').write_text(json.dumps(annotation))
     cfg = Config.fromfile(ROOT / 'configs/ts2net_msrvtt.py')
     data = dict(ann_file=str(folder / 'clips.json'), data_prefix=dict(video=str(folder)))
     dataset = cfg.train_dataloader.dataset
     dataset.update(data, data_root='')
-    # in this process, whose CPU time is counted
-    dataset.pipeline = [dict(type='DecordInit'), *decoding_pipeline(dataset.pipeline)[1:]]
+    if not guarded:
+        dataset.pipeline = [dict(type='DecordInit'), *decoding_pipeline(dataset.pipeline)[1:]]
     return Work(cfg, folder)
 
 
-def write_clip(path: Path, rng: np.random.Generator) -> None:
+def write_clip(path: Path, rng: np.random.Generator, size: tuple[int, int]) -> None:
     """Write a clip: a picture that is panned and zoomed, with a disc that moves over it."""
-    width, height = CLIP_SIZE
+    width, height = size
     canvas = natural_frame(2 * width, 2 * height, edges=False, rng=rng)
     frames = CLIP_SECONDS * CLIP_FPS
     corners = rng.random((2, 2)) * (width, height)
@@ -144,7 +149,7 @@ def write_clip(path: Path, rng: np.random.Generator) -> None:
         x, y = (corners[0] + part * (corners[1] - corners[0])).astype(int)
         side = 1 - 0.3 * part
         view = canvas[y : y + int(height * side), x : x + int(width * side)]
-        frame = cv2.resize(view, CLIP_SIZE, interpolation=cv2.INTER_LINEAR)
+        frame = cv2.resize(view, size, interpolation=cv2.INTER_LINEAR)
         centre = int(part * width), height // 2
         cv2.circle(frame, centre, height // 6, colour, -1)
         process.stdin.write(frame.tobytes())

@@ -95,7 +95,8 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
             pre_norm=True,  # CLIP's ln_pre
             out_type='raw',  # all tokens
             norm_cfg=layer['norm_cfg'],
-            layer_cfgs=dict(act_cfg=layer['act_cfg']),
+            # mmpretrain's own rate is a NumPy scalar, which torch.compile cannot trace
+            layer_cfgs=dict(act_cfg=layer['act_cfg'], drop_path_rate=0.0),
             init_cfg=init_cfg,
         )
         self.proj = nn.Linear(embed_dims, out_dims, bias=False)
@@ -144,7 +145,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
             )
         x, resolution = self.patch_embed(frames)
         self._log_resize(resolution)
-        x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1)
+        x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
         x = x + self.resize_pos_embed(
             self.pos_embed, self.patch_resolution, resolution, self.interpolate_mode, 1
         )
