@@ -19,6 +19,7 @@ PACKAGES = (
     'evaluation',
     'engine',
     'apis',
+    'search',
     'preparation',
     'moving_shapes',
     'video',
