@@ -148,7 +148,8 @@ def write_clip(path: Path, rng: np.random.Generator, size: tuple[int, int]) -> N
             frame = cv2.resize(view, size, interpolation=cv2.INTER_LINEAR)
             centre = int(part * width), height // 2
             cv2.circle(frame, centre, height // 6, colour, -1)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+            picture = av.VideoFrame.from_ndarray(frame.astype(np.uint8), format='rgb24')
+            container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
 
 
