@@ -19,7 +19,11 @@ PACKAGES = (
     'evaluation',
     'engine',
     'apis',
+<<<<<<< HEAD
     'export',
+=======
+    'search',
+>>>>>>> lead
     'preparation',
     'moving_shapes',
     'video',
