@@ -19,11 +19,8 @@ PACKAGES = (
     'evaluation',
     'engine',
     'apis',
-<<<<<<< HEAD
     'export',
-=======
     'search',
->>>>>>> lead
     'preparation',
     'moving_shapes',
     'video',
