@@ -181,7 +181,7 @@ class VideoIndex:
         queries = as_queries(queries, topk, self.description.layout.dims)
         view = view or self.store.view()
         is_live = view.is_live
-        for condition in (allowed, filters and filters.allowed(view)):
+        for condition in (allowed, filters.allowed(view) if filters else None):
             if condition is not None:
                 is_live = is_live & condition[view.video_of_window]
         results = []

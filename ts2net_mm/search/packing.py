@@ -48,8 +48,8 @@ class PackedVideo:
         columns = [name for name in WINDOW.names or () if name != 'video']
         value = zlib.crc32(repr(facts).encode(errors='surrogateescape'))
         for name in columns:
-            value = zlib.crc32(np.ascontiguousarray(self.table[name]), value)
-        value = zlib.crc32(np.ascontiguousarray(self.means), value)
+            value = zlib.crc32(self.table[name].tobytes(), value)
+        value = zlib.crc32(self.means.tobytes(), value)
         return zlib.crc32(self.frames.tobytes(), value)
 
 
