@@ -85,11 +85,20 @@ class SearchResult:
         hits: Best first.
         exact: Whether no other video of the index can have a higher score.
         num_scored: Number of windows whose frames were read.
+        exact_as_found: Whether no other video can that an approximate index of a database finds.
     """
 
     hits: list[Hit]
     exact: bool
     num_scored: int
+    exact_as_found: bool = False
+
+    @property
+    def certificate(self) -> str:
+        """What is certain about the hits, in words."""
+        if self.exact:
+            return 'exact'
+        return "exact as far as the index's recall" if self.exact_as_found else 'not certain'
 
 
 class SearchIndex(Protocol):
