@@ -94,6 +94,7 @@ BENCHMARKS = {
     ),
     'complexity': Benchmark('parameters and multiply-adds', 'complexity', repeats=None),
     'pipeline': Benchmark('from file to batch, and how long a step waits', 'pipeline', repeats=3),
+    'scaling': Benchmark('time and memory against each size', 'scaling', repeats=2),
 }
 
 
