@@ -159,15 +159,22 @@ class MilvusStore:
         """Close the connection."""
         self.connection.close()
 
-    @property
-    def num_videos(self) -> int:
-        """Videos that may be found."""
-        return self.connection.count(self._names[VIDEOS], f'kind == {ENCODED}')
+    def count(self) -> tuple[int, int]:
+        """Count the videos and windows that may be found, and check that none is missing.
 
-    @property
-    def num_windows(self) -> int:
-        """Windows that may be found."""
-        return self.connection.count(self._names[WINDOWS])
+        Raises:
+            DamagedIndexError: If there are more or fewer windows or frames than there should be.
+        """
+        condition = f'kind == {ENCODED}'
+        rows = self.connection.rows(self._names[VIDEOS], condition, ['num_windows'])
+        counts = [row['num_windows'] for row in rows]
+        expected = {WINDOWS: sum(counts)}
+        expected[FRAMES] = sum(counts) * len(frame_keys('', self.description.layout))
+        for collection, number in expected.items():
+            name = self._names[collection]
+            if (found := self.connection.count(name)) != number:
+                raise DamagedIndexError(f'{self.address} has {found} {name}, expected {number}')
+        return len(counts), sum(counts)
 
     def writer(self) -> MilvusWriter:
         """Return a writer; use it in a ``with`` statement."""

@@ -83,7 +83,7 @@ class MilvusConnection:
     ) -> None:
         self.is_file = place.endswith('.db')
         self.place = str(Path(place).expanduser().absolute()) if self.is_file else place
-        for library in ('pymilvus', 'milvus_lite'):  # they print each error before they raise it
+        for library in ('pymilvus', 'milvus_lite', 'grpc._server'):  # they print what they raise
             logging.getLogger(library).setLevel(logging.CRITICAL)
         token = os.environ.get(TOKEN, '') if token is None else token
         with _users_lock:
@@ -135,7 +135,7 @@ class MilvusConnection:
 
     def get(self, collection: str, keys: Sequence[str], fields: Sequence[str]) -> dict[str, Any]:
         """Return rows by their keys; those that do not exist are missing."""
-        found = {}
+        found: dict[str, Any] = {}
         for first in range(0, len(keys), ROWS_AT_A_TIME):
             part = list(keys[first : first + ROWS_AT_A_TIME])
             rows = self('get', collection, ids=part, output_fields=list(fields))

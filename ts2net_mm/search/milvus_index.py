@@ -21,7 +21,7 @@ from .index import (
 )
 from .milvus import MilvusStore
 from .milvus_client import CONNECT_SECONDS
-from .milvus_rows import filter_expression, may_reach, unescape
+from .milvus_rows import NUMBERS, filter_expression, may_reach, unescape
 from .records import DamagedIndexError
 from .store import Description
 from .view import StoredVideo
@@ -212,12 +212,12 @@ class _Found:
         self.starts = np.array([facts['start'] for facts in table])
         self.ends = np.array([facts['end'] for facts in table])
         self.video_of_window = np.array([self._numbers[f['video']] for f in table], np.int64)
+        numbers = {name: np.array([facts[name] for facts in table]) for name in NUMBERS}
         self.summary = Summary(
-            *(
-                np.array([f[name] for f in table], np.float32)
-                for name in ('radius', 'spread', 'mean_norm')
-            ),
-            np.array([facts['num_frames'] for facts in table], np.int64),
+            radius=numbers['radius'].astype(np.float32),
+            spread=numbers['spread'].astype(np.float32),
+            mean_norm=numbers['mean_norm'].astype(np.float32),
+            num_frames=numbers['num_frames'].astype(np.int64),
         )
 
     def best(self, result: SearchResult) -> list[int]:

@@ -27,10 +27,13 @@ __all__ = [
     'DESCRIPTION_KEY',
     'FRAMES',
     'LONGEST_TEXT',
+    'NO_VECTOR',
+    'NUMBERS',
     'VIDEOS',
     'WINDOWS',
     'WINDOW_FACTS',
     'escape',
+    'fields',
     'filter_expression',
     'frame_keys',
     'frame_rows',
@@ -68,12 +71,12 @@ def excess_field(band: int) -> str:
 
 def fields(collection: str, layout: Layout) -> dict[str, dict[str, Any]]:
     """Return the fields of a collection, with the arguments of each."""
-    key = dict(dtype='VARCHAR', max_length=64, is_primary=True)
+    key: dict[str, Any] = dict(dtype='VARCHAR', max_length=64, is_primary=True)
     text = dict(dtype='VARCHAR', max_length=LONGEST_TEXT)
     number, real = dict(dtype='INT64'), dict(dtype='DOUBLE')
     short = dict(dtype='VARCHAR', max_length=64)
     nothing = dict(dtype='FLOAT_VECTOR', dim=len(NO_VECTOR))
-    file = dict(path=text, size=number, mtime_ns=number, duration=real)
+    file: dict[str, dict[str, Any]] = dict(path=text, size=number, mtime_ns=number, duration=real)
     if collection == FRAMES:
         return dict(key=key, no_vector=nothing, record=text | dict(mmap_enabled=True))
     if collection == VIDEOS:
