@@ -236,6 +236,8 @@ def to_arrays(packed: dict[str, Any], seconds: np.ndarray) -> dict[str, Any]:
 def explain_failure(error: Exception, path: str) -> Failure:
     """Say in one line why a video cannot be read."""
     may_pass = isinstance(error, DecoderEndedError | OSError | MemoryError)
-    is_explained = isinstance(error, UnreadableVideoError)
-    reason = error.reason if is_explained else unreadable_reason(path, error)
+    if isinstance(error, UnreadableVideoError):
+        reason = error.reason
+    else:
+        reason = unreadable_reason(path, error)
     return Failure(reason, is_final=not may_pass)

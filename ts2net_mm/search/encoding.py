@@ -303,8 +303,8 @@ def _encode(
     if not batch:
         return
     features, masks = inferencer.encode_items([item for _, item in batch])
-    for (video, item), *window in zip(batch, features.numpy(), masks.numpy(), strict=True):
-        if video.add(*window, item['frame_seconds']):
+    for (video, item), window, mask in zip(batch, features.numpy(), masks.numpy(), strict=True):
+        if video.add(window, mask, item['frame_seconds']):
             yield video.entry()
 
 
