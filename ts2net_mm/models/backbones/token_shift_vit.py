@@ -142,7 +142,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
             )
         x, resolution = self.patch_embed(frames)
         self._log_resize(resolution)
-        x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1)
+        x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
         x = x + self.resize_pos_embed(
             self.pos_embed, self.patch_resolution, resolution, self.interpolate_mode, 1
         )
