@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from ts2net_mm.models.layers import products
 
@@ -33,3 +34,9 @@ def test_where_onednn_computes():
         products.matmul(torch.rand(4, 4).double(), torch.rand(4, 4).double())
     calls = {event.key: event.count for event in profile.key_averages()}
     assert (calls['mkldnn::_linear_pointwise'], calls['aten::mm']) == (1, 1)
+
+
+def test_operations_are_counted():
+    with FlopCounterMode(display=False) as counter:
+        products.matmul(torch.rand(2, 3), torch.rand(3, 5))
+    assert counter.get_total_flops() == 2 * 2 * 3 * 5

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 __all__ = ['matmul', 'product_linear']
 
@@ -35,4 +36,5 @@ def _in_onednn(x: Tensor) -> bool:
         and x.device.type == 'cpu'
         and torch.backends.mkldnn.is_available()
         and torch.backends.cpu.get_cpu_capability() == 'AVX512'
+        and not is_in_torch_dispatch_mode()  # such as torch's counter of operations
     )

@@ -76,12 +76,13 @@ class CLIPBlock(TransformerEncoderLayer):
         """Run the block; ``shift`` moves the normalised tokens that enter the attention."""
         attn, activation = self.attn, self._fusible_activation()
         if activation and shift is None:
-            heads = norm_heads(x, self.ln1, attn.qkv, attn.num_heads)
+            query, key, value = norm_heads(x, self.ln1, attn.qkv, attn.num_heads)
         else:
             tokens = self.ln1(x)
             qkv = attn.qkv(tokens if shift is None else shift(tokens))
-            heads = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind()
-        out = F.scaled_dot_product_attention(*heads, attn_mask=mask, is_causal=is_causal)
+            heads = qkv.unflatten(-1, (3, attn.num_heads, attn.head_dims))
+            query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (N, heads, L, D / heads)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=is_causal)
         out = out.transpose(1, 2).flatten(2)  # (N, heads, L, D / heads) -> (N, L, D)
         if activation is None:
             x = x + attn.proj(out)
