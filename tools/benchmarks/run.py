@@ -93,7 +93,7 @@ BENCHMARKS = {
         'bytes of a video in training', 'cached_batch', 'memory_table', repeats=None
     ),
     'complexity': Benchmark('parameters and multiply-adds', 'complexity', repeats=None),
-    'pipeline': Benchmark('from file to batch, and how long a step waits', 'pipeline', repeats=3),
+    'pipeline': Benchmark('from file to batch, and how long a step waits', 'pipeline', repeats=2),
     'scaling': Benchmark('time and memory against each size', 'scaling', repeats=2),
 }
 
