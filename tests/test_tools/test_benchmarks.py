@@ -204,9 +204,19 @@ def test_blocks_of_the_pages_are_those_of_benchmarks(load):
     run = load('run')
     for page in run.PAGES:
         names = re.findall(r'<!-- run\.py (\S+) -->', page.read_text())
-        assert names and set(names) <= set(run.BENCHMARKS)
+        assert names and set(names) <= set(run.PAGE_BENCHMARKS)
     for one in run.BENCHMARKS.values():
-        assert callable(getattr(load(one.module), one.function))
+        if isinstance(one, run.Script):
+            assert (FOLDER / one.command[0]).is_file()
+        else:
+            assert callable(getattr(load(one.module), one.function))
+
+
+def test_a_script_runs_by_its_name(command, monkeypatch, capsys):
+    script = command.Script('cut', ['structure.py', 'tests/test_tools', '--package', '.'])
+    monkeypatch.setitem(command.BENCHMARKS, 'cut', script)
+    command.main(['cut', '--markdown'])
+    assert re.search(r'```text\n== test_tools\n(.*\n)+```', capsys.readouterr().out)
 
 
 def test_multiply_adds_of_a_text(load, tiny_model):
