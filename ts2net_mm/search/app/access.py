@@ -19,7 +19,7 @@ HEADERS = {
     # styles, scripts, pictures and videos of the app itself, and nothing from elsewhere
     'Content-Security-Policy': (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-        "media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+        "media-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     ),
     'X-Content-Type-Options': 'nosniff',
@@ -83,9 +83,9 @@ class Gate:
         elif _host_name(f'//{headers.get("host", "")}') not in self.hosts:
             return PlainTextResponse('This host name is not served.', status_code=421)
         origin = headers.get('origin')
-        if scope['method'] not in ('GET', 'HEAD') and origin is not None:
-            if urlsplit(origin).netloc != headers.get('host'):
-                return PlainTextResponse('Requests of other sites are refused.', status_code=403)
+        is_other = origin is not None and origin.partition('//')[2] != headers.get('host')
+        if is_other and scope['method'] not in ('GET', 'HEAD'):
+            return PlainTextResponse('Requests of other sites are refused.', status_code=403)
         return None
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
@@ -20,16 +20,19 @@ from ...apis.pages import PAGE_STYLE, make_environment
 from ...utils.workers import Failure
 from .access import Gate
 from .cards import media_type_of
-from .frames import FrameCache, FramesAt
+from .decoding import DecodingCache, Job
 from .library import Library
+from .pictures import Clip, FramesAt
 from .queries import QueryEncoder, SearchForm, without_empty
 from .searches import Searches
 from .uploads import UploadError, Uploads
 
 __all__ = ['create_app']
 
+Result = TypeVar('Result')
 MAX_UPLOAD = 500 * 2**20  # bytes
 MAX_FRAMES = 256  # of a moment
+NUM_STRIPS, NUM_CLIPS = 512, 64  # that are kept, about 30 MB each
 KEPT = {'Cache-Control': 'private, max-age=3600'}
 STATIC = Path(__file__).with_name('static')
 PAGES = make_environment('ts2net_mm.search.app', 'ts2net_mm.apis')
@@ -62,19 +65,22 @@ def create_app(
     encoder = QueryEncoder(inferencer)
     uploads = Uploads(encoder.encode_file, max_upload)
     searches = Searches(library, encoder, uploads)
-    frames = FrameCache()
+    frames: DecodingCache[list[bytes]] = DecodingCache(NUM_STRIPS)
+    clips: DecodingCache[bytes] = DecodingCache(NUM_CLIPS)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         frames.close()
+        clips.close()
 
     # FastAPI's own pages load scripts from other servers
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     _add_styles(app)
     _add_searches(app, searches, inferencer.name, max_upload)
     _add_uploads(app, uploads)
-    _add_files(app, searches, frames)
+    _add_files(app, searches)
+    _add_pictures(app, searches, frames, clips)
     return Gate(app, host=host, password=password)
 
 
@@ -126,24 +132,46 @@ def _add_uploads(app: FastAPI, uploads: Uploads) -> None:
         return dict(address=SearchForm(upload=token).address())
 
 
-def _add_files(app: FastAPI, searches: Searches, frames: FrameCache) -> None:
+def _add_files(app: FastAPI, searches: Searches) -> None:
     @app.api_route('/video/{key}', methods=['GET', 'HEAD'])
     def video(key: str) -> FileResponse:
         path = searches.file(searches.view(), key).path
         return FileResponse(path, media_type=media_type_of(path))
+
+
+def _add_pictures(
+    app: FastAPI,
+    searches: Searches,
+    frames: DecodingCache[list[bytes]],
+    clips: DecodingCache[bytes],
+) -> None:
+    async def find(key: str) -> tuple[str, tuple[int, int]]:
+        video = await asyncio.to_thread(lambda: searches.file(searches.view(), key))
+        return video.path, (video.size, video.mtime_ns)
 
     @app.get('/frames/{key}/{number}.jpg')
     async def frame(key: str, number: int, t: str) -> Response:
         seconds = _read_times(t)
         if not 0 <= number < len(seconds):
             raise HTTPException(404, f'There is no frame {number}.')
-        found = await asyncio.to_thread(lambda: searches.file(searches.view(), key))
-        wanted = FramesAt(found.path, seconds, (found.size, found.mtime_ns))
-        # shielded: others may wait for the same frames
-        pictures = await asyncio.shield(asyncio.wrap_future(frames.get(wanted)))
-        if isinstance(pictures, Failure):
-            raise HTTPException(404, f'The frames cannot be decoded: {pictures.reason}')
+        pictures = await _wait_for(frames, FramesAt(*await find(key), seconds))
         return Response(pictures[number], media_type='image/jpeg', headers=KEPT)
+
+    @app.get('/clips/{key}.mp4')
+    async def clip(key: str, t: str) -> Response:
+        seconds = _read_times(t)
+        if len(seconds) != 2 or seconds[0] >= seconds[1]:
+            raise HTTPException(422, 't is not the start and the end of a clip.')
+        content = await _wait_for(clips, Clip(*await find(key), *seconds))
+        return Response(content, media_type='video/mp4', headers=KEPT)
+
+
+async def _wait_for(cache: DecodingCache[Result], job: Job[Result]) -> Result:
+    # shielded: other requests may wait for the same
+    result = await asyncio.shield(asyncio.wrap_future(cache.get(job)))
+    if isinstance(result, Failure):
+        raise HTTPException(404, f'The frames cannot be decoded: {result.reason}')
+    return result
 
 
 def _read_form(request: Request) -> SearchForm:

@@ -33,10 +33,97 @@ async function upload(file) {
   }
 }
 
+// The player of a card; a file that the browser cannot play is shown in converted clips.
+class Player {
+  constructor(card, video) {
+    this.video = video;
+    this.note = card.querySelector('.note');
+    this.moments = [...card.querySelectorAll('.moment')];
+    this.frames = [...card.querySelectorAll('a.frame')];
+    this.clip = null; // the moment whose clip is shown instead of the file
+    for (const frame of this.frames) {
+      frame.addEventListener('click', (event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        this.seek(frame);
+      });
+    }
+    video.addEventListener('timeupdate', () => this.mark());
+    video.addEventListener('play', () => {
+      for (const other of document.querySelectorAll('video')) if (other !== video) other.pause();
+    });
+    video.addEventListener('error', () => this.replace());
+    video.addEventListener('loadedmetadata', () => {
+      if (!video.videoWidth) this.replace(); // it plays the sound alone
+    });
+    if (video.error) this.replace();
+  }
+
+  get offset() {
+    return this.clip ? Number(this.clip.dataset.start) : 0;
+  }
+
+  async seek(frame) {
+    const moment = frame.closest('.moment');
+    if (this.clip && this.clip !== moment) await this.show(moment);
+    // slightly later, because a time between two frames is that of the earlier one
+    this.video.currentTime = Number(frame.dataset.seek) - this.offset + 0.001;
+    this.video.play().catch(() => {}); // the event `error` explains it
+  }
+
+  mark() {
+    const seconds = this.video.currentTime + this.offset + 0.01;
+    for (const moment of this.moments) {
+      const frames = this.frames.filter((frame) => moment.contains(frame));
+      const shown = frames.filter((frame) => Number(frame.dataset.seek) <= seconds).at(-1);
+      for (const frame of frames) frame.classList.toggle('now', frame === shown);
+    }
+  }
+
+  // The server says why a file is not there; otherwise the browser does not know its format.
+  async replace() {
+    if (this.clip) return this.explain('This browser plays neither this file nor a converted clip.');
+    this.clip = this.moments[0];
+    const problem = await problemOf(this.video.src, { headers: { Range: 'bytes=0-0' } });
+    if (problem) return this.explain(problem);
+    this.tell('This browser cannot play this file.');
+    const observer = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      observer.disconnect();
+      this.show(this.clip);
+    });
+    observer.observe(this.video);
+  }
+
+  async show(moment) {
+    const address = `${moment.dataset.clip}?t=${moment.dataset.start},${moment.dataset.end}`;
+    this.tell('This browser cannot play this file: the moment is converted …');
+    try {
+      const answer = await fetch(address);
+      if (!answer.ok) return this.explain((await answer.json()).detail);
+      this.clip = moment;
+      this.video.src = URL.createObjectURL(await answer.blob());
+      this.tell('This browser cannot play this file: the moment is shown converted, without sound.');
+    } catch {
+      this.explain('The server does not answer.');
+    }
+  }
+
+  tell(text) {
+    this.note.textContent = text;
+    this.note.hidden = false;
+  }
+
+  explain(text) {
+    this.tell(text);
+    this.video.hidden = true;
+  }
+}
+
 for (const card of document.querySelectorAll('li')) {
   const video = card.querySelector('video');
   for (const timeline of card.querySelectorAll('.timeline')) moveWithArrows(timeline);
-  if (video) connect(card, video);
+  if (video) new Player(card, video);
 }
 
 // A timeline is one stop of the Tab key; arrow keys move inside it.
@@ -44,6 +131,8 @@ function moveWithArrows(timeline) {
   const frames = [...timeline.querySelectorAll('a.frame')];
   const first = timeline.querySelector('a.best') ?? frames[0];
   for (const frame of frames) frame.tabIndex = frame === first ? 0 : -1;
+  const best = timeline.querySelector('.best');
+  timeline.scrollLeft = best.offsetLeft - timeline.offsetLeft - timeline.clientWidth / 2;
   timeline.addEventListener('keydown', (event) => {
     const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -frames.length, End: frames.length };
     const step = steps[event.key];
@@ -57,50 +146,11 @@ function moveWithArrows(timeline) {
   });
 }
 
-function connect(card, video) {
-  const frames = [...card.querySelectorAll('a.frame')];
-  for (const frame of frames) {
-    frame.addEventListener('click', (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      seek(video, Number(frame.dataset.seek));
-    });
-  }
-  video.addEventListener('timeupdate', () => mark(frames, video.currentTime));
-  video.addEventListener('play', () => {
-    for (const other of document.querySelectorAll('video')) if (other !== video) other.pause();
-  });
-  video.addEventListener('error', () => explain(card, video));
-  video.addEventListener('loadedmetadata', () => {
-    if (!video.videoWidth) explain(card, video); // it plays the sound alone
-  });
-  if (video.error) explain(card, video);
-}
-
-function seek(video, seconds) {
-  // slightly later, because a time between two frames is that of the earlier one
-  video.currentTime = seconds + 0.001;
-  video.play().catch(() => {}); // the event `error` explains it
-}
-
-function mark(frames, seconds) {
-  for (const timeline of new Set(frames.map((frame) => frame.parentNode))) {
-    const shown = frames.filter(
-      (frame) => frame.parentNode === timeline && Number(frame.dataset.seek) <= seconds + 0.01,
-    );
-    for (const frame of timeline.children) frame.classList.toggle('now', frame === shown.at(-1));
-  }
-}
-
-// The server says why a file is not there; otherwise the browser does not know its format.
-async function explain(card, video) {
-  const note = card.querySelector('.problem');
+async function problemOf(address, options) {
   try {
-    const answer = await fetch(video.currentSrc || video.src, { headers: { Range: 'bytes=0-0' } });
-    if (!answer.ok) note.textContent = (await answer.json()).detail;
+    const answer = await fetch(address, options);
+    return answer.ok ? '' : (await answer.json()).detail;
   } catch {
-    note.textContent = 'The server does not answer.';
+    return 'The server does not answer.';
   }
-  note.hidden = false;
-  video.hidden = true;
 }
