@@ -19,6 +19,7 @@ PACKAGES = (
     'evaluation',
     'engine',
     'apis',
+    'export',
     'search',
     'preparation',
     'moving_shapes',

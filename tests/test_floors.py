@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ('utils', 'video', 'models', 'compat', 'version', 'registration', 'registry'),
     ('datasets', 'checkpoints', 'moving_shapes'),
-    ('evaluation', 'preparation', 'apis', 'search'),
+    ('evaluation', 'preparation', 'apis', 'search', 'export'),
     ('engine',),
     ('parts', '__init__'),
 )

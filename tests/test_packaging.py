@@ -41,7 +41,9 @@ def files(folder: str, pattern: str) -> list[Path]:
     return [path for path in paths if path.is_file() and not {*ignored} & {*path.parts}]
 
 
-@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'tensorboard', 'docs', 'test', 'dev'])
+@pytest.mark.parametrize(
+    'extra', ['', 'lite', 'compress', 'tensorboard', 'onnx', 'docs', 'test', 'dev']
+)
 def test_the_tested_set_pins_every_requirement_within_its_range(pins, extra):
     section = 'options.extras_require' if extra else 'options'
     for requirement in read_requirements(section, extra or 'install_requires'):
@@ -121,7 +123,7 @@ def test_the_metadata_of_the_wheel(wheel):
     assert metadata['Requires-Python'] == '>=3.10'
     assert metadata['Description-Content-Type'] == 'text/markdown'
     assert 'Apache-2.0' in (metadata['License'] or metadata['License-Expression'])
-    extras = {'lite', 'compress', 'tensorboard', 'docs', 'test', 'dev'}
+    extras = {'lite', 'compress', 'tensorboard', 'onnx', 'docs', 'test', 'dev'}
     assert set(metadata.get_all('Provides-Extra')) == extras
 
 

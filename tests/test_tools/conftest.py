@@ -24,6 +24,7 @@ MODULES = (
     'as_released',
     'pipeline',
     'gpu',
+    'lab',
     'scaling',
     'complexity',
     'multi_caption_evaluation',

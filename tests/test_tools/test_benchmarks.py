@@ -317,3 +317,26 @@ def test_pipeline(load, tmp_path, tiny_model, monkeypatch):
     assert sum(parts) == pytest.approx(total) and speed == pytest.approx(1e3 / total)
     assert [row[0] for row in loaders.rows] == [*stages.columns[1:], 'store / files, 64 x 48']
     assert [row[0] for row in waiting.rows] == stages.columns[1:]
+
+
+@pytest.mark.slow
+def test_script_for_a_gpu(load, tmp_path, capsys):
+    gpu, file = load('gpu'), tmp_path / 'gpu.json'
+    assert gpu.main(['--device', 'cpu', '--small', '--out', str(file)]) == 0
+    found = json.loads(file.read_text())['benchmarks']
+    assert list(found) == list(gpu.SECTIONS)
+    tables = {name: one['tables'][0] for name, one in found.items()}
+    steps = {tuple(row[:2]) for row in tables['training']['rows']}
+    assert steps == {(f'ViT-B/{size}', kind) for size in (16, 32) for kind in ('fp32', 'bf16')}
+    assert [row[:3] for row in tables['processes']['rows']] == [[1, 'gloo', 0], [2, 'gloo', 0]]
+    (bf16,) = (row for row in tables['mixed-precision']['rows'] if row[0] == 'bf16')
+    assert 0 < float(bf16[-1]) < 0.1
+    assert tables['tests']['rows'][0][1] == 0
+
+
+def test_a_section_that_fails_is_reported(load, monkeypatch, capsys):
+    gpu = load('gpu')
+    monkeypatch.setattr(load('lab'), 'CONFIGS', {})
+    assert gpu.main(['--device', 'cpu', '--small', 'compiled', 'matrices']) == 1
+    printed = capsys.readouterr().out
+    assert "| compiled | KeyError: 'ViT-B/32' |" in printed and '| bf16 | ' in printed

@@ -155,9 +155,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--frames', type=positive_int, default=12, help='(default: 12)')
     parser.add_argument('--repeats', type=positive_int, default=1, help='rounds (default: 1)')
     parser.add_argument('--threads', type=positive_int, help="threads of torch (default: torch's)")
-    parser.add_argument(
-        '--memory-table', action='store_true', help='count the bytes of a video, and nothing else'
-    )
     return parser
 
 
@@ -168,10 +165,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     MMLogger.get_instance('benchmarks', log_level='ERROR')  # else each drawn weight is logged
     print(f'{describe_machine()}; rounds: {args.repeats}\n', flush=True)
-    if args.memory_table:
-        print(memory_table())
-    else:
-        print(run(args.repeats, Sizes(args.videos, args.frames), args.chunk_size))
+    print(run(args.repeats, Sizes(args.videos, args.frames), args.chunk_size))
 
 
 if __name__ == '__main__':

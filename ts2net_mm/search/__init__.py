@@ -4,7 +4,8 @@ An index can be searched with NumPy alone: importing this package does not impor
 """
 
 from .bound import FrameWeightedScore, MeanPooledScore, OtherScore, Score, score_from_settings
-from .index import Hit, Moment, SearchResult, VideoIndex
+from .filters import VideoFilter
+from .index import Hit, Moment, SearchIndex, SearchResult, VideoIndex
 from .records import DamagedIndexError, Layout, VideoEntry, WindowFeatures
 from .store import Description, StoreWriter, VideoStore
 from .view import StoredVideo, View
@@ -19,10 +20,12 @@ __all__ = [
     'Moment',
     'OtherScore',
     'Score',
+    'SearchIndex',
     'SearchResult',
     'StoreWriter',
     'StoredVideo',
     'VideoEntry',
+    'VideoFilter',
     'VideoIndex',
     'VideoStore',
     'View',

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from .bound import Score, ScoredFrames, dot_error, score_from_settings
+from .bound import Score, ScoredFrames, Summary, dot_error, score_from_settings
+from .filters import VideoFilter
 from .records import DamagedIndexError
 from .store import Description, VideoStore
-from .view import View
+from .view import StoredVideo, View
 
-__all__ = ['Hit', 'Moment', 'SearchResult', 'VideoIndex']
+__all__ = [
+    'MAX_CANDIDATES',
+    'QUERIES_AT_A_TIME',
+    'Hit',
+    'Moment',
+    'SearchIndex',
+    'SearchResult',
+    'VideoIndex',
+    'WindowSearch',
+    'Windows',
+    'as_queries',
+]
 
 QUERIES_AT_A_TIME = 16  # 64 MB of products with a million windows
 MAX_CANDIDATES = 20_000
@@ -78,6 +92,27 @@ class SearchResult:
     num_scored: int
 
 
+class SearchIndex(Protocol):
+    """An index that can be searched, wherever it is stored."""
+
+    @property
+    def description(self) -> Description:
+        """What the index was made with."""
+        ...
+
+    def search(
+        self,
+        queries: np.ndarray,
+        *,
+        topk: int = 10,
+        filters: VideoFilter | None = None,
+        num_moments: int = 3,
+        max_candidates: int | None = MAX_CANDIDATES,
+    ) -> list[SearchResult]:
+        """Find the best videos for each query: (Q, D) -> Q results."""
+        ...
+
+
 class VideoIndex:
     """Search the videos of an index, exactly where that can be certain.
 
@@ -118,6 +153,7 @@ class VideoIndex:
         queries: np.ndarray,
         *,
         topk: int = 10,
+        filters: VideoFilter | None = None,
         allowed: np.ndarray | None = None,
         num_moments: int = 3,
         max_candidates: int | None = MAX_CANDIDATES,
@@ -128,6 +164,7 @@ class VideoIndex:
         Args:
             queries: Features of sentences, as the model returns them.
             topk: Number of videos.
+            filters: Conditions on the videos.
             allowed: Videos that may be found, by their number in the view; all by default.
             num_moments: Most moments of a video.
             max_candidates: Most windows to score for a query before the moments are collected; None
@@ -141,38 +178,78 @@ class VideoIndex:
             ValueError: If ``topk`` is below 1, or queries have another shape or are not finite.
             DamagedIndexError: If a checksum of what is read is wrong.
         """
-        queries = self._check(queries, topk)
+        queries = as_queries(queries, topk, self.description.layout.dims)
         view = view or self.store.view()
-        is_live = view.is_live if allowed is None else view.is_live & allowed[view.video_of_window]
+        is_live = view.is_live
+        for condition in (allowed, filters.allowed(view) if filters else None):
+            if condition is not None:
+                is_live = is_live & condition[view.video_of_window]
         results = []
         for first in range(0, len(queries), QUERIES_AT_A_TIME):
             part = queries[first : first + QUERIES_AT_A_TIME]
             products = view.products(part.astype(np.float32))
             for query, row in zip(part, products, strict=True):
-                search = _Search(view, self.score, query, row, is_live)
+                search = WindowSearch(view, self.score, query, row, is_live)
                 limit = len(view) if max_candidates is None else max_candidates
                 results.append(search.run(topk, limit, num_moments))
         return results
 
-    def _check(self, queries: np.ndarray, topk: int) -> np.ndarray:
-        """Return the queries in double precision and of length 1."""
-        if topk < 1:
-            raise ValueError(f'topk={topk}, expected at least 1')
-        queries = np.asarray(queries, dtype=np.float64)
-        dims = self.description.layout.dims
-        if queries.ndim != 2 or queries.shape[1] != dims:
-            raise ValueError(f'queries have shape {queries.shape}, expected (queries, {dims})')
-        if not np.isfinite(queries).all():
-            raise ValueError('queries are not finite')
-        return queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)
+
+def as_queries(queries: np.ndarray, topk: int, dims: int) -> np.ndarray:
+    """Return queries in double precision and of length 1.
+
+    Raises:
+        ValueError: If ``topk`` is below 1, or queries have another shape or are not finite.
+    """
+    if topk < 1:
+        raise ValueError(f'topk={topk}, expected at least 1')
+    queries = np.asarray(queries, dtype=np.float64)
+    if queries.ndim != 2 or queries.shape[1] != dims:
+        raise ValueError(f'queries have shape {queries.shape}, expected (queries, {dims})')
+    if not np.isfinite(queries).all():
+        raise ValueError('queries are not finite')
+    return queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)
 
 
-class _Search:
-    """The search for one query."""
+class Windows(Protocol):
+    """Windows among which to search; see `View`."""
+
+    num_frames: int
+    starts: np.ndarray
+    ends: np.ndarray
+    summary: Summary
+    video_of_window: np.ndarray
+
+    def video(self, number: int) -> StoredVideo:
+        """Describe a video by its number."""
+        ...
+
+    def windows_of(self, number: int) -> Sequence[int] | np.ndarray:
+        """Return the numbers of the windows of a video."""
+        ...
+
+    def read_frames(self, windows: np.ndarray) -> np.ndarray:
+        """Read the frames of windows: records of ``layout.record``."""
+        ...
+
+
+class WindowSearch:
+    """The search for one query.
+
+    Args:
+        view: The windows.
+        score: The score.
+        query: The query, of length 1.
+        products: Products of the query and the means of the windows, single precision.
+        is_live: Whether a window may be found.
+
+    Shape:
+        query: (D,), products: (N,), is_live: (N,)
+    """
 
     def __init__(
         self,
-        view: View,
+        view: Windows,
         score: Score,
         query: np.ndarray,
         products: np.ndarray,
@@ -184,8 +261,7 @@ class _Search:
         self.products = np.where(is_live, products, -np.inf)
         _, upper = score.bounds(products, view.summary, dot_error(len(query)))
         self.upper = np.where(is_live, upper, -np.inf)  # that of a scored window is -inf, too
-        frames = view.segments[0].layout.num_frames if view.segments else 0
-        empty = np.empty(0, np.int64), np.empty(0), np.empty((0, frames))
+        empty = np.empty(0, np.int64), np.empty(0), np.empty((0, view.num_frames))
         self.scored = _Scored(empty[0], empty[0], empty[1], empty[2], empty[2])
 
     def run(self, topk: int, max_candidates: int, num_moments: int) -> SearchResult:

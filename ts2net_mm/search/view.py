@@ -50,6 +50,7 @@ class View:
 
     Attributes:
         segments: The segments.
+        num_frames: Most frames of a window; 0 if there is no segment.
         videos: Records of all videos, (V,) of ``VIDEO``.
         is_latest: Whether a record is the latest of its path, (V,) bool.
         starts: Start of each window, seconds, (N,).
@@ -63,6 +64,7 @@ class View:
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self.segments = list(segments)
+        self.num_frames = segments[0].layout.num_frames if segments else 0
         self._first_window = _offsets(len(segment) for segment in segments)
         self._first_video = _offsets(len(segment.videos) for segment in segments)
         self.videos = _join([segment.videos for segment in segments], VIDEO)
