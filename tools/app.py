@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ipaddress
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +15,13 @@ from ts2net_mm.utils.cli import (
     WrongArgumentError,
     is_missing_weights,
     positive_int,
+    require_packages,
     require_path,
     run,
 )
 
 PASSWORD_VARIABLE = 'TS2NET_MM_PASSWORD'
+GRACE = 3  # seconds to end what is being sent when the app stops
 
 EPILOG = f"""\
 The page searches by a sentence, or by a video or picture. Each hit is played from
@@ -49,7 +53,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', help='weights of that model, in any format')
     parser.add_argument('index', help='folder of the index, made by tools/encode.py')
     parser.add_argument('--host', default='127.0.0.1', help='address (default: 127.0.0.1)')
-    parser.add_argument('--port', type=_port, default=8000, help='port (default: 8000)')
+    parser.add_argument(
+        '--port', type=_port, default=8000, help='port; 0 for a free one (default: 8000)'
+    )
     parser.add_argument('--password-file', metavar='FILE', help='file with the password')
     parser.add_argument(
         '--folder',
@@ -88,13 +94,19 @@ def read_password(path: str | None) -> str | None:
 
 def check_host(host: str, password: str | None) -> None:
     """Raise an error if others could reach the app without a password."""
-    from ts2net_mm.search.app.access import is_local
-
     if not is_local(host) and password is None:
         raise WrongArgumentError(
             f'others can reach --host {host}: give a password with --password-file or in '
             f'{PASSWORD_VARIABLE}'
         )
+
+
+def is_local(host: str) -> bool:
+    """Tell whether only this computer reaches a host."""
+    try:
+        return host == 'localhost' or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,14 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(args: argparse.Namespace) -> None:
     """Load the model and serve the app."""
-    require_path('config', args.config)
-    require_path('index', args.index)
-    if is_missing_weights(args.checkpoint):
-        raise FileNotFoundError(
-            f'checkpoint {args.checkpoint} does not exist and is not a name like ViT-B/32'
-        )
-    for folder in args.folder:
-        require_path('folder', folder)
+    check_arguments(args)
     import uvicorn
 
     with contextlib.redirect_stdout(sys.stderr):
@@ -127,14 +132,38 @@ def serve(args: argparse.Namespace) -> None:
         folders=args.folder,
         max_upload=args.max_upload * 2**20,
     )
-    host = f'[{args.host}]' if ':' in args.host else args.host
-    print(f'http://{host}:{args.port}/  (Ctrl-C stops it)', flush=True)
-    uvicorn.run(app, host=args.host, port=args.port, log_level='warning')
+    with listen(args.host, args.port) as listener:
+        host = f'[{args.host}]' if ':' in args.host else args.host
+        print(f'http://{host}:{listener.getsockname()[1]}/  (Ctrl-C stops it)', flush=True)
+        config = uvicorn.Config(app, log_level='warning', timeout_graceful_shutdown=GRACE)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raise an error for what is missing, before the imports that take seconds."""
+    require_packages('the app', ('fastapi', 'uvicorn'), 'app')
+    require_path('config', args.config)
+    require_path('index', args.index)
+    for folder in args.folder:
+        require_path('folder', folder)
+    if is_missing_weights(args.checkpoint):
+        raise FileNotFoundError(
+            f'checkpoint {args.checkpoint} does not exist and is not a name like ViT-B/32'
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that accepts connections."""
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise OSError(f'{host} port {port} cannot be used: {error.strerror}') from error
 
 
 def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a port, 1 to 65535')
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a port, 0 to 65535')
     return int(text)
 
 

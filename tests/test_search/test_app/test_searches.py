@@ -1,6 +1,8 @@
 """What the app finds and shows."""
 
+import os
 import re
+from datetime import datetime
 
 import cv2
 import numpy as np
@@ -62,6 +64,31 @@ def test_the_frames_are_those_of_their_times(client, project):
         assert int(np.argmin(differences)) == number
 
 
+@pytest.mark.parametrize(
+    ('filters', 'names'),
+    [
+        (dict(folder='new'), ['7.mp4', '8.mp4']),
+        (dict(folder='new/deep/'), ['8.mp4']),
+        (dict(folder='ne'), []),
+        (dict(folder='../videos/new/deep'), ['8.mp4']),
+        (dict(since='2001-02-03', until='2001-02-03'), ['7.mp4']),
+        (dict(until='2001-02-02'), []),
+        (dict(shortest='4.5', longest='9'), []),
+    ],
+)
+def test_filters(client, project, filters, names):
+    for name, day in (('new/7.mp4', 3), ('new/deep/8.mp4', 4)):
+        (project.videos / name).parent.mkdir(exist_ok=True)
+        (project.videos / name).write_bytes(project.encoded['0.mp4'][0])
+        changed = datetime(2001, 2, day, 23, 59).timestamp()
+        os.utime(project.videos / name, (changed, changed))
+        project.add(name, source='0.mp4')
+    found = hits(client, q='a clip', **filters)
+    assert sorted(hit['path'].rpartition('/')[2] for hit in found) == names
+    page = client.get('/', params=dict(q='a clip', **filters)).text
+    assert ('No video fits these filters' in page) == (not names)
+
+
 def test_more_like_this_searches_by_the_mean_of_a_window(client, project, encoded):
     key = key_of(str(project.videos / '3.mp4'))
     windows = encoded['3.mp4'][1]
@@ -106,6 +133,8 @@ def test_the_index_of_another_model_is_refused(client, project, make_client):
         (dict(q='a' * 1001), 'sentence: String should have at most 1000 characters'),
         (dict(q='a', topk='0'), 'number of hits: Input should be greater than'),
         (dict(q='a', topk='many'), 'number of hits: Input should be a valid integer'),
+        (dict(q='a', since='9999-12-31'), 'since: Input should be less than'),
+        (dict(q='a', longest='inf'), 'longest video: Input should be a finite number'),
         (dict(like='0' * 32), 'The index does not have this video'),
         (dict(like='../../etc/passwd'), 'The index does not have this video'),
         (dict(like='0', at='nan'), 'at: Input should be a finite number'),

@@ -19,7 +19,7 @@ def test_an_uploaded_video_searches_like_the_same_one_of_the_index(
     answer = upload(client, encoded['4.mp4'][0])
     assert answer.status_code == 200, answer.text
     assert list(uploads_folder.iterdir()) == []
-    address = answer.json()['address']
+    address = '/?upload=' + answer.json()['token']
     page = client.get(address)
     assert 'like my clip.mp4' in page.text
     hits = client.get('/search.json' + address[1:]).json()['hits']
@@ -65,7 +65,7 @@ def test_hostile_names(client, encoded, uploads_folder):
     for name in ('../../../tmp/x.mp4', '<b>.mp4', 'x' * 300 + '.mp4', 'a.\0', '/etc/passwd'):
         answer = upload(client, encoded['0.mp4'][0], name=name)
         assert answer.status_code == 200
-        assert '<b>' not in client.get(answer.json()['address']).text
+        assert '<b>' not in client.get('/', params=dict(upload=answer.json()['token'])).text
     assert list(uploads_folder.iterdir()) == []
 
 

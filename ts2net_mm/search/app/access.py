@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import secrets
 from urllib.parse import urlsplit
 
@@ -12,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ['HEADERS', 'Gate', 'is_local']
+__all__ = ['HEADERS', 'Gate']
 
 LOCAL_NAMES = ('localhost', '127.0.0.1', '::1')
 HEADERS = {
@@ -26,19 +25,6 @@ HEADERS = {
     'Referrer-Policy': 'no-referrer',  # searches stand in addresses
     'Cross-Origin-Resource-Policy': 'same-origin',
 }
-
-
-def is_local(host: str) -> bool:
-    """Tell whether only this computer reaches a host.
-
-    Example:
-        >>> is_local('127.0.0.1'), is_local('::1'), is_local('0.0.0.0'), is_local('example.org')
-        (True, True, False, False)
-    """
-    try:
-        return host == 'localhost' or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Gate:

@@ -44,7 +44,8 @@ class Library:
         self._folder = Path(folder).expanduser()
         self._fingerprint = fingerprint
         self._lock = threading.Lock()
-        self._roots = [os.path.realpath(Path(item).expanduser()) for item in folders]
+        self._folders = [os.path.realpath(Path(item).expanduser()) for item in folders]
+        self._base = ''
         self._state: tuple[int, ...] = ()
         self._index = self.index()
 
@@ -68,12 +69,12 @@ class Library:
                 self._index, self._state = index, state
             return self._index
 
-    def roots(self, view: View) -> list[str]:
-        """Return the folders whose files may be shown."""
-        if not self._roots and view.num_videos:
+    def base(self, view: View) -> str:
+        """Return the folder in which all videos lie; '' if there are none."""
+        if not self._base and view.num_videos:
             parents = {os.path.dirname(video.path) for video in view.encoded_videos()}
-            self._roots = [os.path.realpath(os.path.commonpath(parents))]
-        return self._roots
+            self._base = os.path.commonpath(parents)
+        return self._base
 
     def find(self, view: View, key: str) -> StoredVideo | None:
         """Return an encoded video by its key."""
@@ -93,7 +94,8 @@ class Library:
         if (status.st_size, status.st_mtime_ns) != (video.size, video.mtime_ns):
             return 'The file has changed since it was encoded.'
         real = os.path.realpath(video.path)
-        if not any(os.path.commonpath([root, real]) == root for root in self.roots(view)):
+        roots = self._folders or [os.path.realpath(self.base(view))]
+        if not any(os.path.commonpath([root, real]) == root for root in roots):
             return 'It is a link out of the folders whose files are shown.'
         if not os.access(real, os.R_OK):
             return 'There is no permission to read the file.'
@@ -101,10 +103,8 @@ class Library:
 
     def short_name(self, view: View, video: StoredVideo) -> str:
         """Return the path inside the folder of all videos."""
-        for root in self.roots(view):
-            if video.path.startswith(os.path.join(root, '')):
-                return os.path.relpath(video.path, root)
-        return video.path
+        base = os.path.join(self.base(view), '')
+        return video.path.removeprefix(base)
 
 
 def key_of(path: str) -> str:

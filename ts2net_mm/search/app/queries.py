@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
+from datetime import date, datetime, time
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
 
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
 
 from ...apis import RetrievalInferencer
 from ...utils.text import has_words
+from ..filters import VideoFilter
 from ..view import StoredVideo, View
 
 __all__ = ['QueryEncoder', 'SearchForm', 'window_vector', 'without_empty']
 
 MAX_LETTERS = 1000  # of a sentence; the model reads fewer
 MAX_HITS = 100
+FIRST_DAY, LAST_DAY = date(1971, 1, 1), date(2200, 1, 1)  # of which times are known everywhere
 
 
 class SearchForm(BaseModel):
@@ -27,10 +29,15 @@ class SearchForm(BaseModel):
 
     Args:
         q: A sentence.
-        like: Key of a video that the hits are to resemble.
+        like: Without a sentence, key of a video that the hits are to resemble.
         at: Where in that video, seconds.
-        upload: Token of an uploaded file that the hits are to resemble.
+        upload: Without a sentence, token of an uploaded file that the hits are to resemble.
         topk: Number of hits.
+        folder: Only videos in it; its path, or its name in the folder of all videos.
+        shortest: Only videos of at least so many seconds.
+        longest: Only videos of at most so many seconds.
+        since: Only files that were changed on this day or later.
+        until: Only files that were changed on this day or earlier.
     """
 
     q: str = Field('', max_length=MAX_LETTERS, title='sentence')
@@ -38,6 +45,11 @@ class SearchForm(BaseModel):
     at: float = Field(0.0, ge=0, allow_inf_nan=False)
     upload: str = Field('', max_length=64)
     topk: int = Field(10, ge=1, le=MAX_HITS, title='number of hits')
+    folder: str = Field('', max_length=4096)
+    shortest: float | None = Field(None, ge=0, allow_inf_nan=False, title='shortest video')
+    longest: float | None = Field(None, ge=0, allow_inf_nan=False, title='longest video')
+    since: date | None = Field(None, ge=FIRST_DAY, le=LAST_DAY)
+    until: date | None = Field(None, ge=FIRST_DAY, le=LAST_DAY)
 
     @field_validator('q')
     @classmethod
@@ -52,10 +64,22 @@ class SearchForm(BaseModel):
         """Whether nothing is asked for."""
         return not (self.q or self.like or self.upload)
 
-    def address(self, **changes: Any) -> str:
-        """Return the address of this search, with other values of some fields."""
-        values = self.model_dump(mode='json', exclude_defaults=True) | changes
-        return '/?' + urlencode({key: value for key, value in values.items() if value != ''})
+    @property
+    def has_filters(self) -> bool:
+        """Whether only some videos may be found."""
+        return bool(self.folder or self.since or self.until) or (
+            self.shortest is not None or self.longest is not None
+        )
+
+    def filters(self, base: str) -> VideoFilter:
+        """Return the conditions on videos; a folder is looked for in the folder of all videos."""
+        return VideoFilter(
+            folder=os.path.normpath(os.path.join(base, self.folder)) if self.folder else None,
+            min_duration=self.shortest,
+            max_duration=self.longest,
+            changed_after=datetime.combine(self.since, time.min) if self.since else None,
+            changed_before=datetime.combine(self.until, time.max) if self.until else None,
+        )
 
 
 def without_empty(values: Mapping[str, str]) -> dict[str, str]:

@@ -89,19 +89,24 @@ class Searches:
         view = self.view()
         title, vector = self._query(form, view)
         try:
-            (result,) = self._library.index().search(vector[None], topk=form.topk, view=view)
+            (result,) = self._library.index().search(
+                vector[None],
+                topk=form.topk,
+                filters=form.filters(self._library.base(view)) if form.has_filters else None,
+                view=view,
+            )
             return Found(title, result, make_cards(result, view, self._library))
         except (DamagedIndexError, OSError) as error:
             raise HTTPException(503, f'The index cannot be read: {error}') from error
 
     def _query(self, form: SearchForm, view: View) -> tuple[str, np.ndarray]:
+        if form.q:
+            return form.q, self._encoder.encode_text(form.q)
         if form.upload:
             uploaded = self._uploads.get(form.upload)
             if uploaded is None:
                 raise HTTPException(404, 'The uploaded file is no longer known: upload it again.')
             return f'like {uploaded.name}', uploaded.vector
-        if form.like:
-            video = self.video(view, form.like)
-            name = self._library.short_name(view, video)
-            return f'like {name}', window_vector(view, video, form.at)
-        return form.q, self._encoder.encode_text(form.q)
+        video = self.video(view, form.like)
+        name = self._library.short_name(view, video)
+        return f'like {name}', window_vector(view, video, form.at)

@@ -129,7 +129,7 @@ def _add_uploads(app: FastAPI, uploads: Uploads) -> None:
             token = await uploads.receive(name[:200], request.stream(), stated)
         except UploadError as error:
             raise HTTPException(error.status, str(error)) from error
-        return dict(address=SearchForm(upload=token).address())
+        return dict(token=token)
 
 
 def _add_files(app: FastAPI, searches: Searches) -> None:

@@ -3,7 +3,7 @@
 const form = document.querySelector('form[role="search"]');
 const status = document.getElementById('status');
 
-// An uploaded file has no address: the server encodes it, and answers with that of the search.
+// An uploaded file has no address: the server encodes it, and answers with a token.
 form.addEventListener('submit', (event) => {
   const file = document.getElementById('file').files[0];
   if (file) {
@@ -26,8 +26,14 @@ async function upload(file) {
     const address = `/upload?name=${encodeURIComponent(file.name)}`;
     const answer = await fetch(address, { method: 'POST', body: file });
     const content = await answer.json();
-    if (answer.ok) location.assign(content.address);
-    else status.textContent = content.detail;
+    if (!answer.ok) {
+      status.textContent = content.detail;
+      return;
+    }
+    const fields = new URLSearchParams(new FormData(form));
+    for (const name of ['q', 'like', 'at']) fields.delete(name);
+    fields.set('upload', content.token);
+    location.assign(`/?${fields}`);
   } catch {
     status.textContent = 'The file could not be sent.';
   }
