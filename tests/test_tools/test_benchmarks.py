@@ -1,5 +1,6 @@
 """The benchmarks run at tiny sizes."""
 
+import copy
 import json
 import re
 from functools import partial
@@ -311,12 +312,16 @@ def test_pipeline(load, tmp_path, tiny_model, monkeypatch):
     sizes = pipeline.Sizes(
         clips=((64, 48),), number=2, batch=2, batches=3, workers=(0, 1), training_steps=1
     )
-    stages, loaders, waiting = pipeline.run(1, sizes, tiny_model)
+    stages, loaders, waiting, demand = pipeline.run(1, sizes, tiny_model)
     assert stages.columns == ['', 'files, 64 x 48', 'store, 64 x 48']
     *parts, total, speed = (row[1] for row in stages.rows)
     assert sum(parts) == pytest.approx(total) and speed == pytest.approx(1e3 / total)
     assert [row[0] for row in loaders.rows] == [*stages.columns[1:], 'store / files, 64 x 48']
     assert [row[0] for row in waiting.rows] == stages.columns[1:]
+    flops = 6 * (53.137 + 0.158 + 0.613 + 1.221)  # G, as docs/performance.md has them
+    for name, speed, workers, _ in demand.rows:
+        assert name in stages.columns
+        assert (workers - 1) * speed < 0.4 * 800e3 / flops <= 1.001 * workers * speed
 
 
 @pytest.mark.slow
@@ -340,3 +345,39 @@ def test_a_section_that_fails_is_reported(load, monkeypatch, capsys):
     assert gpu.main(['--device', 'cpu', '--small', 'compiled', 'matrices']) == 1
     printed = capsys.readouterr().out
     assert "| compiled | KeyError: 'ViT-B/32' |" in printed and '| bf16 | ' in printed
+
+
+@pytest.mark.slow
+def test_scaling(load, tiny_model, monkeypatch):
+    scaling, pipeline = load('scaling'), load('pipeline')
+    monkeypatch.setattr(load('frame_store'), 'CLIP_SECONDS', 2)
+    finer = copy.deepcopy(tiny_model)
+    finer['backbone']['patch_size'] = 4
+    clips = pipeline.Sizes(clips=((64, 48),), number=2, batch=2, batches=2, workers=(0, 1))
+    sizes = scaling.Sizes(
+        batches=(1, 2),
+        frames=(3, 6),
+        frames_otherwise=3,
+        words=6,
+        texts=(10, 20),
+        videos=(10, 20),
+        clips=clips,
+    )
+    training, similarity, _ = scaling.run(1, sizes, [tiny_model, finer])
+    sizes = {
+        name: [row[1] for row in training.rows if row[0] == name] for name, *_ in training.rows
+    }
+    assert sizes == {
+        'patches of a frame': [16, 64],
+        'videos of a batch': [1, 2],
+        'frames of a video': [3, 6],
+    }
+    *_, one_video, two_videos, _, _ = training.rows
+    assert one_video[-1] == '1.00' and float(two_videos[-1]) == pytest.approx(2, rel=0.05)
+    assert [row[0] for row in similarity.rows] == ['texts', 'texts', 'videos', 'videos']
+
+
+def test_power_of_growth(load):
+    scaling = load('scaling')
+    points = [scaling.Point(size, seconds=3 * size**2, memory=None) for size in (2, 5, 7)]
+    assert scaling.exponent(points) == pytest.approx(2)

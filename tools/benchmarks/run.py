@@ -26,7 +26,7 @@ from ts2net_mm.utils.cli import run as run_command
 from ts2net_mm.utils.files import ensure_writable, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / 'docs/performance.md',)
+PAGES = (ROOT / 'docs/performance.md', ROOT / 'docs/scaling.md')
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ BENCHMARKS = {
     ),
     'complexity': Benchmark('parameters and multiply-adds', 'complexity', repeats=None),
     'pipeline': Benchmark('from file to batch, and how long a step waits', 'pipeline', repeats=3),
+    'scaling': Benchmark('time and memory against each size', 'scaling', repeats=2),
 }
 
 
