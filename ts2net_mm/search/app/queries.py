@@ -40,16 +40,16 @@ class SearchForm(BaseModel):
         until: Only files that were changed on this day or earlier.
     """
 
-    q: str = Field('', max_length=MAX_LETTERS, title='sentence')
-    like: str = Field('', max_length=32)
-    at: float = Field(0.0, ge=0, allow_inf_nan=False)
-    upload: str = Field('', max_length=64)
-    topk: int = Field(10, ge=1, le=MAX_HITS, title='number of hits')
-    folder: str = Field('', max_length=4096)
-    shortest: float | None = Field(None, ge=0, allow_inf_nan=False, title='shortest video')
-    longest: float | None = Field(None, ge=0, allow_inf_nan=False, title='longest video')
-    since: date | None = Field(None, ge=FIRST_DAY, le=LAST_DAY)
-    until: date | None = Field(None, ge=FIRST_DAY, le=LAST_DAY)
+    q: str = Field(default='', max_length=MAX_LETTERS, title='sentence')
+    like: str = Field(default='', max_length=32)
+    at: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    upload: str = Field(default='', max_length=64)
+    topk: int = Field(default=10, ge=1, le=MAX_HITS, title='number of hits')
+    folder: str = Field(default='', max_length=4096)
+    shortest: float | None = Field(default=None, ge=0, allow_inf_nan=False, title='shortest video')
+    longest: float | None = Field(default=None, ge=0, allow_inf_nan=False, title='longest video')
+    since: date | None = Field(default=None, ge=FIRST_DAY, le=LAST_DAY)
+    until: date | None = Field(default=None, ge=FIRST_DAY, le=LAST_DAY)
 
     @field_validator('q')
     @classmethod
