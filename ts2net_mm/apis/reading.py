@@ -30,6 +30,7 @@ __all__ = [
     'frame_seconds_of',
     'split_test_pipeline',
     'to_arrays',
+    'to_jpeg',
     'with_threads',
 ]
 
@@ -116,15 +117,15 @@ class Frame:
 
     Args:
         jpeg: The encoded picture.
-        seconds: Its presentation time, or None if the pipeline does not tell.
         width: Pixels.
         height: Pixels.
+        seconds: Its presentation time, or None if the pipeline does not tell.
     """
 
     jpeg: bytes
-    seconds: float | None
     width: int
     height: int
+    seconds: float | None
 
 
 class PipelineReader:
@@ -201,13 +202,26 @@ class FrameReader:
         ]
 
     def _encode(self, image: np.ndarray, seconds: float | None, scale: int) -> Frame:
-        height, width = image.shape[:2]
-        if height > (limit := scale * self.max_height):
-            width, height = max(1, round(width * limit / height)), limit
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        jpeg = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-        return Frame(jpeg, seconds, width, height)
+        return Frame(*to_jpeg(image, scale * self.max_height), seconds)
+
+
+def to_jpeg(image: np.ndarray, max_height: int) -> tuple[bytes, int, int]:
+    """Encode a picture, made smaller if it is higher; return also its width and height.
+
+    Args:
+        image: RGB.
+        max_height: Pixels.
+
+    Shape:
+        image: (H, W, 3) uint8
+    """
+    height, width = image.shape[:2]
+    if height > max_height:
+        width, height = max(1, round(width * max_height / height)), max_height
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    jpeg = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    return jpeg, width, height
 
 
 def begin_reading(path: str) -> dict[str, Any]:

@@ -110,7 +110,10 @@ class View:
 
     def find(self, path: str) -> StoredVideo | None:
         """Return the latest record of a path, encoded or skipped."""
-        key = video_key(path)
+        return self.find_key(video_key(path))
+
+    def find_key(self, key: tuple[int, int]) -> StoredVideo | None:
+        """Return the latest record of a path by the hash of the path, encoded or skipped."""
         first = np.searchsorted(self._sorted_keys, np.uint64(key[0]), 'left')
         last = np.searchsorted(self._sorted_keys, np.uint64(key[0]), 'right')
         for number in self._order[first:last]:
