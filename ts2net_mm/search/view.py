@@ -111,7 +111,10 @@ class View:
 
     def find(self, path: str) -> StoredVideo | None:
         """Return the latest record of a path, encoded or skipped."""
-        key = video_key(path)
+        return self.find_key(video_key(path))
+
+    def find_key(self, key: tuple[int, int]) -> StoredVideo | None:
+        """Return the latest record of a path by the hash of the path, encoded or skipped."""
         first = np.searchsorted(self._sorted_keys, np.uint64(key[0]), 'left')
         last = np.searchsorted(self._sorted_keys, np.uint64(key[0]), 'right')
         for number in self._order[first:last]:
@@ -164,11 +167,15 @@ class View:
             DamagedIndexError: If a checksum is wrong.
         """
         numbers = np.asarray(windows, dtype=np.int64)
-        records = np.empty(len(numbers), self.segments[0].layout.record)
         places = np.searchsorted(self._first_window, numbers, 'right') - 1
-        for index, (place, number) in enumerate(zip(places, numbers, strict=True)):
-            inner = int(number - self._first_window[place])
-            records[index] = self.segments[place].read_frames(inner)[0]
+        if len(numbers) and places.min() == places.max():
+            place = places[0]
+            return self.segments[place].read_frames((numbers - self._first_window[place]).tolist())
+        records = np.empty(len(numbers), self.segments[0].layout.record)
+        for place in np.unique(places):
+            rows = places == place
+            inner = (numbers[rows] - self._first_window[place]).tolist()
+            records[rows] = self.segments[place].read_frames(inner)
         return records
 
     def read_video(self, number: int) -> PackedVideo:
