@@ -21,8 +21,7 @@ def open_index(address: str | Path, *, token: str | None = None) -> SearchIndex:
 
     Raises:
         FileNotFoundError: If there is no index.
-        ValueError: If it cannot be read.
-        ImportError: If it needs pymilvus, which is not installed.
+        ValueError: If it cannot be read, or needs pymilvus, which is not installed.
         MilvusError: If the server cannot be reached, or another process has the file.
     """
     if is_milvus_address(address):

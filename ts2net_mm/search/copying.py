@@ -93,7 +93,8 @@ def copy_index(
         target: Address of the copy, which is made if it is missing.
         token: Password of the server; by default that in ``$MILVUS_TOKEN``.
         index_type: How Milvus indexes the means of a target that is made.
-        on_progress: Called with the number of videos that are done, and that of all.
+        on_progress: Called with the number of videos that were finished since the last call, and
+            that of all.
 
     Raises:
         FileNotFoundError: If there is no index at the source.
@@ -110,7 +111,7 @@ def copy_index(
                 part = paths[first : first + VIDEOS_AT_A_TIME]
                 _copy(part, old, new, writer, report)
                 if on_progress:
-                    on_progress(first + len(part), len(paths))
+                    on_progress(len(part), len(paths))
         report.num_videos, report.num_windows = new.count()
         report.num_others = len(set(new.paths()) - set(paths))
         return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +17,6 @@ from .milvus_rows import (
     COLLECTIONS,
     DESCRIPTION_KEY,
     FRAMES,
-    LONGEST_TEXT,
     NO_VECTOR,
     VIDEOS,
     WINDOW_FACTS,
@@ -25,23 +24,20 @@ from .milvus_rows import (
     escape,
     fields,
     frame_keys,
-    frame_rows,
     read_record,
     read_windows,
     text_key,
     unescape,
-    video_row,
     window_keys,
-    window_rows,
 )
-from .packing import PackedVideo, pack
-from .records import ENCODED, REMOVED, DamagedIndexError, VideoEntry
+from .milvus_writer import MilvusWriter
+from .packing import PackedVideo
+from .records import ENCODED, DamagedIndexError
 from .store import Description
 
-__all__ = ['MilvusStore', 'MilvusWriter']
+__all__ = ['MilvusStore']
 
 EXACT_INDEX = 'FLAT'
-UNFINISHED = -1  # instead of a checksum
 VIDEO_FACTS = ('path', 'size', 'mtime_ns', 'duration', 'kind', 'num_windows', 'checksum', 'note')
 
 
@@ -55,10 +51,9 @@ class MilvusStore:
         timeout: Seconds to connect.
 
     Raises:
-        ImportError: If pymilvus or milvus-lite is not installed.
         FileNotFoundError: If there is no index.
         MilvusError: If the server cannot be reached, or another process has the file.
-        ValueError: If the collections are not those of an index.
+        ValueError: If the collections are not those of an index, or pymilvus is not installed.
 
     Attributes:
         description: What the index was made with.
@@ -178,7 +173,7 @@ class MilvusStore:
 
     def writer(self) -> MilvusWriter:
         """Return a writer; use it in a ``with`` statement."""
-        return MilvusWriter(self)
+        return MilvusWriter(self.connection, self._names, self.description)
 
     def paths(self) -> list[str]:
         """Return the paths of all videos, encoded and skipped."""
@@ -299,90 +294,6 @@ class MilvusStore:
                 f'{unescape(others[0]["model"])}, expected {self.description.fingerprint}'
             )
         return str(self.connection('describe_index', name, 'mean')['index_type'])
-
-
-class MilvusWriter:
-    """Adds videos to an index in Milvus, and removes them.
-
-    A crash may leave a video of which some windows are there. Its own row says so until all of them
-    are, and whoever adds the video again replaces or deletes them.
-
-    Args:
-        store: The index.
-    """
-
-    def __init__(self, store: MilvusStore) -> None:
-        self._store = store
-
-    def __enter__(self) -> MilvusWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Let the database write what it has to its storage, which searches read faster."""
-        if kind is None:
-            for name in self._store._names.values():
-                self._store.connection('flush', name)
-
-    def add(self, entries: Sequence[VideoEntry | PackedVideo]) -> None:
-        """Add videos; each replaces what the index has for its path.
-
-        Raises:
-            ValueError: If features are not finite, or of another shape than the index; nothing is
-                added then.
-            MilvusError: If the database refuses.
-        """
-        store = self._store
-        description, layout = store.description, store.description.layout
-        videos = [e if isinstance(e, PackedVideo) else pack(e, layout) for e in entries]
-        kept = [video for video in videos if video.kind != REMOVED]
-        before = store._video_rows([video.path for video in videos])
-        rows = [video_row(video) for video in kept]
-        self._upsert(VIDEOS, [_unfinished(row, before.get(row['key'])) for row in rows], 1000)
-        for video in kept:
-            record = min(4 * layout.record.itemsize // 3, LONGEST_TEXT) + 200
-            self._upsert(FRAMES, frame_rows(video, layout), record)
-            windows = window_rows(video, layout, store.score, description.fingerprint)
-            self._upsert(WINDOWS, windows, 4 * layout.dims + 1000)
-        self._delete_what_follows(videos, before)
-        self._upsert(VIDEOS, rows, 1000)
-
-    def remove(self, paths: Sequence[str]) -> None:
-        """Remove videos.
-
-        Raises:
-            MilvusError: If the database refuses.
-        """
-        self.add([VideoEntry(path, removed=True) for path in paths])
-
-    def _upsert(self, collection: str, rows: Sequence[dict[str, Any]], row_bytes: int) -> None:
-        self._store.connection.upsert(self._store._names[collection], rows, row_bytes)
-
-    def _delete_what_follows(
-        self, videos: Sequence[PackedVideo], before: Mapping[str, Mapping[str, Any]]
-    ) -> None:
-        """Delete the windows of earlier versions that were not replaced, and removed videos."""
-        store = self._store
-        windows = []
-        for video in videos:
-            key = text_key(video.path)
-            if key in before:
-                windows += window_keys(key, len(video.table), before[key]['num_windows'])
-        layout = store.description.layout
-        frames = [key for window in windows for key in frame_keys(window, layout)]
-        removed = [text_key(video.path) for video in videos if video.kind == REMOVED]
-        for collection, keys in ((WINDOWS, windows), (FRAMES, frames), (VIDEOS, removed)):
-            store.connection.delete(store._names[collection], keys)
-
-
-def _unfinished(row: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the row of a video while its windows are written: it covers old and new ones."""
-    count = max(row['num_windows'], before['num_windows'] if before else 0)
-    return row | dict(num_windows=count, checksum=UNFINISHED)
 
 
 def _create(

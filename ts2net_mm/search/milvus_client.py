@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..utils.cli import require_packages
+
 __all__ = [
     'CONNECT_SECONDS',
     'TOKEN',
@@ -74,7 +76,7 @@ class MilvusConnection:
         timeout: Seconds to connect.
 
     Raises:
-        ImportError: If pymilvus or milvus-lite is not installed.
+        ValueError: If pymilvus or milvus-lite is not installed.
         MilvusError: If the server cannot be reached, or another process has the file.
     """
 
@@ -182,15 +184,10 @@ class MilvusConnection:
         return int(row['count(*)'])
 
     def _connect(self, token: str, timeout: float) -> Any:
-        try:
-            from pymilvus import MilvusClient, MilvusException
+        libraries = ('pymilvus', 'milvus_lite') if self.is_file else ('pymilvus',)
+        require_packages(f'the index {self.place}', libraries, 'milvus')
+        from pymilvus import MilvusClient, MilvusException
 
-            if self.is_file:
-                import milvus_lite  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                f"{self.place} needs Milvus: pip install 'ts2net-mm[milvus]' ({error})"
-            ) from error
         try:
             return MilvusClient(self.place, token=token, timeout=timeout)
         except MilvusException as error:

@@ -12,19 +12,15 @@ import numpy as np
 
 from .bound import Summary, dot_error
 from .filters import VideoFilter
-from .index import (
-    MAX_CANDIDATES,
-    QUERIES_AT_A_TIME,
-    SearchResult,
-    WindowSearch,
-    as_queries,
-)
+from .index import MAX_CANDIDATES, QUERIES_AT_A_TIME, as_queries
 from .milvus import MilvusStore
 from .milvus_client import CONNECT_SECONDS
 from .milvus_rows import NUMBERS, filter_expression, may_reach, unescape
 from .records import DamagedIndexError
+from .results import SearchResult
 from .store import Description
 from .view import StoredVideo
+from .window_search import WindowSearch
 
 __all__ = ['MilvusIndex']
 
@@ -46,10 +42,9 @@ class MilvusIndex:
         timeout: Seconds to connect.
 
     Raises:
-        ImportError: If pymilvus or milvus-lite is not installed.
         FileNotFoundError: If there is no index.
         MilvusError: If the server cannot be reached, or another process has the file.
-        ValueError: If the collections are not those of an index.
+        ValueError: If the collections are not those of an index, or pymilvus is not installed.
 
     Example:
         >>> # xdoctest: +SKIP(needs an index)
