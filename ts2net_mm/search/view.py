@@ -166,11 +166,15 @@ class View:
             DamagedIndexError: If a checksum is wrong.
         """
         numbers = np.asarray(windows, dtype=np.int64)
-        records = np.empty(len(numbers), self.segments[0].layout.record)
         places = np.searchsorted(self._first_window, numbers, 'right') - 1
-        for index, (place, number) in enumerate(zip(places, numbers, strict=True)):
-            inner = int(number - self._first_window[place])
-            records[index] = self.segments[place].read_frames(inner)[0]
+        if len(numbers) and places.min() == places.max():
+            place = places[0]
+            return self.segments[place].read_frames((numbers - self._first_window[place]).tolist())
+        records = np.empty(len(numbers), self.segments[0].layout.record)
+        for place in np.unique(places):
+            rows = places == place
+            inner = (numbers[rows] - self._first_window[place]).tolist()
+            records[rows] = self.segments[place].read_frames(inner)
         return records
 
     def _locate(self, offsets: np.ndarray, number: int) -> tuple[Segment, int]:
