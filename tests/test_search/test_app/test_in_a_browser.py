@@ -190,7 +190,7 @@ def test_a_format_that_the_browser_does_not_play(open_page, project):
     playwright.expect(card.locator('.note')).to_contain_text('shown converted, without sound')
     video = card.locator('video')
     wait_for(lambda: video.evaluate('video => video.videoWidth') == 128)
-    assert video.evaluate('video => video.duration') == pytest.approx(2, abs=0.1)
+    assert video.evaluate('video => video.duration') == pytest.approx(1.5, abs=0.1)
     card.locator('summary').click()
     frame = card.locator('details a.frame').nth(2)
     start = float(card.locator('details .moment').get_attribute('data-start'))
