@@ -80,6 +80,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="such as 'cpu' or 'cuda:1' (default: a GPU if there is one)",
     )
     parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='encode in half precision: bf16 on a CPU, fp16 on a GPU (keeps a cache of its own)',
+    )
+    parser.add_argument(
         '--batch-size', type=positive_int, default=8, help='videos per batch (default: 8)'
     )
     parser.add_argument(
@@ -151,7 +156,7 @@ def find(
 
     pipeline, _ = split_test_pipeline(load_config(args.config))
     find_readable(args.folder, pipeline)  # raises before the model is loaded
-    inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device)
+    inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device, amp=args.amp)
     gallery = Gallery.open(
         args.folder,
         inferencer,

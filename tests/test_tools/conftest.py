@@ -22,6 +22,7 @@ MODULES = (
     'run',
     'processes',
     'as_released',
+    'step_profile',
     'pipeline',
     'gpu',
     'lab',
