@@ -51,7 +51,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file of the model')
     parser.add_argument('checkpoint', help='weights of that model, in any format')
-    parser.add_argument('index', help='folder of the index')
+    parser.add_argument('index', help='folder of the index, made by tools/encode.py')
     parser.add_argument('--host', default='127.0.0.1', help='address (default: 127.0.0.1)')
     parser.add_argument(
         '--port', type=_port, default=8000, help='port; 0 for a free one (default: 8000)'

@@ -28,7 +28,7 @@ def test_page_and_json_agree_with_the_index(client, project, model):
     found = hits(client, q='a clip', topk=4)
     assert [hit['path'] for hit in found] == [hit.path for hit in expected.hits]
     assert [hit['score'] for hit in found] == [hit.score for hit in expected.hits]
-    assert len(found[0]['moments']) == 2
+    assert len(found[0]['moments']) >= 2
     page = client.get('/', params=dict(q='a clip', topk=4))
     assert names_on(page.text) == [hit.path.rpartition('/')[2] for hit in expected.hits]
     assert 'value="a clip"' in page.text
@@ -43,7 +43,7 @@ def test_a_card_plays_from_the_best_moment_and_shows_its_frames(client, project)
         assert f'data-seek="{seconds}"' in page
         assert f'similarity {score:.3f}' in page
     pictures = [path.replace('&amp;', '&') for path in re.findall(r'<img [^>]*src="(.*?)"', page)]
-    assert len(pictures) == 2 * len(moment['frame_seconds'])
+    assert len(pictures) == sum(len(moment['frame_seconds']) for moment in hit['moments'])
     for picture in pictures:
         answer = client.get(picture)
         assert answer.headers['content-type'] == 'image/jpeg'
@@ -91,8 +91,10 @@ def test_filters(client, project, filters, names):
 
 def test_more_like_this_searches_by_the_mean_of_a_window(client, project, encoded):
     key = key_of(str(project.videos / '3.mp4'))
-    windows = encoded['3.mp4'][1]
-    for start, features, mask in zip((0, 2), windows.features, windows.frame_mask, strict=True):
+    windows = encoded['3.mp4'][1].windows
+    for start, features, mask in zip(
+        windows.starts, windows.features, windows.frame_mask, strict=True
+    ):
         frames = features[mask] / np.linalg.norm(features[mask], axis=1, keepdims=True)
         expected = VideoIndex(project.index).search(frames.mean(axis=0)[None], topk=3)[0]
         found = hits(client, like=key, at=start, topk=3)
@@ -159,7 +161,7 @@ def test_hostile_sentences_are_text(client):
 def test_nothing_asked_for(client):
     page = client.get('/', params=dict(q=' ', topk=''))
     assert page.status_code == 200
-    assert '6 videos, 12 windows' in page.text
+    assert '6 videos, 30 windows' in page.text
     assert client.get('/search.json').status_code == 422
 
 

@@ -136,7 +136,9 @@ def _add_files(app: FastAPI, searches: Searches) -> None:
     @app.api_route('/video/{key}', methods=['GET', 'HEAD'])
     def video(key: str) -> FileResponse:
         path = searches.file(searches.view(), key).path
-        return FileResponse(path, media_type=media_type_of(path))
+        # asked for again each time, because the file may be deleted
+        headers = {'Cache-Control': 'no-cache'}
+        return FileResponse(path, media_type=media_type_of(path), headers=headers)
 
 
 def _add_pictures(

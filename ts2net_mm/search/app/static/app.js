@@ -4,15 +4,10 @@ const form = document.querySelector('form[role="search"]');
 const status = document.getElementById('status');
 
 // An uploaded file has no address: the server encodes it, and answers with a token.
-form.addEventListener('submit', (event) => {
-  const file = document.getElementById('file').files[0];
-  if (file) {
-    event.preventDefault();
-    upload(file);
-  }
-});
 document.getElementById('file').addEventListener('change', (event) => {
-  if (event.target.files.length) form.requestSubmit();
+  const file = event.target.files[0];
+  event.target.value = ''; // so that the same file can be chosen again
+  if (file) upload(file);
 });
 
 async function upload(file) {
@@ -89,14 +84,13 @@ class Player {
   // The server says why a file is not there; otherwise the browser does not know its format.
   async replace() {
     if (this.clip) return this.explain('This browser plays neither this file nor a converted clip.');
-    this.clip = this.moments[0];
     const problem = await problemOf(this.video.src, { headers: { Range: 'bytes=0-0' } });
     if (problem) return this.explain(problem);
     this.tell('This browser cannot play this file.');
     const observer = new IntersectionObserver((entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       observer.disconnect();
-      this.show(this.clip);
+      this.show(this.moments[0]);
     });
     observer.observe(this.video);
   }
