@@ -20,8 +20,9 @@ import numpy as np
 from ..utils.text import printable
 from .bound import OtherScore, Score
 from .filters import VideoFilter
-from .index import Hit, SearchResult, VideoIndex
+from .index import VideoIndex
 from .queries import stored_example, subtract
+from .results import Hit, SearchResult
 from .store import DESCRIPTION, VideoStore
 
 if TYPE_CHECKING:
@@ -112,10 +113,10 @@ class _Queries:
 
     def encode(self, index: VideoIndex) -> np.ndarray:
         """Encode all queries: (Q, D)."""
-        args, features = self.args, []
+        args = self.args
         sentences = [*args.sentence, *filter(None, [args.minus])]
-        texts = self._encode_sentences(sentences) if sentences else []
-        features += list(texts[: len(args.sentence)])
+        texts = list(self._encode_sentences(sentences)) if sentences else []
+        features = texts[: len(args.sentence)]
         for path in args.like:
             stored = stored_example(index.store.view(), path)
             features.append(self._encode_file(path) if stored is None else stored)

@@ -6,7 +6,7 @@ import math
 import mimetypes
 from dataclasses import dataclass
 
-from ..index import Hit, Moment, SearchResult
+from ..results import Hit, Moment, SearchResult
 from ..view import View
 from .library import Library, key_of
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from fastapi import HTTPException
 
-from ..index import SearchResult
 from ..records import DamagedIndexError
+from ..results import SearchResult
 from ..view import StoredVideo, View
 from .cards import Card, make_cards
 from .library import Library
