@@ -54,7 +54,9 @@ def test_missing_files_and_packages(tool, model, tmp_path, monkeypatch, capsys):
     out = ['--out', str(tmp_path / 'onnx')]
     assert tool.main(['none.py', model[1], *out]) == 1
     assert tool.main([model[0], 'none.pth', *out]) == 1
-    monkeypatch.setattr(tool, 'find_spec', lambda name: None if name == 'onnx' else 'found')
+    monkeypatch.setattr(
+        'ts2net_mm.utils.cli.find_spec', lambda name: None if name == 'onnx' else 'found'
+    )
     assert tool.main([*model, *out]) == 1
     assert capsys.readouterr().err.splitlines() == [
         'error: config none.py does not exist',
