@@ -1,6 +1,6 @@
 """Where the processor time of a training step goes: matrix products, and everything else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from as_released import OURS, our_step, released_step
@@ -58,7 +58,10 @@ def _rows(sides: list[dict[str, float]]) -> list[list[Any]]:
     totals = [sum(seconds.values()) for seconds in sides]
     others = {key for seconds in sides for key in seconds if key not in PRODUCTS}
     largest = sorted(others, key=lambda key: -max(seconds.get(key, 0.0) for seconds in sides))
-    groups = {'matrix products': PRODUCTS, **{key: (key,) for key in largest[:SHOWN]}}
+    groups: dict[str, Sequence[str]] = {
+        'matrix products': PRODUCTS,
+        **{key: (key,) for key in largest[:SHOWN]},
+    }
     groups |= {'others': largest[SHOWN:], 'all': (*PRODUCTS, *others)}
     rows = []
     for label, keys in groups.items():
