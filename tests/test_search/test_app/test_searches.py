@@ -11,6 +11,8 @@ import pytest
 from ts2net_mm.search import VideoIndex
 from ts2net_mm.search.app.library import key_of
 
+SECONDS = 4  # of each video
+
 
 def names_on(page: str) -> list[str]:
     return re.findall(r'<h2 class="name">(.*?)</h2>', page)
@@ -48,6 +50,28 @@ def test_a_card_plays_from_the_best_moment_and_shows_its_frames(client, project)
         answer = client.get(picture)
         assert answer.headers['content-type'] == 'image/jpeg'
         assert answer.content[:2] == b'\xff\xd8'
+
+
+def test_the_overview_shows_the_best_frame_of_each_part(client, project, model, encoded):
+    query = model.encode_texts(['a clip'])[0].double().numpy()
+    query /= np.linalg.norm(query)
+    page = client.get('/', params=dict(q='a clip')).text
+    found = hits(client, q='a clip')
+    scores = [s for hit in found for m in hit['moments'] for s in m['frame_scores']]
+    for hit, card in zip(found, page.split('<li>')[1:], strict=True):
+        windows = encoded[hit['path'].rpartition('/')[2]][1].windows
+        frames = windows.features[windows.frame_mask].astype(np.float64)
+        cosines = frames @ query / np.linalg.norm(frames, axis=1)
+        seconds = windows.frame_seconds[windows.frame_mask]
+        overview = re.search(r'<svg class="overview".*?</svg>', card, re.S)[0]
+        bars = re.findall(r'<rect x="(.*?)" width="(.*?)" y=".*?" height="(.*?)"', overview)
+        assert len(bars) > 5
+        for x, width, height in np.array(bars, float):
+            inside = (seconds >= x / 100 * SECONDS - 1e-4) & (
+                seconds < (x + width) / 100 * SECONDS - 1e-4
+            )
+            share = (cosines[inside].max() - min(scores)) / (max(scores) - min(scores))
+            assert height == pytest.approx(100 * np.clip(share, 0, 1), abs=0.51)
 
 
 def test_the_frames_are_those_of_their_times(client, project):

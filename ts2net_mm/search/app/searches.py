@@ -95,7 +95,7 @@ class Searches:
                 filters=form.filters(self._library.base(view)) if form.has_filters else None,
                 view=view,
             )
-            return Found(title, result, make_cards(result, view, self._library))
+            return Found(title, result, make_cards(vector, result, view, self._library))
         except (DamagedIndexError, OSError) as error:
             raise HTTPException(503, f'The index cannot be read: {error}') from error
 
