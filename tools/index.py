@@ -1,4 +1,4 @@
-"""Describe, check and clean an index of videos, and write its features for other programs."""
+"""Describe, check, clean and copy an index of videos, and write its features for other programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import ExitStack
 
 from ts2net_mm.utils.cli import expecting, run
 from ts2net_mm.utils.files import ensure_writable
@@ -20,6 +20,10 @@ commands:
   prune    remove videos whose files are missing
   compact  free the space of removed and replaced videos
   export   write features, paths and times to --to FILE.npz or FILE.parquet
+  copy     add the videos to the index --to, and read each again to compare it; both may
+           be folders, files of Milvus Lite (gallery.db) or servers of Milvus
+           (http://host:19530, with the password in MILVUS_TOKEN); #name at the end names
+           one of several in a database. Run again, it continues.
 
 An index may be searched, and videos added to it, during all of them.
 exit codes: 0 done, 1 error or damage, 2 wrong arguments
@@ -33,13 +37,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('index', type=Path, help='folder of the index')
+    parser.add_argument('index', help='folder of the index; of copy also an address of Milvus')
     parser.add_argument('command', choices=sorted(COMMANDS), help='what to do, see below')
     parser.add_argument('--drop', action='store_true', help='of check: remove damaged videos')
-    parser.add_argument('--to', metavar='FILE', help='of export: the file to write')
+    parser.add_argument(
+        '--to', metavar='PLACE', help='of export: the file to write; of copy: the other index'
+    )
+    parser.add_argument(
+        '--index-type',
+        default='FLAT',
+        help='of copy: how a server of Milvus is to index windows; results are exact with FLAT, '
+        'and with others, such as HNSW, as far as their recall (default: FLAT)',
+    )
     args = parser.parse_args(argv)
-    if (args.command == 'export') != bool(args.to):
-        parser.error('export needs --to FILE, and no other command takes it')
+    if (args.command in ('export', 'copy')) != bool(args.to):
+        parser.error('export and copy need --to, and no other command takes it')
     if args.drop and args.command != 'check':
         parser.error('--drop belongs to check')
     return args
@@ -129,7 +141,31 @@ def export(args: argparse.Namespace) -> None:
     print(f'{number} windows: {path}')
 
 
-COMMANDS = dict(info=show_info, check=check, prune=prune, compact=compact, export=export)
+def copy_videos(args: argparse.Namespace) -> int:
+    """Copy an index to another place."""
+    from ts2net_mm.search import copy_index
+    from ts2net_mm.utils.progress import VideoProgress
+
+    with ExitStack() as stack:
+        bar: VideoProgress | None = None
+
+        def show(number: int, total: int) -> None:
+            nonlocal bar
+            bar = bar or stack.enter_context(VideoProgress(total, title='copying videos'))
+            bar.advance(number)
+
+        report = copy_index(args.index, args.to, index_type=args.index_type, on_progress=show)
+    for path, reason in report.damaged.items():
+        print(f'damaged: {printable(path)}: {printable(reason)}')
+    print(f'{report.num_copied} videos copied, {report.num_present} were there')
+    others = f'; {report.num_others} of them are not in {args.index}' if report.num_others else ''
+    print(f'{args.to}: {report.num_videos} videos, {report.num_windows} windows{others}')
+    return int(bool(report.damaged))
+
+
+COMMANDS = dict(
+    info=show_info, check=check, prune=prune, compact=compact, export=export, copy=copy_videos
+)
 
 if __name__ == '__main__':
     sys.exit(main())

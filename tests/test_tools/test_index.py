@@ -82,7 +82,28 @@ def test_export(run, tmp_path):
     assert 'expected a file in .npz or .parquet' in run('export', '--to', tmp_path / 'a.txt')[2]
 
 
-@pytest.mark.parametrize('args', [['export'], ['info', '--to', 'a.npz'], ['info', '--drop'], []])
+def test_copy(run, store, tmp_path):
+    copied = f'4 videos copied, 0 were there\n{tmp_path}/copy: 3 videos, 6 windows\n'
+    assert run('copy', '--to', tmp_path / 'copy') == (0, copied, '')
+    with store.writer() as writer:
+        writer.remove([str(tmp_path / 'a')])
+    assert run('copy', '--to', tmp_path / 'copy')[1].splitlines() == [
+        '0 videos copied, 3 were there',
+        f'{tmp_path}/copy: 3 videos, 6 windows; 1 of them are not in {store.folder}',
+    ]
+    view = VideoStore(tmp_path / 'copy').view()
+    same = store.view().find(str(tmp_path / 'b'))
+    found = view.read_video(view.find(same.path).number)
+    assert found.checksum == store.view().read_video(same.number).checksum
+    (path,) = store.folder.glob('segments/*/frames')
+    path.write_bytes(bytes(path.stat().st_size))
+    code, out, _ = run('copy', '--to', tmp_path / 'other')
+    assert (code, sum(line.startswith('damaged: ') for line in out.splitlines())) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    'args', [['export'], ['copy'], ['info', '--to', 'a.npz'], ['info', '--drop'], []]
+)
 def test_wrong_arguments(run, args):
     with pytest.raises(SystemExit) as stop:
         run(*args)

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS, TRANSFORMS
@@ -180,6 +181,21 @@ class RetrievalInferencer:
         inputs = self.model.data_preprocessor(pseudo_collate(data), False)['inputs']
         mask = inputs['frame_mask']
         return self.model.encode_video(inputs['imgs'], mask).float().cpu(), mask.cpu()
+
+    @torch.inference_mode()
+    def score_frames(
+        self, texts: np.ndarray, features: np.ndarray, frame_mask: np.ndarray
+    ) -> np.ndarray:
+        """Compute similarities without the logit scale: (N, D), (B, T, D), (B, T) -> (N, B)."""
+        arrays = (texts.astype(np.float32), features.astype(np.float32), frame_mask)
+        tensors = (torch.from_numpy(array).to(self._device) for array in arrays)
+        scores = self.model.similarity(*tensors) / self.model.head.logit_scale.exp()
+        return scores.float().cpu().numpy()
+
+    @property
+    def max_words(self) -> int:
+        """Tokens of a sentence that the model reads, start and end included."""
+        return self._tokenize.max_words
 
     @property
     def index_score(self) -> dict[str, Any] | None:

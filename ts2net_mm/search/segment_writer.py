@@ -92,7 +92,7 @@ class SegmentWriter:
             video['key'], video['time_ns'] = video_key(packed.path), time_ns
             for field in ('size', 'mtime_ns', 'duration', 'kind'):
                 video[field] = getattr(packed, field)
-            batch.add_video(video, os.fsencode(packed.path), packed.note.encode(errors='replace'))
+            batch.add_video(video, os.fsencode(packed.path), packed.note.encode())
             if len(packed.table):
                 batch.add_windows(packed.table, packed.means, packed.frames)
         self._write(batch)

@@ -127,6 +127,27 @@ def test_more_like_this_searches_by_the_mean_of_a_window(client, project, encode
     assert 'like 3.mp4' in client.get('/', params=dict(like=key)).text
 
 
+def test_a_sentence_minus_another(client, project, model):
+    wanted, other = model.encode_texts(['a clip', 'number 3']).double().numpy()
+    query = wanted / np.linalg.norm(wanted) - 0.5 * other / np.linalg.norm(other)
+    expected = VideoIndex(project.index).search(query[None])[0]
+    found = hits(client, q='a clip', minus='number 3')
+    assert [hit['score'] for hit in found] == pytest.approx([h.score for h in expected.hits])
+    page = client.get('/', params=dict(q='a clip', minus='number 3')).text
+    assert '<h1>a clip, not number 3</h1>' in page
+
+
+def test_a_similarity_without_a_bound_is_computed_by_the_model(project, make_client, encoded):
+    expected = hits(make_client(), q='a clip')
+    (project.index / 'index.json').unlink()
+    project.score = None
+    project.add('0.mp4', source='0.mp4')
+    found = hits(make_client(), q='a clip')
+    assert [hit['path'] for hit in found] == [hit['path'] for hit in expected]
+    scores = [hit['score'] for hit in expected]
+    assert [hit['score'] for hit in found] == pytest.approx(scores, abs=1e-5)
+
+
 def test_videos_added_meanwhile_are_found(client, project):
     assert len(hits(client, q='a clip')) == 6
     path = project.add('new/7.mp4', source='0.mp4')

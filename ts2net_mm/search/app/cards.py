@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..index import Hit, Moment, SearchResult
+from ..results import Hit, Moment, SearchResult
 from ..view import StoredVideo, View
 from .library import Library, key_of
 
