@@ -21,6 +21,7 @@ from ts2net_mm.utils.cli import (
 )
 
 PASSWORD_VARIABLE = 'TS2NET_MM_PASSWORD'
+MAX_PIXELS = 2**27  # of an uploaded picture, which takes 400 MB
 GRACE = 3  # seconds to end what is being sent when the app stops
 
 EPILOG = f"""\
@@ -51,7 +52,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file of the model')
     parser.add_argument('checkpoint', help='weights of that model, in any format')
-    parser.add_argument('index', help='folder of the index')
+    parser.add_argument('index', help='folder of the index, made by tools/encode.py')
     parser.add_argument('--host', default='127.0.0.1', help='address (default: 127.0.0.1)')
     parser.add_argument(
         '--port', type=_port, default=8000, help='port; 0 for a free one (default: 8000)'
@@ -117,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(args: argparse.Namespace) -> None:
     """Load the model and serve the app."""
     check_arguments(args)
+    os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(MAX_PIXELS))  # read when it is imported
     import uvicorn
 
     with contextlib.redirect_stdout(sys.stderr):

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS, TRANSFORMS
@@ -69,6 +70,7 @@ class RetrievalInferencer:
         config: Config file of the model, or the config itself.
         checkpoint: Weights of any format (a file, folder, URL or name); every key has to fit.
         device: Where the model runs; by default the first GPU, or the CPU if there is none.
+        amp: Encode in half precision where torch's autocast does, bf16 on a CPU and fp16 on a GPU.
 
     Raises:
         FileNotFoundError: If config or checkpoint do not exist.
@@ -87,15 +89,20 @@ class RetrievalInferencer:
         checkpoint: str | Path,
         *,
         device: str | torch.device | None = None,
+        amp: bool = False,
     ) -> None:
         device = _resolve_device(device)
+        self._amp = amp
         self.cfg = load_config(config)
         self.name = f'{Path(self.cfg.filename or "config").name} with {Path(checkpoint).name}'
         self.video_pipeline, text_transform = split_test_pipeline(self.cfg)
         self._tokenize = TRANSFORMS.build(text_transform)
         self.model: Any = build_model(self.cfg)
         load_weights(self.model, checkpoint)
-        self.fingerprint = _fingerprint(self.model, self.cfg.model.to_dict(), self.video_pipeline)
+        settings = [self.cfg.model.to_dict(), self.video_pipeline]
+        if amp:
+            settings.append(torch.get_autocast_dtype(device.type))
+        self.fingerprint = _fingerprint(self.model, *settings)
         self.model.to(device).eval()
 
     @torch.inference_mode()
@@ -123,7 +130,8 @@ class RetrievalInferencer:
                 )
         tokens = torch.as_tensor(self._tokenize(dict(text=list(texts)))['text'])
         parts = tokens.to(self._device).split(TEXTS_AT_A_TIME)
-        return torch.cat([self.model.encode_text(part).float().cpu() for part in parts])
+        with self._autocast():
+            return torch.cat([self.model.encode_text(part).float().cpu() for part in parts])
 
     def encode_videos(
         self, paths: Sequence[str | Path], *, batch_size: int = 8, num_workers: int | None = None
@@ -150,21 +158,58 @@ class RetrievalInferencer:
         while batch := list(islice(results, batch_size)):
             yield self._encode_batch(batch)
 
-    @torch.inference_mode()
     def _encode_batch(self, batch: list[tuple[str, dict | Failure]]) -> VideoFeatures:
         failures = {path: item for path, item in batch if isinstance(item, Failure)}
         skipped = {path: failure.reason for path, failure in failures.items()}
         unreadable = frozenset(path for path, failure in failures.items() if failure.is_final)
         paths = [path for path, item in batch if not isinstance(item, Failure)]
-        items = [_to_tensors(item) for _, item in batch if not isinstance(item, Failure)]
+        items = [item for _, item in batch if not isinstance(item, Failure)]
         if not items:
             empty = torch.empty(0, 0)
             return VideoFeatures([], torch.empty(0, 0, 0), empty.bool(), empty, skipped, unreadable)
-        seconds = torch.stack([item.pop('frame_seconds') for item in items])
-        inputs = self.model.data_preprocessor(pseudo_collate(items), False)['inputs']
+        seconds = torch.stack([torch.from_numpy(item['frame_seconds']) for item in items])
+        features, mask = self.encode_items(items)
+        return VideoFeatures(paths, features, mask, seconds, skipped, unreadable)
+
+    @torch.inference_mode()
+    def encode_items(self, items: Sequence[dict[str, Any]]) -> tuple[Tensor, Tensor]:
+        """Encode what the pipeline packed of videos, as `PipelineReader` returns it.
+
+        Returns:
+            Features (N, T, D), not normalised, and masks (N, T), on the CPU.
+        """
+        data = [
+            dict(
+                inputs={key: torch.from_numpy(value) for key, value in item['inputs'].items()},
+                data_samples=item['data_samples'],
+            )
+            for item in items
+        ]
+        inputs = self.model.data_preprocessor(pseudo_collate(data), False)['inputs']
         mask = inputs['frame_mask']
-        features = self.model.encode_video(inputs['imgs'], mask).float().cpu()
-        return VideoFeatures(paths, features, mask.cpu(), seconds, skipped, unreadable)
+        with self._autocast():
+            features = self.model.encode_video(inputs['imgs'], mask).float().cpu()
+        return features, mask.cpu()
+
+    @torch.inference_mode()
+    def score_frames(
+        self, texts: np.ndarray, features: np.ndarray, frame_mask: np.ndarray
+    ) -> np.ndarray:
+        """Compute similarities without the logit scale: (N, D), (B, T, D), (B, T) -> (N, B)."""
+        arrays = (texts.astype(np.float32), features.astype(np.float32), frame_mask)
+        tensors = (torch.from_numpy(array).to(self._device) for array in arrays)
+        scores = self.model.similarity(*tensors) / self.model.head.logit_scale.exp()
+        return scores.float().cpu().numpy()
+
+    @property
+    def max_words(self) -> int:
+        """Tokens of a sentence that the model reads, start and end included."""
+        return self._tokenize.max_words
+
+    @property
+    def index_score(self) -> dict[str, Any] | None:
+        """The score of an index that computes the model's similarity; None if there is none."""
+        return getattr(self.model.head.cosine_similarity, 'index_score', None)
 
     def read_frames(
         self,
@@ -227,14 +272,12 @@ class RetrievalInferencer:
             scores.append(self.model.similarity(*features)[0] / self.model.head.logit_scale.exp())
         return torch.cat(scores).float().cpu()
 
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, enabled=self._amp)
+
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
-
-
-def _to_tensors(item: dict) -> dict:
-    inputs = {key: torch.from_numpy(value) for key, value in item['inputs'].items()}
-    return item | dict(inputs=inputs, frame_seconds=torch.from_numpy(item['frame_seconds']))
 
 
 def _best_seconds(text: Tensor, gallery: Gallery, index: int) -> float | None:

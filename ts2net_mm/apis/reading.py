@@ -24,8 +24,12 @@ __all__ = [
     'FrameReader',
     'PipelineReader',
     'VIDEO_TIMEOUT',
+    'begin_reading',
+    'explain_failure',
     'find_readable',
+    'frame_seconds_of',
     'split_test_pipeline',
+    'to_arrays',
     'to_jpeg',
     'with_threads',
 ]
@@ -140,17 +144,14 @@ class PipelineReader:
         Inputs are arrays, because tensors would be sent through shared memory.
         """
         try:
-            results = _begin(path)
+            results = begin_reading(path)
             for transform in self.transforms[:-1]:
                 results = transform(results)
-            seconds = _frame_seconds(results)
+            seconds = frame_seconds_of(results)
             results = self.transforms[-1](results)
         except Exception as error:  # transforms and decoders raise many types
-            may_pass = isinstance(error, DecoderEndedError | OSError | MemoryError)
-            return Failure(_explain(error, path), is_final=not may_pass)
-        results['frame_seconds'] = seconds
-        results['inputs'] = {key: np.asarray(value) for key, value in results['inputs'].items()}
-        return results
+            return explain_failure(error, path)
+        return to_arrays(results, seconds)
 
 
 class FrameReader:
@@ -179,20 +180,20 @@ class FrameReader:
     def __call__(self, path: str) -> list[Frame] | Failure:
         """Return the frames in their order."""
         try:
-            results = _begin(path)
+            results = begin_reading(path)
             for transform in self.transforms:
                 results = transform(results)
                 if results.get('imgs') is not None:
                     break
             return self._pick(results, self.large.get(path, ()))
         except Exception as error:  # transforms and decoders raise many types
-            return Failure(_explain(error, path))
+            return explain_failure(error, path)
 
     def _pick(self, results: dict, large: Collection[float]) -> list[Frame]:
         mask = np.asarray(results.get('frame_mask', np.ones(len(results['imgs']), dtype=bool)))
         valid = np.flatnonzero(mask)
         places = np.linspace(0, len(valid) - 1, min(len(valid), self.max_frames))
-        seconds = [None if np.isnan(time) else float(time) for time in _frame_seconds(results)]
+        seconds = [None if np.isnan(time) else float(time) for time in frame_seconds_of(results)]
         chosen = set(valid[places.round().astype(int)])
         chosen.update(index for index in valid if seconds[index] in large)
         return [
@@ -223,7 +224,7 @@ def to_jpeg(image: np.ndarray, max_height: int) -> tuple[bytes, int, int]:
     return jpeg, width, height
 
 
-def _begin(path: str) -> dict[str, Any]:
+def begin_reading(path: str) -> dict[str, Any]:
     """Return what a data set passes to the pipeline; raise for a pipe, whose reading never ends."""
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -231,7 +232,7 @@ def _begin(path: str) -> dict[str, Any]:
     return dict(filename=path, video_id=os.path.basename(path), start_index=0, modality='RGB')
 
 
-def _frame_seconds(results: dict) -> np.ndarray:
+def frame_seconds_of(results: dict) -> np.ndarray:
     """Presentation time of each sampled frame: (T,) float32, NaN if the pipeline does not tell."""
     frames = np.ravel(results.get('frame_inds', ())).astype(int)
     if (times := results.get('frame_times')) is not None:
@@ -240,8 +241,17 @@ def _frame_seconds(results: dict) -> np.ndarray:
     return (frames / fps if fps else np.full(len(frames), np.nan)).astype(np.float32)
 
 
-def _explain(error: Exception, path: str) -> str:
+def to_arrays(packed: dict[str, Any], seconds: np.ndarray) -> dict[str, Any]:
+    """Add the times of the frames to what a pipeline packed, with inputs as arrays."""
+    inputs = {key: np.asarray(value) for key, value in packed['inputs'].items()}
+    return packed | dict(inputs=inputs, frame_seconds=seconds)
+
+
+def explain_failure(error: Exception, path: str) -> Failure:
     """Say in one line why a video cannot be read."""
+    may_pass = isinstance(error, DecoderEndedError | OSError | MemoryError)
     if isinstance(error, UnreadableVideoError):
-        return error.reason
-    return unreadable_reason(path, error)
+        reason = error.reason
+    else:
+        reason = unreadable_reason(path, error)
+    return Failure(reason, is_final=not may_pass)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,6 +25,9 @@ class VideoFilter:
         max_duration: Seconds.
         changed_after: The file was changed then or later.
         changed_before: The file was changed before.
+
+    Raises:
+        ValueError: If a duration is negative or not finite.
     """
 
     folder: str | None = None
@@ -31,6 +35,12 @@ class VideoFilter:
     max_duration: float | None = None
     changed_after: datetime | None = None
     changed_before: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for name in ('min_duration', 'max_duration'):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f'{name}={value}, expected a number of seconds of at least 0')
 
     @property
     def path_prefix(self) -> str | None:

@@ -13,6 +13,7 @@ from .records import WINDOW, Layout, VideoEntry, WindowFeatures
 __all__ = ['WINDOWS_AT_A_TIME', 'PackedVideo', 'pack']
 
 WINDOWS_AT_A_TIME = 512  # 50 MB in double precision
+LONGEST_NOTE = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ def pack(entry: VideoEntry, layout: Layout) -> PackedVideo:
         mtime_ns=entry.mtime_ns,
         duration=entry.duration,
         kind=entry.kind,
-        note=entry.note,
+        note=entry.note[:LONGEST_NOTE].encode(errors='replace').decode(),
         table=np.concatenate(tables),
         means=np.concatenate(means),
         frames=np.concatenate(frames),

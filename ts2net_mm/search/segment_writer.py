@@ -92,7 +92,7 @@ class SegmentWriter:
             video['key'], video['time_ns'] = video_key(packed.path), time_ns
             for field in ('size', 'mtime_ns', 'duration', 'kind'):
                 video[field] = getattr(packed, field)
-            batch.add_video(video, os.fsencode(packed.path), packed.note.encode(errors='replace'))
+            batch.add_video(video, os.fsencode(packed.path), packed.note.encode())
             if len(packed.table):
                 batch.add_windows(packed.table, packed.means, packed.frames)
         self._write(batch)
@@ -116,7 +116,7 @@ class SegmentWriter:
             first, count = int(video['first_window']), int(video['num_windows'])
             for start in range(first, first + count, WINDOWS_AT_A_TIME):
                 rows = slice(start, min(start + WINDOWS_AT_A_TIME, first + count))
-                frames = segment.read_frames(start, rows.stop - start)
+                frames = segment.read_frames(range(rows.start, rows.stop))
                 batch.add_windows(segment.windows[rows], segment.check_means(rows), frames)
         self._write(batch)
 

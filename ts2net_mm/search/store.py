@@ -31,7 +31,7 @@ from .segment import Segment
 from .segment_writer import SegmentWriter
 from .view import View
 
-__all__ = ['Description', 'StoreWriter', 'VideoStore']
+__all__ = ['DESCRIPTION', 'Description', 'StoreWriter', 'VideoStore']
 
 logger = logging.getLogger(__name__)
 
@@ -187,11 +187,13 @@ class VideoStore:
 
     def damaged_videos(self) -> list[str]:
         """Check every byte, and return the paths of damaged videos; all of their data is read."""
-        return [
-            segment.path_of(number)
-            for segment in self.view().segments
-            for number in segment.damaged_videos()
-        ]
+        view, found, first = self.view(), [], 0
+        for segment in view.segments:
+            for number in segment.damaged_videos():
+                if view.is_latest[first + number]:
+                    found.append(segment.path_of(number))
+            first += len(segment.videos)
+        return found
 
     def _segment_folder(self, name: str) -> Path:
         return self.folder / 'segments' / name

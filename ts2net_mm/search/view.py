@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bound import Summary
+from .packing import PackedVideo
 from .records import ENCODED, REMOVED, SKIPPED, VIDEO, WINDOW, DamagedIndexError, video_key
 from .segment import Segment
 
@@ -159,6 +160,11 @@ class View:
             raise DamagedIndexError(f'the index is damaged: a mean of {path} is not finite')
         return result
 
+    def mean(self, window: int) -> np.ndarray:
+        """Return the mean of the frames of a window: (D,)."""
+        segment, inner = self._locate(self._first_window, window)
+        return segment.means[inner]
+
     def read_frames(self, windows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Read the frames of windows: (len(windows),) of ``layout.record``.
 
@@ -166,12 +172,38 @@ class View:
             DamagedIndexError: If a checksum is wrong.
         """
         numbers = np.asarray(windows, dtype=np.int64)
-        records = np.empty(len(numbers), self.segments[0].layout.record)
         places = np.searchsorted(self._first_window, numbers, 'right') - 1
-        for index, (place, number) in enumerate(zip(places, numbers, strict=True)):
-            inner = int(number - self._first_window[place])
-            records[index] = self.segments[place].read_frames(inner)[0]
+        if len(numbers) and places.min() == places.max():
+            place = places[0]
+            return self.segments[place].read_frames((numbers - self._first_window[place]).tolist())
+        records = np.empty(len(numbers), self.segments[0].layout.record)
+        for place in np.unique(places):
+            rows = places == place
+            inner = (numbers[rows] - self._first_window[place]).tolist()
+            records[rows] = self.segments[place].read_frames(inner)
         return records
+
+    def read_video(self, number: int) -> PackedVideo:
+        """Read all that is stored of a video.
+
+        Raises:
+            DamagedIndexError: If a checksum is wrong.
+        """
+        segment, inner = self._locate(self._first_video, number)
+        record = segment.videos[inner]
+        first = int(record['first_window'])
+        rows = slice(first, first + int(record['num_windows']))
+        return PackedVideo(
+            path=segment.path_of(inner),
+            size=int(record['size']),
+            mtime_ns=int(record['mtime_ns']),
+            duration=float(record['duration']),
+            kind=int(record['kind']),
+            note=segment.note_of(inner),
+            table=segment.windows[rows],
+            means=segment.check_means(rows),
+            frames=self.read_frames(self.windows_of(number)),
+        )
 
     def _locate(self, offsets: np.ndarray, number: int) -> tuple[Segment, int]:
         place = int(np.searchsorted(offsets, number, 'right')) - 1

@@ -1,6 +1,7 @@
 """A tiny model, its index of six playable videos, and the app that searches it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -12,8 +13,11 @@ from tiny import make_project
 
 from ts2net_mm.apis import RetrievalInferencer
 from ts2net_mm.apis.inferencer import build_model, load_config
-from ts2net_mm.search import Description, Layout, VideoEntry, VideoStore, WindowFeatures
+from ts2net_mm.search import Description, Layout, VideoEntry, VideoStore
 from ts2net_mm.search.app import create_app
+from ts2net_mm.search.encoding import encode_files
+from ts2net_mm.search.windows import Windowing
+from ts2net_mm.video.video_files import find_videos
 
 SECONDS, RATE = 4, 10
 ADDRESS = 'http://127.0.0.1:8000'
@@ -45,27 +49,15 @@ def model(tmp_path_factory) -> RetrievalInferencer:
 
 
 @pytest.fixture(scope='session')
-def encoded(model, tmp_path_factory) -> dict[str, tuple[bytes, WindowFeatures]]:
-    """Content and windows of each video by its name: the whole video, and its second half."""
+def encoded(model, tmp_path_factory) -> dict[str, tuple[bytes, VideoEntry]]:
+    """Content and entry of each video by its name; each has five windows of 1.5 seconds."""
     folder = tmp_path_factory.mktemp('encoded')
-    names = [f'{number}.mp4' for number in range(6)]
-    for number, name in enumerate(names):
-        write_h264(folder / name, seed=number)
-    (batch,) = model.encode_videos([folder / name for name in names], num_workers=1)
-    found = {}
-    for name, *tensors in zip(
-        names, batch.frame_features, batch.frame_mask, batch.frame_seconds, strict=True
-    ):
-        features, mask, seconds = (tensor.numpy() for tensor in tensors)
-        windows = WindowFeatures(
-            starts=np.array([0.0, 2.0]),
-            ends=np.array([2.0, 4.0]),
-            features=np.stack([features, np.random.default_rng(1).permuted(features, axis=1)]),
-            frame_mask=np.stack([mask, mask]),
-            frame_seconds=np.stack([seconds, 2 + seconds / 2]),
-        )
-        found[name] = ((folder / name).read_bytes(), windows)
-    return found
+    for number in range(6):
+        write_h264(folder / f'{number}.mp4', seed=number)
+    entries = encode_files(find_videos(folder), model, windowing=Windowing(1.5), num_workers=1)
+    return {
+        os.path.basename(entry.path): (Path(entry.path).read_bytes(), entry) for entry in entries
+    }
 
 
 class Project:
@@ -76,19 +68,19 @@ class Project:
         self.index = folder / 'index'
         self.fingerprint = fingerprint
         self.encoded = encoded
+        self.score = dict(type='frame_weighted', temperature=4.0)
 
     def add(self, name: str, *, source: str) -> Path:
         """Write a video and add it to the index; with the content of an encoded one."""
-        content, windows = self.encoded[source]
+        content, entry = self.encoded[source]
         path = self.videos / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.write_bytes(content)
-        layout = Layout(*windows.features.shape[1:])
-        score = dict(type='frame_weighted', temperature=4.0)
-        description = Description(self.fingerprint, layout, score, model='tiny')
+        layout = Layout(*entry.windows.features.shape[1:])
+        description = Description(self.fingerprint, layout, self.score, model='tiny')
         status = path.stat()
-        entry = VideoEntry(str(path), status.st_size, status.st_mtime_ns, SECONDS, windows)
+        entry = replace(entry, path=str(path), size=status.st_size, mtime_ns=status.st_mtime_ns)
         with VideoStore.create(self.index, description).writer() as writer:
             writer.add([entry])
         return path

@@ -11,6 +11,8 @@ import pytest
 from ts2net_mm.search import VideoIndex
 from ts2net_mm.search.app.library import key_of
 
+SECONDS = 4  # of each video
+
 
 def names_on(page: str) -> list[str]:
     return re.findall(r'<h2 class="name">(.*?)</h2>', page)
@@ -28,7 +30,7 @@ def test_page_and_json_agree_with_the_index(client, project, model):
     found = hits(client, q='a clip', topk=4)
     assert [hit['path'] for hit in found] == [hit.path for hit in expected.hits]
     assert [hit['score'] for hit in found] == [hit.score for hit in expected.hits]
-    assert len(found[0]['moments']) == 2
+    assert len(found[0]['moments']) >= 2
     page = client.get('/', params=dict(q='a clip', topk=4))
     assert names_on(page.text) == [hit.path.rpartition('/')[2] for hit in expected.hits]
     assert 'value="a clip"' in page.text
@@ -43,11 +45,33 @@ def test_a_card_plays_from_the_best_moment_and_shows_its_frames(client, project)
         assert f'data-seek="{seconds}"' in page
         assert f'similarity {score:.3f}' in page
     pictures = [path.replace('&amp;', '&') for path in re.findall(r'<img [^>]*src="(.*?)"', page)]
-    assert len(pictures) == 2 * len(moment['frame_seconds'])
+    assert len(pictures) == sum(len(moment['frame_seconds']) for moment in hit['moments'])
     for picture in pictures:
         answer = client.get(picture)
         assert answer.headers['content-type'] == 'image/jpeg'
         assert answer.content[:2] == b'\xff\xd8'
+
+
+def test_the_overview_shows_the_best_frame_of_each_part(client, project, model, encoded):
+    query = model.encode_texts(['a clip'])[0].double().numpy()
+    query /= np.linalg.norm(query)
+    page = client.get('/', params=dict(q='a clip')).text
+    found = hits(client, q='a clip')
+    scores = [s for hit in found for m in hit['moments'] for s in m['frame_scores']]
+    for hit, card in zip(found, page.split('<li>')[1:], strict=True):
+        windows = encoded[hit['path'].rpartition('/')[2]][1].windows
+        frames = windows.features[windows.frame_mask].astype(np.float64)
+        cosines = frames @ query / np.linalg.norm(frames, axis=1)
+        seconds = windows.frame_seconds[windows.frame_mask]
+        overview = re.search(r'<svg class="overview".*?</svg>', card, re.S)[0]
+        bars = re.findall(r'<rect x="(.*?)" width="(.*?)" y=".*?" height="(.*?)"', overview)
+        assert len(bars) > 5
+        for x, width, height in np.array(bars, float):
+            inside = (seconds >= x / 100 * SECONDS - 1e-4) & (
+                seconds < (x + width) / 100 * SECONDS - 1e-4
+            )
+            share = (cosines[inside].max() - min(scores)) / (max(scores) - min(scores))
+            assert height == pytest.approx(100 * np.clip(share, 0, 1), abs=0.51)
 
 
 def test_the_frames_are_those_of_their_times(client, project):
@@ -91,14 +115,37 @@ def test_filters(client, project, filters, names):
 
 def test_more_like_this_searches_by_the_mean_of_a_window(client, project, encoded):
     key = key_of(str(project.videos / '3.mp4'))
-    windows = encoded['3.mp4'][1]
-    for start, features, mask in zip((0, 2), windows.features, windows.frame_mask, strict=True):
+    windows = encoded['3.mp4'][1].windows
+    for start, features, mask in zip(
+        windows.starts, windows.features, windows.frame_mask, strict=True
+    ):
         frames = features[mask] / np.linalg.norm(features[mask], axis=1, keepdims=True)
         expected = VideoIndex(project.index).search(frames.mean(axis=0)[None], topk=3)[0]
         found = hits(client, like=key, at=start, topk=3)
         assert [hit['path'] for hit in found] == [hit.path for hit in expected.hits]
         assert found[0]['score'] == pytest.approx(expected.hits[0].score, abs=1e-6)
     assert 'like 3.mp4' in client.get('/', params=dict(like=key)).text
+
+
+def test_a_sentence_minus_another(client, project, model):
+    wanted, other = model.encode_texts(['a clip', 'number 3']).double().numpy()
+    query = wanted / np.linalg.norm(wanted) - 0.5 * other / np.linalg.norm(other)
+    expected = VideoIndex(project.index).search(query[None])[0]
+    found = hits(client, q='a clip', minus='number 3')
+    assert [hit['score'] for hit in found] == pytest.approx([h.score for h in expected.hits])
+    page = client.get('/', params=dict(q='a clip', minus='number 3')).text
+    assert '<h1>a clip, not number 3</h1>' in page
+
+
+def test_a_similarity_without_a_bound_is_computed_by_the_model(project, make_client, encoded):
+    expected = hits(make_client(), q='a clip')
+    (project.index / 'index.json').unlink()
+    project.score = None
+    project.add('0.mp4', source='0.mp4')
+    found = hits(make_client(), q='a clip')
+    assert [hit['path'] for hit in found] == [hit['path'] for hit in expected]
+    scores = [hit['score'] for hit in expected]
+    assert [hit['score'] for hit in found] == pytest.approx(scores, abs=1e-5)
 
 
 def test_videos_added_meanwhile_are_found(client, project):
@@ -159,7 +206,7 @@ def test_hostile_sentences_are_text(client):
 def test_nothing_asked_for(client):
     page = client.get('/', params=dict(q=' ', topk=''))
     assert page.status_code == 200
-    assert '6 videos, 12 windows' in page.text
+    assert '6 videos, 30 windows' in page.text
     assert client.get('/search.json').status_code == 422
 
 

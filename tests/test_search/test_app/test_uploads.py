@@ -2,10 +2,13 @@
 
 import asyncio
 
+import av
+import cv2
 import numpy as np
 import pytest
+import torch
 
-from ts2net_mm.search.app.library import key_of
+from ts2net_mm.search import VideoIndex
 from ts2net_mm.search.app.uploads import MAX_AT_A_TIME, UploadError, Uploads
 
 
@@ -13,8 +16,8 @@ def upload(client, content, name='my clip.mp4'):
     return client.post('/upload', params=dict(name=name), content=content)
 
 
-def test_an_uploaded_video_searches_like_the_same_one_of_the_index(
-    client, project, encoded, uploads_folder
+def test_an_uploaded_video_searches_by_the_mean_of_its_frames(
+    client, project, model, encoded, uploads_folder
 ):
     answer = upload(client, encoded['4.mp4'][0])
     assert answer.status_code == 200, answer.text
@@ -22,13 +25,32 @@ def test_an_uploaded_video_searches_like_the_same_one_of_the_index(
     address = '/?upload=' + answer.json()['token']
     page = client.get(address)
     assert 'like my clip.mp4' in page.text
-    hits = client.get('/search.json' + address[1:]).json()['hits']
-    query = dict(like=key_of(str(project.videos / '4.mp4')), at=0)
-    expected = client.get('/search.json', params=query).json()['hits']
-    assert [hit['path'] for hit in hits] == [hit['path'] for hit in expected]
-    scores = [hit['score'] for hit in expected]
-    assert [hit['score'] for hit in hits] == pytest.approx(scores, abs=1e-5)
     assert client.get(address).text == page.text
+    (batch,) = model.encode_videos([project.videos / '4.mp4'], num_workers=1)
+    frames = batch.frame_features[0][batch.frame_mask[0]]
+    query = torch.nn.functional.normalize(frames, dim=-1).mean(dim=0)
+    expected = VideoIndex(project.index).search(query.numpy()[None])[0]
+    hits = client.get('/search.json' + address[1:]).json()['hits']
+    assert [hit['path'] for hit in hits] == [hit.path for hit in expected.hits]
+    scores = [hit.score for hit in expected.hits]
+    assert [hit['score'] for hit in hits] == pytest.approx(scores, abs=1e-6)
+
+
+def test_a_picture_searches_like_a_video_of_one_frame(client, project, model, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    path = tmp_path / 'still.mkv'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('ffv1', rate=1)
+        stream.width, stream.height, stream.pix_fmt = 120, 90, 'bgr0'
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, 'rgb24')))
+        container.mux(stream.encode())
+    png = cv2.imencode('.png', picture[..., ::-1])[1].tobytes()
+    found = []
+    for content in (png, path.read_bytes()):
+        token = upload(client, content, name='still.png').json()['token']
+        hits = client.get('/search.json', params=dict(upload=token)).json()['hits']
+        found.append([(hit['path'], round(hit['score'], 5)) for hit in hits])
+    assert found[0] == found[1]
 
 
 def chunks_of(content, size=1000):
