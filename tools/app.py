@@ -21,6 +21,7 @@ from ts2net_mm.utils.cli import (
 )
 
 PASSWORD_VARIABLE = 'TS2NET_MM_PASSWORD'
+MAX_PIXELS = 2**27  # of an uploaded picture, which takes 400 MB
 GRACE = 3  # seconds to end what is being sent when the app stops
 
 EPILOG = f"""\
@@ -117,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(args: argparse.Namespace) -> None:
     """Load the model and serve the app."""
     check_arguments(args)
+    os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(MAX_PIXELS))  # read when it is imported
     import uvicorn
 
     with contextlib.redirect_stdout(sys.stderr):

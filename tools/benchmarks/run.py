@@ -100,6 +100,9 @@ BENCHMARKS: dict[str, Benchmark | Script] = {
     'train-step': Benchmark(
         'a step of ViT-B/32, and of a model shaped as the released code', 'as_released', repeats=3
     ),
+    'step-profile': Benchmark(
+        'the operations of both steps, with torch.profiler', 'step_profile', repeats=None
+    ),
     'attention': Benchmark(
         'the same with nn.MultiheadAttention in the blocks', 'train_step', repeats=2
     ),

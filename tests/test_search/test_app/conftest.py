@@ -68,6 +68,7 @@ class Project:
         self.index = folder / 'index'
         self.fingerprint = fingerprint
         self.encoded = encoded
+        self.score = dict(type='frame_weighted', temperature=4.0)
 
     def add(self, name: str, *, source: str) -> Path:
         """Write a video and add it to the index; with the content of an encoded one."""
@@ -77,8 +78,7 @@ class Project:
         if not path.exists():
             path.write_bytes(content)
         layout = Layout(*entry.windows.features.shape[1:])
-        score = dict(type='frame_weighted', temperature=4.0)
-        description = Description(self.fingerprint, layout, score, model='tiny')
+        description = Description(self.fingerprint, layout, self.score, model='tiny')
         status = path.stat()
         entry = replace(entry, path=str(path), size=status.st_size, mtime_ns=status.st_mtime_ns)
         with VideoStore.create(self.index, description).writer() as writer:

@@ -9,9 +9,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..bound import Score
 from ..index import VideoIndex
 from ..records import video_key
-from ..store import DESCRIPTION
+from ..store import DESCRIPTION, VideoStore
 from ..view import StoredVideo, View
 
 __all__ = ['Library', 'OtherModelError', 'key_of']
@@ -31,6 +32,7 @@ class Library:
         fingerprint: That of the model which encodes the queries.
         folders: Folders whose files may be shown; by default the one in which all videos of the
             index lie. Links that lead out of them are not followed.
+        other_score: Computes the model's similarity where that has no certified bound.
 
     Raises:
         FileNotFoundError: If there is no index.
@@ -39,10 +41,15 @@ class Library:
     """
 
     def __init__(
-        self, folder: str | Path, fingerprint: str, folders: Sequence[str | Path] = ()
+        self,
+        folder: str | Path,
+        fingerprint: str,
+        folders: Sequence[str | Path] = (),
+        other_score: Score | None = None,
     ) -> None:
         self._folder = Path(folder).expanduser()
         self._fingerprint = fingerprint
+        self._other_score = other_score
         self._lock = threading.Lock()
         self._folders = [os.path.realpath(Path(item).expanduser()) for item in folders]
         self._base = ''
@@ -60,11 +67,13 @@ class Library:
             status = (self._folder / DESCRIPTION).stat()
             state = (status.st_ino, status.st_mtime_ns)
             if state != self._state:
-                index = VideoIndex(self._folder)
-                if index.description.fingerprint != self._fingerprint:
+                description = VideoStore(self._folder).description
+                score = self._other_score if description.score is None else None
+                index = VideoIndex(self._folder, score=score)
+                if description.fingerprint != self._fingerprint:
                     raise OtherModelError(
                         f'the index {self._folder} was made with another model or pipeline '
-                        f'({index.description.model or "without a name"})'
+                        f'({description.model or "without a name"})'
                     )
                 self._index, self._state = index, state
             return self._index
