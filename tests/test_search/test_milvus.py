@@ -183,7 +183,8 @@ def test_a_search_that_cannot_see_enough_does_not_claim_to_be_exact(
     monkeypatch.setattr(milvus_index, 'LARGEST_LIMIT', 16)
     with opened(milvus) as index:
         result = index.search(query, topk=1)[0]
-        assert (result.exact, result.certificate) == (False, 'not certain')
+        assert not result.exact
+        assert result.certificate.startswith('not certain')
         assert result.hits[0].path != 'best'
 
 
