@@ -75,7 +75,8 @@ def run_compiled(
         model = build_model(model_cfg or cfg.model)
         wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
         if name == 'compiled':
-            model.forward = torch.compile(model.forward, backend=backend)  # as MMEngine does
+            compiled = torch.compile(model.forward, backend=backend)
+            setattr(model, 'forward', compiled)  # noqa: B010 (as MMEngine does)
         row: list[Any] = [name]
         for size in batches:
             batch = draw_batch(model, size) | dict(data_samples=None)
