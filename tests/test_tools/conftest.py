@@ -23,6 +23,7 @@ MODULES = (
     'processes',
     'as_released',
     'step_profile',
+    'precision',
     'pipeline',
     'gpu',
     'lab',
