@@ -26,7 +26,7 @@ from ts2net_mm.utils.cli import run as run_command
 from ts2net_mm.utils.files import ensure_writable, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / 'docs/performance.md',)
+PAGES = (ROOT / 'docs/performance.md', ROOT / 'docs/export.md')
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ BENCHMARKS = {
         'bytes of a video in training', 'cached_batch', 'memory_table', repeats=None
     ),
     'complexity': Benchmark('parameters and multiply-adds', 'complexity', repeats=None),
+    'onnx': Benchmark('exported encoders: difference, size and time', 'onnx_export', repeats=5),
     'pipeline': Benchmark('from file to batch, and how long a step waits', 'pipeline', repeats=3),
 }
 
