@@ -3,10 +3,15 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-from ts2net_mm.utils.cli import is_missing_weights, positive_int, require_path, run
+from ts2net_mm.utils.cli import (
+    is_missing_weights,
+    positive_int,
+    require_packages,
+    require_path,
+    run,
+)
 from ts2net_mm.utils.files import ensure_new_folder
 
 EPILOG = """\
@@ -89,12 +94,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     if is_missing_weights(args.checkpoint):
         raise FileNotFoundError(f'checkpoint {args.checkpoint} does not exist')
     ensure_new_folder(args.out)
-    missing = [name for name in ('onnx', 'onnxscript', 'onnxruntime') if find_spec(name) is None]
-    if missing:
-        raise ValueError(
-            f"the export needs {', '.join(missing)}: pip install 'ts2net-mm[onnx]', or in a copy "
-            "of the repository pip install -e '.[onnx]'"
-        )
+    require_packages('the export', ('onnx', 'onnxscript', 'onnxruntime'), 'onnx')
 
 
 if __name__ == '__main__':

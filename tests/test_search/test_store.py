@@ -211,6 +211,7 @@ def test_damaged_features_are_found_and_can_be_replaced(store, name, caplog):
         with pytest.raises(DamagedIndexError, match='frames of 1 are not what was written'):
             opened.view().read_frames(range(8))
     add(opened, make_entry('1', seed=1))
+    assert opened.damaged_videos() == []
     assert paths(opened) == ['0', '1', '2', '3']
     opened.compact()
     assert opened.damaged_videos() == []

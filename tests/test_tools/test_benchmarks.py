@@ -1,5 +1,6 @@
 """The benchmarks run at tiny sizes."""
 
+import copy
 import json
 import re
 from functools import partial
@@ -203,9 +204,19 @@ def test_blocks_of_the_pages_are_those_of_benchmarks(load):
     run = load('run')
     for page in run.PAGES:
         names = re.findall(r'<!-- run\.py (\S+) -->', page.read_text())
-        assert names and set(names) <= set(run.BENCHMARKS)
+        assert names and set(names) <= set(run.PAGE_BENCHMARKS)
     for one in run.BENCHMARKS.values():
-        assert callable(getattr(load(one.module), one.function))
+        if isinstance(one, run.Script):
+            assert (FOLDER / one.command[0]).is_file()
+        else:
+            assert callable(getattr(load(one.module), one.function))
+
+
+def test_a_script_runs_by_its_name(command, monkeypatch, capsys):
+    script = command.Script('cut', ['structure.py', 'tests/test_tools', '--package', '.'])
+    monkeypatch.setitem(command.BENCHMARKS, 'cut', script)
+    command.main(['cut', '--markdown'])
+    assert re.search(r'```text\n== test_tools\n(.*\n)+```', capsys.readouterr().out)
 
 
 def test_multiply_adds_of_a_text(load, tiny_model):
@@ -271,11 +282,14 @@ def test_fp16_tables(effect, monkeypatch, capsys):
 @pytest.mark.parametrize('queries', [0, 30])
 def test_many_captions_a_video(load, monkeypatch, queries):
     benchmark = load('multi_caption_evaluation')
-    monkeypatch.setattr(benchmark, 'MAX_SECONDS', 0 if queries else 60)
+    monkeypatch.setattr(benchmark, 'MAX_RATIO', 0 if queries else 1e9)
+    monkeypatch.setattr(benchmark, 'PRODUCT_ELEMENTS', 7 * 27)
     sizes = benchmark.Sizes(videos=9, texts=40, frames=3, dims=8, queries=queries)
     report = benchmark.run(2, sizes)
-    (measurement,) = report.measurements
-    assert ('t2v_qb/R1' in measurement.side.run()) == bool(queries)
+    assert names(report) == ['inverted softmax', 'plain', 'matrix products']
+    assert all(len(one.seconds) == 2 for one in report.measurements)
+    metrics = report.measurements[0].side.run()
+    assert ('t2v_qb/R1' in metrics) == bool(queries)
     assert report.notes[-1] == ('NOT within the limits' if queries else 'within the limits')
 
 
@@ -309,14 +323,30 @@ def test_pipeline(load, tmp_path, tiny_model, monkeypatch):
     tiny_model['text_encoder'] |= dict(vocab_size=49408, context_length=32)
     tiny_model['head']['temporal']['num_positions'] = 77
     sizes = pipeline.Sizes(
-        clips=((64, 48),), number=2, batch=2, batches=3, workers=(0, 1), training_steps=1
+        clips=((64, 48),), number=2, batch=2, seconds=0.2, workers=(0, 2), training_steps=1
     )
-    stages, loaders, waiting = pipeline.run(1, sizes, tiny_model)
+    stages, loaders, waiting, demand = pipeline.run(1, sizes, tiny_model)
     assert stages.columns == ['', 'files, 64 x 48', 'store, 64 x 48']
     *parts, total, speed = (row[1] for row in stages.rows)
     assert sum(parts) == pytest.approx(total) and speed == pytest.approx(1e3 / total)
     assert [row[0] for row in loaders.rows] == [*stages.columns[1:], 'store / files, 64 x 48']
     assert [row[0] for row in waiting.rows] == stages.columns[1:]
+    flops = 6 * (53.137 + 0.158 + 0.613 + 1.221)  # G, as docs/performance.md has them
+    for name, speed, workers, _ in demand.rows:
+        assert name in stages.columns
+        assert (workers - 1) * speed < 0.4 * 800e3 / flops <= 1.001 * workers * speed
+
+
+def test_speed_of_a_loader_is_that_of_whole_turns_of_its_workers(load, monkeypatch):
+    """Two workers deliver at 1, 1, 3, 3, 5, 5, ... seconds: a batch a second."""
+    pipeline = load('pipeline')
+    clock = iter([0, 1, 1, 3, 5, 7, 9])  # read at the start, the first batch and each second one
+    monkeypatch.setattr(pipeline.time, 'perf_counter', lambda: next(clock))
+
+    class Loader(list):
+        num_workers = 2
+
+    assert pipeline.time_batches(Loader(range(100)), seconds=5) == (1, 1.0)
 
 
 @pytest.mark.slow
@@ -340,3 +370,39 @@ def test_a_section_that_fails_is_reported(load, monkeypatch, capsys):
     assert gpu.main(['--device', 'cpu', '--small', 'compiled', 'matrices']) == 1
     printed = capsys.readouterr().out
     assert "| compiled | KeyError: 'ViT-B/32' |" in printed and '| bf16 | ' in printed
+
+
+@pytest.mark.slow
+def test_scaling(load, tiny_model, monkeypatch):
+    scaling, pipeline = load('scaling'), load('pipeline')
+    monkeypatch.setattr(load('frame_store'), 'CLIP_SECONDS', 2)
+    finer = copy.deepcopy(tiny_model)
+    finer['backbone']['patch_size'] = 4
+    clips = pipeline.Sizes(clips=((64, 48),), number=2, batch=2, seconds=0.2, workers=(0, 1))
+    sizes = scaling.Sizes(
+        batches=(1, 2),
+        frames=(3, 6),
+        frames_otherwise=3,
+        words=6,
+        texts=(10, 20),
+        videos=(10, 20),
+        clips=clips,
+    )
+    training, similarity, _ = scaling.run(1, sizes, [tiny_model, finer])
+    sizes = {
+        name: [row[1] for row in training.rows if row[0] == name] for name, *_ in training.rows
+    }
+    assert sizes == {
+        'patches of a frame': [16, 64],
+        'videos of a batch': [1, 2],
+        'frames of a video': [3, 6],
+    }
+    *_, one_video, two_videos, _, _ = training.rows
+    assert one_video[-1] == '1.00' and float(two_videos[-1]) == pytest.approx(2, rel=0.05)
+    assert [row[0] for row in similarity.rows] == ['texts', 'texts', 'videos', 'videos']
+
+
+def test_power_of_growth(load):
+    scaling = load('scaling')
+    points = [scaling.Point(size, seconds=3 * size**2, memory=None) for size in (2, 5, 7)]
+    assert scaling.exponent(points) == pytest.approx(2)

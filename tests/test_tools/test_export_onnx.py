@@ -55,7 +55,9 @@ def test_missing_files_and_packages(tool, model, tmp_path, monkeypatch, capsys):
     out = ['--out', str(tmp_path / 'onnx')]
     assert tool.main(['none.py', model[1], *out]) == 1
     assert tool.main([model[0], 'none.pth', *out]) == 1
-    monkeypatch.setattr(tool, 'find_spec', lambda name: None if name == 'onnx' else 'found')
+    monkeypatch.setattr(
+        'ts2net_mm.utils.cli.find_spec', lambda name: None if name == 'onnx' else 'found'
+    )
     assert tool.main([*model, *out]) == 1
     assert capsys.readouterr().err.splitlines() == [
         'error: config none.py does not exist',
@@ -77,8 +79,8 @@ def test_selection_of_a_model_without_token_selection(tool, model, tmp_path, cap
 @pytest.mark.slow
 def test_benchmark(load, project, tmp_path, quick_runs):
     benchmark = load('onnx_export')
-    exported, timed = benchmark.run(1, {'tiny': Config.fromfile(project / 'config.py')})
-    assert [row[0] for row in exported.rows] == ['tiny, float32', 'tiny, int8']
+    exported, timed = benchmark.run(1, 'tiny', Config.fromfile(project / 'config.py'))
+    assert [row[0] for row in exported.rows] == ['float32', 'int8']
     assert all(float(cell) < 1e-4 for cell in exported.rows[0][1:3])
     assert all(float(cell) > 1e-4 for cell in exported.rows[1][1:3])
     assert [one.side.name for one in timed.measurements] == [

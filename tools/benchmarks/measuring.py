@@ -7,7 +7,7 @@ import platform
 import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,8 +130,13 @@ def _resident(key: str) -> int:
     return int(re.findall(rf'{key}:\s+(\d+) kB', status)[0]) * 1024
 
 
-def saved_bytes(forward: Callable[[], Any]) -> int:
-    """Count the bytes that a forward pass keeps for the backward pass, shared ones once."""
+def saved_bytes(forward: Callable[[], Any], without: Iterable[Tensor] = ()) -> int:
+    """Count the bytes that a forward pass keeps for the backward pass, shared ones once.
+
+    Args:
+        forward: The pass; it returns what holds the graph.
+        without: Tensors that are not counted, such as the weights.
+    """
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -143,6 +148,8 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         output = forward()
     del output
+    for tensor in without:
+        kept.pop(tensor.untyped_storage().data_ptr(), None)
     return sum(kept.values())
 
 

@@ -1,6 +1,6 @@
 """Exported encoders: their difference from the model, time and size, and the recall of int8.
 
-The first three are measured by run.py, with random weights. The recall needs trained weights:
+run.py measures the first three, with random weights. The recall needs trained weights:
 
   python tools/benchmarks/onnx_export.py configs/ts2net_moving-shapes.py seed0.pth seed1.pth
 """
@@ -36,45 +36,42 @@ CONFIGS = {
     'ViT-B/32, 64 frames': 'configs/ts2net_activitynet.py',
 }
 PRECISIONS = ('float32', 'int8')
+COLUMNS = ('', 'features of texts', 'of videos', 'text encoder', 'video encoder')
 RECALLS = ('t2v/R1', 'v2t/R1')
 
 
-def run(repeats: int, configs: Mapping[str, Config] | None = None) -> list[Report | Table]:
-    """Export models with random weights; compare the files with the models, and time them."""
-    configs = configs or {name: load_config(ROOT / path) for name, path in CONFIGS.items()}
-    rows: list[list[Any]] = []
-    reports: list[Report | Table] = []
-    for name, config in configs.items():
-        with tempfile.TemporaryDirectory() as folder:
-            inferencer = _with_random_weights(config, Path(folder))
-            rows += _export(name, inferencer, Path(folder))
-            reports.append(_time_video(name, inferencer, Path(folder), repeats))
-    columns = ['', 'sentence', 'video', 'text encoder', 'video encoder']
+def run(repeats: int, name: str, config: Config | None = None) -> list[Report | Table]:
+    """Export a model with random weights; compare the files with the model, and time them."""
+    config = config or load_config(ROOT / CONFIGS[name])
+    with tempfile.TemporaryDirectory() as folder:
+        inferencer = _with_random_weights(config, Path(folder))
+        rows = _export(inferencer, Path(folder))
+        timed = _time_video(name, inferencer, Path(folder), repeats)
     notes = [
-        'the largest distance of a feature from that of the model, relative to its length, in four '
-        'calls with one and two random sentences and videos, every second video with half of its '
-        'frames; random weights'
+        'features: the largest distance from that of the model, relative to its length, in four '
+        'calls with one and two random sentences and videos, of which every second one is short; '
+        'random weights'
     ]
-    return [Table('Exported encoders', notes, columns, rows), *reports]
+    return [Table(f'{name}: exported encoders', notes, COLUMNS, rows), timed]
 
 
 def _with_random_weights(config: Config, folder: Path) -> RetrievalInferencer:
     torch.manual_seed(0)
     config.model.init_cfg = None
-    model = build_model(config)
+    model: Any = build_model(config)
     model.init_weights()
     torch.save(model.state_dict(), folder / 'weights.pth')
     return RetrievalInferencer(config, folder / 'weights.pth', device='cpu')
 
 
-def _export(name: str, inferencer: RetrievalInferencer, folder: Path) -> list[list[Any]]:
+def _export(inferencer: RetrievalInferencer, folder: Path) -> list[list[Any]]:
     """Write both precisions, and give a row for each."""
     shape, rows = video_shape(inferencer), []
     for precision in PRECISIONS:
         found = export_onnx(inferencer, folder / precision, shape=shape, int8=precision == 'int8')
         files = (TEXT_ENCODER, VIDEO_ENCODER)
         sizes = [f'{(folder / precision / file).stat().st_size / 1e6:,.0f} MB' for file in files]
-        rows.append([f'{name}, {precision}', *(f'{found[file]:.1e}' for file in files), *sizes])
+        rows.append([precision, *(f'{found[file]:.1e}' for file in files), *sizes])
     return rows
 
 

@@ -5,6 +5,7 @@ and from a frame store that was made of them.
 """
 
 import contextlib
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +17,10 @@ from typing import Any
 import cv2
 import torch
 from as_released import build_model
+from complexity import complexity
 from frame_store import Work, clips
 from mmaction.registry import DATASETS
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -30,6 +32,8 @@ from ts2net_mm.engine.loops import repeatable_loader
 __all__ = ['Sizes', 'build_loader', 'run', 'sources', 'time_batches']
 
 PICTURE = 'jpeg'
+GPU_FLOPS = 800e12  # of a large GPU, bf16 without sparsity
+UTILISATION = 0.4
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,13 @@ class Sizes:
     """What is read and trained on."""
 
     clips: tuple[tuple[int, int], ...] = ((320, 240), (1280, 720))
-    number: int = 16
+    number: int = 4
     batch: int = 8
-    batches: int = 12
+    batches: int = 512  # of an epoch
+    seconds: float = 6.0  # of reading
     workers: tuple[int, ...] = (0, 1, 2)
     training_workers: int = 2
-    training_steps: int = 4
+    training_steps: int = 6  # more batches than the workers prefetch
 
 
 def run(
@@ -53,9 +58,11 @@ def run(
     init_default_scope('mmaction')
     with tempfile.TemporaryDirectory() as folder, one_opencv_thread():
         work, datasets = sources(Path(folder), sizes)
-        yield stages(datasets, sizes, repeats)
+        measured = stages(datasets, sizes, repeats)
+        yield measured
         yield loaders(datasets, sizes, repeats)
         yield waiting(work, datasets, sizes, model_cfg)
+        yield demand(measured, work.cfg)
 
 
 @contextlib.contextmanager
@@ -134,26 +141,33 @@ def timed(times: dict[str, list[float]], stage: str, work: Callable[[], Any]) ->
 
 def build_loader(dataset: dict, sizes: Sizes, workers: int) -> Any:
     """The loader of a training, on as many items as the batches need."""
-    repeated = dict(type='RepeatDataset', dataset=dataset, times=sizes.batches * sizes.batch)
+    times = -(-sizes.batches * sizes.batch // sizes.number)
     config = dict(
         batch_size=sizes.batch,
         num_workers=workers,
         persistent_workers=workers > 0,
         drop_last=True,
         sampler=dict(type='DefaultSampler', shuffle=True),
-        dataset=dict(repeated, times=-(-sizes.batches * sizes.batch // sizes.number)),
+        dataset=dict(type='RepeatDataset', dataset=dataset, times=times),
     )
     return repeatable_loader(Runner.build_dataloader(config, seed=0))
 
 
-def time_batches(loader: Any) -> tuple[float, float]:
-    """Read an epoch; give the seconds to the first batch, and the batches a second after it."""
-    start = time.perf_counter()
-    count = 0
+def time_batches(loader: Any, seconds: float) -> tuple[float, float]:
+    """Read for some seconds; give the time to the first batch, and the batches a second later on.
+
+    The clock starts and stops when each worker has given equally many batches.
+    """
+    workers = max(loader.num_workers, 1)
+    start, marks = time.perf_counter(), []
     for count, _ in enumerate(loader, start=1):
         if count == 1:
-            first = time.perf_counter()
-    return first - start, (count - 1) / (time.perf_counter() - first)
+            first = time.perf_counter() - start
+        if count % workers == 0:
+            marks.append(time.perf_counter())
+            if len(marks) > 1 and marks[-1] - marks[0] > seconds:
+                break
+    return first, workers * (len(marks) - 1) / (marks[-1] - marks[0])
 
 
 def loaders(datasets: dict[str, dict], sizes: Sizes, repeats: int) -> Table:
@@ -163,7 +177,7 @@ def loaders(datasets: dict[str, dict], sizes: Sizes, repeats: int) -> Table:
     for _ in range(repeats):
         for workers in sizes.workers:
             for name, dataset in datasets.items():
-                first, speed = time_batches(build_loader(dataset, sizes, workers))
+                first, speed = time_batches(build_loader(dataset, sizes, workers), sizes.seconds)
                 speeds.setdefault((name, workers), []).append(speed * sizes.batch)
                 starts.setdefault((name, workers), []).append(first)
     rows: list[list[Any]] = [
@@ -189,7 +203,7 @@ def waiting(
 ) -> Table:
     """Train ViT-B/32, and note how long each step waits for its batch."""
     rows = []
-    for name, dataset in datasets.items():
+    for name, dataset in list(datasets.items())[-2:]:  # the largest clips
         model = build_model(model_cfg or work.cfg.model)
         optim_wrapper = build_optim_wrapper(model, work.cfg.optim_wrapper)
         loader = iter(build_loader(dataset, sizes, sizes.training_workers))
@@ -209,5 +223,26 @@ def waiting(
         f'{torch.get_num_threads()} threads for the model',
         [f'{sizes.training_steps} steps after the first'],
         ['', 'first wait, s', 'wait, ms', 'step, s', 'share of the time'],
+        rows,
+    )
+
+
+def demand(measured: Table, cfg: Config) -> Table:
+    """How many workers, each on a core like this one, keep a GPU busy that trains in bf16."""
+    counts = complexity(cfg, frames=12, words=32)
+    flops = 3 * 2 * sum(operations for _, operations in counts.values())
+    speeds = [rate / flops for rate in (GPU_FLOPS * UTILISATION, GPU_FLOPS)]
+    rows = []
+    for name, speed in zip(measured.columns[1:], measured.rows[-1][1:], strict=True):
+        rows.append([name, speed, *(math.ceil(needed / speed) for needed in speeds)])
+    shares = [f'{share:.0%} utilisation' for share in (UTILISATION, 1)]
+    return Table(
+        f'workers for a GPU with {GPU_FLOPS / 1e12:.0f} bf16 TFLOP/s, by arithmetic',
+        [
+            f'{flops / 1e9:.0f} GFLOP a video and its sentence in training, three times the '
+            f'forward pass: {speeds[0]:,.0f} videos a second at {shares[0]}, {speeds[1]:,.0f} at '
+            f'{shares[1]}'
+        ],
+        ['', 'videos a second and worker', *(f'workers at {share}' for share in shares)],
         rows,
     )

@@ -1,13 +1,15 @@
-"""Run benchmarks by name; all of them, in the order of the list, without a name.
+"""Run benchmarks by name; those of docs/performance.md and docs/scaling.md without a name.
 
-Every benchmark checks that its sides compute the same, then measures them in alternating rounds.
+Each of these checks that its sides compute the same, then measures them in alternating rounds.
 The output is a table for each, and optionally a JSON file with all rounds; --pages writes the
-tables into the documentation.
+tables into the two pages. The scripts behind the other pages run by name too, and have arguments
+of their own when they are called directly.
 """
 
 import argparse
 import json
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +28,7 @@ from ts2net_mm.utils.cli import run as run_command
 from ts2net_mm.utils.files import ensure_writable, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / 'docs/performance.md', ROOT / 'docs/export.md')
+PAGES = tuple(ROOT / 'docs' / name for name in ('performance.md', 'scaling.md', 'export.md'))
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,45 @@ class Benchmark:
         return [found] if isinstance(found, Report | Table) else list(found)
 
 
-BENCHMARKS = {
+@dataclass(frozen=True)
+class Output:
+    """What a script printed."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def markdown(self) -> str:
+        """Write it as a block of text."""
+        return f'```text\n{self.text}\n```'
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give what a JSON file keeps."""
+        return dict(lines=self.text.splitlines())
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script of this folder that prints its own tables, for a page of docs/evidence.
+
+    Args:
+        about: What it measures.
+        command: Its name and arguments.
+    """
+
+    about: str
+    command: Sequence[str]
+
+    def __call__(self, repeats: int | None) -> list[Output]:
+        """Run it in a process of its own, with its own number of rounds."""
+        name, *arguments = self.command
+        command = [sys.executable, str(Path(__file__).with_name(name)), *arguments]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True)
+        return [Output(done.stdout.strip())]
+
+
+BENCHMARKS: dict[str, Benchmark | Script] = {
     'train-step': Benchmark(
         'a step of ViT-B/32, and of a model shaped as the released code', 'as_released', repeats=3
     ),
@@ -93,9 +133,41 @@ BENCHMARKS = {
         'bytes of a video in training', 'cached_batch', 'memory_table', repeats=None
     ),
     'complexity': Benchmark('parameters and multiply-adds', 'complexity', repeats=None),
-    'onnx': Benchmark('exported encoders: difference, size and time', 'onnx_export', repeats=5),
-    'pipeline': Benchmark('from file to batch, and how long a step waits', 'pipeline', repeats=3),
+    'onnx-b32': Benchmark(
+        'exported ViT-B/32: difference, size and time',
+        'onnx_export',
+        arguments=dict(name='ViT-B/32'),
+    ),
+    'onnx-b16': Benchmark(
+        'the same of ViT-B/16', 'onnx_export', repeats=3, arguments=dict(name='ViT-B/16')
+    ),
+    'onnx-64-frames': Benchmark(
+        'the same of ViT-B/32 with 64 frames',
+        'onnx_export',
+        repeats=3,
+        arguments=dict(name='ViT-B/32, 64 frames'),
+    ),
+    'pipeline': Benchmark('from file to batch, and how long a step waits', 'pipeline', repeats=2),
+    'scaling': Benchmark('time and memory against each size', 'scaling', repeats=2),
+    'decoding': Script('PyAV and decord: docs/evidence/videos.md', ['decoding.py']),
+    'frame-store': Script(
+        'reading stores and files: docs/evidence/frames.md',
+        ['frame_store.py', 'clips', '--clips', '4'],
+    ),
+    'frame-store-features': Script(
+        'features of stored frames: docs/evidence/frames.md',
+        ['frame_store.py', 'features', '--clips', '4'],
+    ),
+    'resize-fidelity': Script(
+        'pixels of resized frames: docs/evidence/pixels.md', ['resize_fidelity.py']
+    ),
+    'fp16-arithmetic': Script(
+        'what fp16 arithmetic changes: docs/evidence/recipe.md', ['fp16_arithmetic.py']
+    ),
+    'data-preparation': Script('annotations: tools/data/README.md', ['data_preparation.py']),
+    'startup': Script('imports: docs/mmaction2.md', ['startup.py', '--skip-help']),
 }
+PAGE_BENCHMARKS = [name for name, one in BENCHMARKS.items() if isinstance(one, Benchmark)]
 
 
 def as_json(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -130,12 +202,12 @@ def update_page(path: Path, found: Mapping[str, Mapping[str, Any]]) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    names = '\n'.join(f'  {name:18}{one.about}' for name, one in BENCHMARKS.items())
+    names = '\n'.join(f'  {name:22}{one.about}' for name, one in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         description=f'{__doc__}\nbenchmarks:\n{names}',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('names', nargs='*', metavar='NAME', help='default: all of them')
+    parser.add_argument('names', nargs='*', metavar='NAME', help='default: those of the two pages')
     parser.add_argument('--repeats', type=positive_int, help="rounds (default: each one's own)")
     parser.add_argument('--threads', type=positive_int, help="threads of torch (default: torch's)")
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write all rounds here')
@@ -159,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     MMLogger.get_instance('benchmarks', log_level='ERROR')  # else each drawn weight is logged
     found: dict[str, dict[str, Any]] = {}
-    for name in args.names or BENCHMARKS:
+    for name in args.names or PAGE_BENCHMARKS:
         print(f'measuring {name} ...', file=sys.stderr, flush=True)
         before, start = describe_machine(), time.perf_counter()
         tables = BENCHMARKS[name](args.repeats)
@@ -176,4 +248,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(run_command(main, explain=expecting(OSError)))
+    sys.exit(run_command(main, explain=expecting(OSError, subprocess.CalledProcessError)))

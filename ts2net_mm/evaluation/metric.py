@@ -171,9 +171,10 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         return shared[0]
 
     def compute_metrics(self, results: list[VideoPrediction | BadVideo]) -> dict[str, float]:
-        """Rank the predictions of the whole split."""
+        """Rank the predictions of the whole split; the list is empty afterwards."""
         skipped = [result for result in results if isinstance(result, BadVideo)]
         predictions = [result for result in results if isinstance(result, VideoPrediction)]
+        results.clear()  # else all features would be held twice, here and as they are stacked
         if nameless := sum(not prediction.video_id for prediction in predictions):
             print_log(
                 f'{nameless} predictions name no video and count as separate videos; '
@@ -181,6 +182,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
                 logger='current',
             )
         videos = join_pairs(predictions)
+        predictions.clear()
         if not videos:
             raise ValueError('there are no test videos to rank')
         counts = [len(video.texts) for video in videos]
@@ -202,9 +204,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
             metrics[f't2v/{self.hard_negative}_acc'] = hard_negatives.accuracy
         return metrics | _skipped_metrics(skipped)
 
-    def _compare(
-        self, videos: Sequence[VideoPrediction], matrix: np.ndarray | None
-    ) -> FeatureScores:
+    def _compare(self, videos: list[VideoPrediction], matrix: np.ndarray | None) -> FeatureScores:
         """Prepare to compare all texts with all videos."""
         device = get_device()
         similarity = MODELS.build(dict(self.similarity or videos[0].similarity)).to(device)

@@ -135,6 +135,13 @@ class Score(Protocol):
         """
         ...
 
+    def excess(self, low: float, high: float, summary: Summary) -> np.ndarray:
+        """Bound how far the scores of N windows exceed products of ``low`` to ``high``: (N,).
+
+        ``low`` is at least 0; with 0, the bound holds for negative products, too.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class FrameWeightedScore:
@@ -175,6 +182,10 @@ class FrameWeightedScore:
         rounding = np.float32(error)
         excess = self._excess(np.maximum(np.abs(products) - rounding, 0), summary)
         return products - rounding, products + (rounding + excess)
+
+    def excess(self, low: float, high: float, summary: Summary) -> np.ndarray:
+        """Bound how far the scores of N windows exceed products of ``low`` to ``high``: (N,)."""
+        return self._excess(np.full_like(summary.radius, low), summary)
 
     def _excess(self, size: np.ndarray, summary: Summary) -> np.ndarray:
         """Bound how far a score exceeds a mean cosine whose absolute value is at least ``size``."""
@@ -219,6 +230,11 @@ class MeanPooledScore:
         rounding = np.float32(error)
         return (products - rounding) / norm, (products + rounding) / norm
 
+    def excess(self, low: float, high: float, summary: Summary) -> np.ndarray:
+        """Bound how far the scores of N windows exceed products of ``low`` to ``high``: (N,)."""
+        norm = np.maximum(summary.mean_norm, np.float32(1e-12))
+        return np.float32(high * (1 + RELATIVE_ERROR)) / norm - np.float32(high)
+
 
 @dataclass(frozen=True)
 class OtherScore:
@@ -241,6 +257,10 @@ class OtherScore:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return infinite bounds: (N,) -> (N,), (N,)."""
         return np.full_like(products, -np.inf), np.full_like(products, np.inf)
+
+    def excess(self, low: float, high: float, summary: Summary) -> np.ndarray:
+        """Return infinity: (N,)."""
+        return np.full_like(summary.radius, np.inf)
 
 
 def score_from_settings(settings: Mapping[str, Any]) -> Score:

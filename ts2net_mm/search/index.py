@@ -1,81 +1,44 @@
-"""Find the windows that fit a query best, and say whether these are certain to be the best."""
+"""Find the videos of an index that fit a query best, and say whether these are certain to be."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from .bound import Score, ScoredFrames, dot_error, score_from_settings
-from .records import DamagedIndexError
+from .bound import Score, score_from_settings
+from .filters import VideoFilter
+from .results import SearchResult
 from .store import Description, VideoStore
 from .view import View
+from .window_search import WindowSearch
 
-__all__ = ['Hit', 'Moment', 'SearchResult', 'VideoIndex']
+__all__ = ['MAX_CANDIDATES', 'QUERIES_AT_A_TIME', 'SearchIndex', 'VideoIndex', 'as_queries']
 
 QUERIES_AT_A_TIME = 16  # 64 MB of products with a million windows
 MAX_CANDIDATES = 20_000
-SEEDS_PER_HIT = 8  # windows that are scored first, by the products alone
-FIRST_STEP, LARGEST_STEP = 128, 4096  # windows that are scored before the best are looked at again
-FRAMES_AT_A_TIME = 512  # windows; 25 MB in double precision
 
 
-@dataclass(frozen=True)
-class Moment:
-    """A part of a video that fits a query.
+class SearchIndex(Protocol):
+    """An index that can be searched, wherever it is stored."""
 
-    Args:
-        score: Between -1 and 1, without the model's logit scale.
-        start: Seconds.
-        end: Seconds.
-        best_seconds: Presentation time of the frame that fits best; None if unknown.
-        frame_scores: Cosine of the query and each frame.
-        frame_seconds: Presentation time of each frame; NaN if unknown.
-    """
+    @property
+    def description(self) -> Description:
+        """What the index was made with."""
+        ...
 
-    score: float
-    start: float
-    end: float
-    best_seconds: float | None
-    frame_scores: list[float] = field(repr=False, default_factory=list)
-    frame_seconds: list[float] = field(repr=False, default_factory=list)
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A video that a search found.
-
-    Args:
-        rank: From 1.
-        score: That of its best moment.
-        path: Path of the file.
-        duration: Seconds; None if unknown.
-        moments: Parts that do not overlap, best first. If the result is exact, the first is
-            certain to be the video's best.
-    """
-
-    rank: int
-    score: float
-    path: str
-    duration: float | None
-    moments: list[Moment]
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The videos that fit a query best.
-
-    Args:
-        hits: Best first.
-        exact: Whether no other video of the index can have a higher score.
-        num_scored: Number of windows whose frames were read.
-    """
-
-    hits: list[Hit]
-    exact: bool
-    num_scored: int
+    def search(
+        self,
+        queries: np.ndarray,
+        *,
+        topk: int = 10,
+        filters: VideoFilter | None = None,
+        num_moments: int = 3,
+        max_candidates: int | None = MAX_CANDIDATES,
+    ) -> list[SearchResult]:
+        """Find the best videos for each query: (Q, D) -> Q results."""
+        ...
 
 
 class VideoIndex:
@@ -118,6 +81,7 @@ class VideoIndex:
         queries: np.ndarray,
         *,
         topk: int = 10,
+        filters: VideoFilter | None = None,
         allowed: np.ndarray | None = None,
         num_moments: int = 3,
         max_candidates: int | None = MAX_CANDIDATES,
@@ -128,6 +92,7 @@ class VideoIndex:
         Args:
             queries: Features of sentences, as the model returns them.
             topk: Number of videos.
+            filters: Conditions on the videos.
             allowed: Videos that may be found, by their number in the view; all by default.
             num_moments: Most moments of a video.
             max_candidates: Most windows to score for a query before the moments are collected; None
@@ -141,174 +106,34 @@ class VideoIndex:
             ValueError: If ``topk`` is below 1, or queries have another shape or are not finite.
             DamagedIndexError: If a checksum of what is read is wrong.
         """
-        queries = self._check(queries, topk)
+        queries = as_queries(queries, topk, self.description.layout.dims)
         view = view or self.store.view()
-        is_live = view.is_live if allowed is None else view.is_live & allowed[view.video_of_window]
+        is_live = view.is_live
+        for condition in (allowed, filters.allowed(view) if filters else None):
+            if condition is not None:
+                is_live = is_live & condition[view.video_of_window]
         results = []
         for first in range(0, len(queries), QUERIES_AT_A_TIME):
             part = queries[first : first + QUERIES_AT_A_TIME]
             products = view.products(part.astype(np.float32))
             for query, row in zip(part, products, strict=True):
-                search = _Search(view, self.score, query, row, is_live)
+                search = WindowSearch(view, self.score, query, row, is_live)
                 limit = len(view) if max_candidates is None else max_candidates
                 results.append(search.run(topk, limit, num_moments))
         return results
 
-    def _check(self, queries: np.ndarray, topk: int) -> np.ndarray:
-        """Return the queries in double precision and of length 1."""
-        if topk < 1:
-            raise ValueError(f'topk={topk}, expected at least 1')
-        queries = np.asarray(queries, dtype=np.float64)
-        dims = self.description.layout.dims
-        if queries.ndim != 2 or queries.shape[1] != dims:
-            raise ValueError(f'queries have shape {queries.shape}, expected (queries, {dims})')
-        if not np.isfinite(queries).all():
-            raise ValueError('queries are not finite')
-        return queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)
 
+def as_queries(queries: np.ndarray, topk: int, dims: int) -> np.ndarray:
+    """Return queries in double precision and of length 1.
 
-class _Search:
-    """The search for one query."""
-
-    def __init__(
-        self,
-        view: View,
-        score: Score,
-        query: np.ndarray,
-        products: np.ndarray,
-        is_live: np.ndarray,
-    ) -> None:
-        self.view = view
-        self.score = score
-        self.query = query
-        self.products = np.where(is_live, products, -np.inf)
-        _, upper = score.bounds(products, view.summary, dot_error(len(query)))
-        self.upper = np.where(is_live, upper, -np.inf)  # that of a scored window is -inf, too
-        frames = view.segments[0].layout.num_frames if view.segments else 0
-        empty = np.empty(0, np.int64), np.empty(0), np.empty((0, frames))
-        self.scored = _Scored(empty[0], empty[0], empty[1], empty[2], empty[2])
-
-    def run(self, topk: int, max_candidates: int, num_moments: int) -> SearchResult:
-        """Score candidates until the best are certain, and collect the hits."""
-        seeds = _largest(self.products, min(SEEDS_PER_HIT * topk, max_candidates))
-        self._add(seeds[np.isfinite(self.products[seeds])])
-        candidates = np.arange(len(self.upper))
-        size = FIRST_STEP
-        while True:
-            threshold = self.scored.threshold(topk)
-            candidates = candidates[self.upper[candidates] > threshold]
-            left = max_candidates - len(self.scored.windows)
-            if not len(candidates) or left <= 0:
-                break
-            if len(candidates) <= left:
-                part = candidates[_largest(self.upper[candidates], size)]
-            else:  # not all of them can be scored: the likeliest
-                part = candidates[_largest(self.products[candidates], min(size, left))]
-            self._add(part)
-            size = min(2 * size, LARGEST_STEP)
-        hits = self._hits(topk, num_moments)
-        return SearchResult(hits, not len(candidates), len(self.scored.windows))
-
-    def _add(self, windows: np.ndarray) -> None:
-        """Score windows."""
-        for first in range(0, len(windows), FRAMES_AT_A_TIME):
-            part = np.sort(windows[first : first + FRAMES_AT_A_TIME])
-            records = self.view.read_frames(part)
-            num_frames = self.view.summary.num_frames[part]
-            cosines = records['frames'].astype(np.float64) @ self.query
-            cosines[np.arange(cosines.shape[1]) >= num_frames[:, None]] = np.nan
-            self._check_means(part, cosines)
-            mean_norm = self.view.summary.mean_norm[part]
-            frames = ScoredFrames(
-                cosines, records['frames'], records['norms'], num_frames, mean_norm
-            )
-            scores = self.score.exact(self.query, frames)
-            videos = self.view.video_of_window[part]
-            self.scored.add(_Scored(part, videos, scores, cosines, records['seconds']))
-            self.upper[part] = -np.inf
-
-    def _check_means(self, windows: np.ndarray, cosines: np.ndarray) -> None:
-        """Raise if the mean of a window is not that of its frames."""
-        error = np.abs(np.nanmean(cosines, axis=1) - self.products[windows])
-        if error.max(initial=0) > (tolerance := 2 * dot_error(len(self.query))):
-            window = int(windows[np.argmax(error > tolerance)])
-            path = self.view.video(int(self.view.video_of_window[window])).path
-            raise DamagedIndexError(f'the index is damaged: a mean of {path} is wrong')
-
-    def _hits(self, topk: int, num_moments: int) -> list[Hit]:
-        """Describe the best videos, with the moments of each."""
-        videos = self.scored.best_videos()[:topk]
-        for video in videos:
-            windows = np.array(self.view.windows_of(int(video)))
-            windows = windows[_largest(self.products[windows], SEEDS_PER_HIT * num_moments)]
-            self._add(windows[self.upper[windows] > -np.inf])
-        hits = []
-        for rank, number in enumerate(videos.tolist(), start=1):
-            moments = self._moments(number, num_moments)
-            video = self.view.video(number)
-            duration = None if math.isnan(video.duration) else video.duration
-            hits.append(Hit(rank, moments[0].score, video.path, duration, moments))
-        return hits
-
-    def _moments(self, video: int, num_moments: int) -> list[Moment]:
-        """Return the best windows of a video that do not overlap a better one."""
-        rows = np.flatnonzero(self.scored.videos == video)
-        moments: list[Moment] = []
-        for row in rows[np.argsort(-self.scored.scores[rows], kind='stable')]:
-            window = self.scored.windows[row]
-            start, end = float(self.view.starts[window]), float(self.view.ends[window])
-            if all(end <= other.start or other.end <= start for other in moments):
-                moments.append(self._moment(row, start, end))
-            if len(moments) == num_moments:
-                break
-        return moments
-
-    def _moment(self, row: int, start: float, end: float) -> Moment:
-        count = int(self.view.summary.num_frames[self.scored.windows[row]])
-        cosines = self.scored.cosines[row, :count]
-        seconds = self.scored.seconds[row, :count]
-        best = float(seconds[np.argmax(cosines)])
-        return Moment(
-            score=float(self.scored.scores[row]),
-            start=start,
-            end=end,
-            best_seconds=None if math.isnan(best) else best,
-            frame_scores=cosines.tolist(),
-            frame_seconds=seconds.tolist(),
-        )
-
-
-@dataclass
-class _Scored:
-    """Windows whose frames were read: N windows of T frames."""
-
-    windows: np.ndarray
-    videos: np.ndarray
-    scores: np.ndarray
-    cosines: np.ndarray
-    seconds: np.ndarray
-
-    def add(self, other: _Scored) -> None:
-        for name in vars(self):
-            setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
-
-    def best_videos(self) -> np.ndarray:
-        """Return the videos by their best score, the best first; of equal ones the earlier."""
-        order = np.lexsort((self.windows, -self.scores))
-        _, first = np.unique(self.videos[order], return_index=True)
-        return self.videos[order][np.sort(first)]
-
-    def threshold(self, topk: int) -> float:
-        """Return the score of the k-th video, -inf if there are fewer."""
-        order = np.argsort(-self.scores)
-        _, first = np.unique(self.videos[order], return_index=True)
-        if len(first) < topk:
-            return -np.inf
-        return float(self.scores[order[np.sort(first)[topk - 1]]])
-
-
-def _largest(values: np.ndarray, number: int) -> np.ndarray:
-    """Return the places of the largest values, in any order."""
-    if number >= len(values):
-        return np.arange(len(values))
-    return np.argpartition(values, len(values) - number)[len(values) - number :]
+    Raises:
+        ValueError: If ``topk`` is below 1, or queries have another shape or are not finite.
+    """
+    if topk < 1:
+        raise ValueError(f'topk={topk}, expected at least 1')
+    queries = np.asarray(queries, dtype=np.float64)
+    if queries.ndim != 2 or queries.shape[1] != dims:
+        raise ValueError(f'queries have shape {queries.shape}, expected (queries, {dims})')
+    if not np.isfinite(queries).all():
+        raise ValueError('queries are not finite')
+    return queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)

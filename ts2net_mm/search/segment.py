@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -84,20 +85,20 @@ class Segment:
         first = int(record['first_byte']) + int(record['name_bytes'])
         return bytes(self._names[first : first + record['note_bytes']]).decode()
 
-    def read_frames(self, first: int, number: int = 1) -> np.ndarray:
-        """Read the frames of consecutive windows: (number,) of ``layout.record``.
+    def read_frames(self, windows: Iterable[int]) -> np.ndarray:
+        """Read the frames of windows: records of ``layout.record``.
 
         Raises:
             DamagedIndexError: If their checksum is wrong.
         """
-        record = self.layout.record
-        data = self._frames.read(first * record.itemsize, number * record.itemsize)
-        expected = self.windows['frames_crc'][first : first + number]
-        for offset, crc in enumerate(expected.tolist()):
-            part = memoryview(data)[offset * record.itemsize : (offset + 1) * record.itemsize]
-            if len(part) < record.itemsize or zlib.crc32(part) != crc:
-                raise self._damage('frames', first + offset)
-        return np.frombuffer(data, record)
+        record, crcs = self.layout.record, self.windows['frames_crc']
+        parts = []
+        for window in windows:
+            part = self._frames.read(window * record.itemsize, record.itemsize)
+            if len(part) < record.itemsize or zlib.crc32(part) != crcs[window]:
+                raise self._damage('frames', window)
+            parts.append(part)
+        return np.frombuffer(b''.join(parts), record)
 
     def check_means(self, rows: slice) -> np.ndarray:
         """Return the means of consecutive windows.
@@ -117,7 +118,7 @@ class Segment:
         for number, video in enumerate(self.windows['video']):
             try:
                 self.check_means(slice(number, number + 1))
-                self.read_frames(number)
+                self.read_frames([number])
             except DamagedIndexError:
                 found.add(int(video))
         return sorted(found)

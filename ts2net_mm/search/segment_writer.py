@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,17 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from .bound import summarise
+from .packing import WINDOWS_AT_A_TIME, PackedVideo, pack
 from .records import (
     COMMIT,
     COMMITS,
     DATA,
     TABLES,
     VIDEO,
-    WINDOW,
     DamagedIndexError,
     Layout,
     State,
     VideoEntry,
-    WindowFeatures,
     read_state,
     video_key,
 )
@@ -34,7 +32,6 @@ __all__ = ['SegmentWriter']
 
 FILES = (*TABLES, *DATA, COMMITS)  # commits last: they make a folder a segment
 LOCK = 'writer.lock'
-WINDOWS_AT_A_TIME = 512  # 50 MB in double precision
 
 
 class SegmentWriter:
@@ -77,7 +74,7 @@ class SegmentWriter:
         self._files = {}
         self._lock.release()
 
-    def append(self, entries: Sequence[VideoEntry], times_ns: Sequence[int]) -> None:
+    def append(self, entries: Sequence[VideoEntry | PackedVideo], times_ns: Sequence[int]) -> None:
         """Add videos, all or none; they are on the disk when this returns.
 
         Args:
@@ -90,14 +87,14 @@ class SegmentWriter:
         """
         batch = _Batch(self._state)
         for entry, time_ns in zip(entries, times_ns, strict=True):
+            packed = entry if isinstance(entry, PackedVideo) else pack(entry, self.layout)
             video = np.zeros((), VIDEO)
-            video['key'], video['time_ns'] = video_key(entry.path), time_ns
+            video['key'], video['time_ns'] = video_key(packed.path), time_ns
             for field in ('size', 'mtime_ns', 'duration', 'kind'):
-                video[field] = getattr(entry, field)
-            batch.add_video(video, os.fsencode(entry.path), entry.note.encode(errors='replace'))
-            if entry.windows is not None:
-                for windows in _pack(entry.path, entry.windows, self.layout):
-                    batch.add_windows(*windows)
+                video[field] = getattr(packed, field)
+            batch.add_video(video, os.fsencode(packed.path), packed.note.encode())
+            if len(packed.table):
+                batch.add_windows(packed.table, packed.means, packed.frames)
         self._write(batch)
 
     def copy(self, segment: Segment, videos: Sequence[int]) -> None:
@@ -119,7 +116,7 @@ class SegmentWriter:
             first, count = int(video['first_window']), int(video['num_windows'])
             for start in range(first, first + count, WINDOWS_AT_A_TIME):
                 rows = slice(start, min(start + WINDOWS_AT_A_TIME, first + count))
-                frames = segment.read_frames(start, rows.stop - start)
+                frames = segment.read_frames(range(rows.start, rows.stop))
                 batch.add_windows(segment.windows[rows], segment.check_means(rows), frames)
         self._write(batch)
 
@@ -190,49 +187,3 @@ class _Batch:
         self.content['windows'] += windows.tobytes()
         self.content['means'] += means.tobytes()
         self.content['frames'] += frames.tobytes()
-
-
-def _pack(
-    path: str, windows: WindowFeatures, layout: Layout
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield records, means and frames of the windows of a video, a part at a time.
-
-    Raises:
-        ValueError: If features are not finite, or of another shape than the index.
-    """
-    shape = (len(windows), layout.num_frames, layout.dims)
-    if not len(windows) or windows.features.shape != shape:
-        raise ValueError(
-            f'{path} has features of shape {windows.features.shape}, expected {shape} '
-            'and at least one window'
-        )
-    for first in range(0, len(windows), WINDOWS_AT_A_TIME):
-        rows = slice(first, first + WINDOWS_AT_A_TIME)
-        frames, num_frames = _to_records(path, windows, rows, layout)
-        means, summary = summarise(frames['frames'], num_frames)
-        table = np.zeros(len(frames), WINDOW)
-        table['start'], table['end'] = windows.starts[rows], windows.ends[rows]
-        table['radius'], table['spread'] = summary.radius, summary.spread
-        table['mean_norm'], table['num_frames'] = summary.mean_norm, num_frames
-        table['mean_crc'] = [zlib.crc32(mean) for mean in means]
-        table['frames_crc'] = [zlib.crc32(record.tobytes()) for record in frames]
-        yield table, means, frames
-
-
-def _to_records(
-    path: str, windows: WindowFeatures, rows: slice, layout: Layout
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scale the frames to length 1, move valid ones to the front, and count them."""
-    mask = windows.frame_mask[rows].astype(bool)
-    if not mask.any(axis=1).all():
-        raise ValueError(f'a window of {path} has no frame')
-    order = np.argsort(~mask, axis=1, kind='stable')
-    features = np.take_along_axis(windows.features[rows], order[..., None], axis=1)
-    norms = np.linalg.norm(features.astype(np.float64), axis=-1)
-    if not np.isfinite(norms).all():
-        raise ValueError(f'{path} has features that are not finite')
-    records = np.zeros(len(features), layout.record)
-    records['frames'] = features / np.maximum(norms, 1e-12)[..., None]
-    records['norms'] = norms
-    records['seconds'] = np.take_along_axis(windows.frame_seconds[rows], order, axis=1)
-    return records, mask.sum(axis=1)

@@ -19,6 +19,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ..utils.files import ensure_folder, write_text
+from .packing import PackedVideo
 from .records import (
     COMMITS,
     REMOVED,
@@ -30,7 +31,7 @@ from .segment import Segment
 from .segment_writer import SegmentWriter
 from .view import View
 
-__all__ = ['Description', 'StoreWriter', 'VideoStore']
+__all__ = ['DESCRIPTION', 'Description', 'StoreWriter', 'VideoStore']
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,37 @@ class Description:
     model: str = ''
     window: float | None = None
     stride: float | None = None
+
+    def to_json(self) -> str:
+        """Write it as JSON."""
+        return json.dumps(dict(format=FORMAT) | asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Description:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: If it is of another format.
+        """
+        try:
+            content = json.loads(text)
+            if (found := content.pop('format')) != FORMAT:
+                raise ValueError(f'its format is {found!r}, expected {FORMAT!r}')
+            return cls(**content | dict(layout=Layout(**content['layout'])))
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from error
+
+    def require_same(self, other: Description, place: str) -> None:
+        """Raise an error if an index at a place was made with other settings.
+
+        Raises:
+            ValueError: If the settings differ; the message says which.
+        """
+        old, new = asdict(self), asdict(other)
+        differing = [key for key in old if old[key] != new[key] and key != 'model']
+        if differing:
+            details = '; '.join(f'{key} is {old[key]}, now {new[key]}' for key in differing)
+            raise ValueError(f'the index {place} was made with other settings: {details}')
 
 
 class VideoStore:
@@ -101,14 +133,9 @@ class VideoStore:
         """
         path = ensure_folder(folder, 'index folder') / DESCRIPTION
         if not path.exists():
-            content = dict(format=FORMAT) | asdict(description)
-            write_text(path, json.dumps(content, indent=1))
+            write_text(path, description.to_json())
         store = cls(folder)
-        old, new = asdict(store.description), asdict(description)
-        differing = [key for key in old if old[key] != new[key] and key != 'model']
-        if differing:
-            details = '; '.join(f'{key} is {old[key]}, now {new[key]}' for key in differing)
-            raise ValueError(f'the index {store.folder} was made with other settings: {details}')
+        store.description.require_same(description, str(store.folder))
         return store
 
     def view(self) -> View:
@@ -160,11 +187,13 @@ class VideoStore:
 
     def damaged_videos(self) -> list[str]:
         """Check every byte, and return the paths of damaged videos; all of their data is read."""
-        return [
-            segment.path_of(number)
-            for segment in self.view().segments
-            for number in segment.damaged_videos()
-        ]
+        view, found, first = self.view(), [], 0
+        for segment in view.segments:
+            for number in segment.damaged_videos():
+                if view.is_latest[first + number]:
+                    found.append(segment.path_of(number))
+            first += len(segment.videos)
+        return found
 
     def _segment_folder(self, name: str) -> Path:
         return self.folder / 'segments' / name
@@ -274,7 +303,7 @@ class StoreWriter:
     ) -> None:
         self._segment.close()
 
-    def add(self, entries: Sequence[VideoEntry]) -> None:
+    def add(self, entries: Sequence[VideoEntry | PackedVideo]) -> None:
         """Add videos, all or none; each replaces what the index has for its path.
 
         They are on the disk when this returns.
@@ -326,9 +355,6 @@ def _read_description(folder: Path) -> Description:
     if not path.is_file():
         raise FileNotFoundError(f'{folder} is no index: {path} does not exist')
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-        if (found := content.pop('format')) != FORMAT:
-            raise ValueError(f'its format is {found!r}, expected {FORMAT!r}')
-        return Description(**content | dict(layout=Layout(**content['layout'])))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return Description.from_json(path.read_text(encoding='utf-8'))
+    except ValueError as error:
         raise ValueError(f'{path} is no description of an index: {error}') from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bound import Summary
+from .packing import PackedVideo
 from .records import ENCODED, REMOVED, SKIPPED, VIDEO, WINDOW, DamagedIndexError, video_key
 from .segment import Segment
 
@@ -50,6 +51,7 @@ class View:
 
     Attributes:
         segments: The segments.
+        num_frames: Most frames of a window; 0 if there is no segment.
         videos: Records of all videos, (V,) of ``VIDEO``.
         is_latest: Whether a record is the latest of its path, (V,) bool.
         starts: Start of each window, seconds, (N,).
@@ -63,6 +65,7 @@ class View:
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self.segments = list(segments)
+        self.num_frames = segments[0].layout.num_frames if segments else 0
         self._first_window = _offsets(len(segment) for segment in segments)
         self._first_video = _offsets(len(segment.videos) for segment in segments)
         self.videos = _join([segment.videos for segment in segments], VIDEO)
@@ -108,7 +111,10 @@ class View:
 
     def find(self, path: str) -> StoredVideo | None:
         """Return the latest record of a path, encoded or skipped."""
-        key = video_key(path)
+        return self.find_key(video_key(path))
+
+    def find_key(self, key: tuple[int, int]) -> StoredVideo | None:
+        """Return the latest record of a path by the hash of the path, encoded or skipped."""
         first = np.searchsorted(self._sorted_keys, np.uint64(key[0]), 'left')
         last = np.searchsorted(self._sorted_keys, np.uint64(key[0]), 'right')
         for number in self._order[first:last]:
@@ -161,12 +167,38 @@ class View:
             DamagedIndexError: If a checksum is wrong.
         """
         numbers = np.asarray(windows, dtype=np.int64)
-        records = np.empty(len(numbers), self.segments[0].layout.record)
         places = np.searchsorted(self._first_window, numbers, 'right') - 1
-        for index, (place, number) in enumerate(zip(places, numbers, strict=True)):
-            inner = int(number - self._first_window[place])
-            records[index] = self.segments[place].read_frames(inner)[0]
+        if len(numbers) and places.min() == places.max():
+            place = places[0]
+            return self.segments[place].read_frames((numbers - self._first_window[place]).tolist())
+        records = np.empty(len(numbers), self.segments[0].layout.record)
+        for place in np.unique(places):
+            rows = places == place
+            inner = (numbers[rows] - self._first_window[place]).tolist()
+            records[rows] = self.segments[place].read_frames(inner)
         return records
+
+    def read_video(self, number: int) -> PackedVideo:
+        """Read all that is stored of a video.
+
+        Raises:
+            DamagedIndexError: If a checksum is wrong.
+        """
+        segment, inner = self._locate(self._first_video, number)
+        record = segment.videos[inner]
+        first = int(record['first_window'])
+        rows = slice(first, first + int(record['num_windows']))
+        return PackedVideo(
+            path=segment.path_of(inner),
+            size=int(record['size']),
+            mtime_ns=int(record['mtime_ns']),
+            duration=float(record['duration']),
+            kind=int(record['kind']),
+            note=segment.note_of(inner),
+            table=segment.windows[rows],
+            means=segment.check_means(rows),
+            frames=self.read_frames(self.windows_of(number)),
+        )
 
     def _locate(self, offsets: np.ndarray, number: int) -> tuple[Segment, int]:
         place = int(np.searchsorted(offsets, number, 'right')) - 1
