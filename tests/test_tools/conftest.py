@@ -22,6 +22,8 @@ MODULES = (
     'run',
     'processes',
     'as_released',
+    'step_profile',
+    'precision',
     'pipeline',
     'gpu',
     'lab',
