@@ -145,6 +145,13 @@ def check_arguments(args: argparse.Namespace) -> None:
     """Raise an error for what is missing, before the imports that take seconds."""
     require_packages('the app', ('fastapi', 'uvicorn'), 'app')
     require_path('config', args.config)
+    from ts2net_mm.search.milvus_client import is_milvus_address
+
+    if is_milvus_address(args.index):
+        raise ValueError(
+            f'the app opens an index in a folder, and {args.index} is in Milvus: '
+            'tools/index.py copy brings it into a folder'
+        )
     require_path('index', args.index)
     for folder in args.folder:
         require_path('folder', folder)

@@ -77,7 +77,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file of the model')
     parser.add_argument('checkpoint', help='weights of that model, in any format')
     parser.add_argument(
-        'folder', help='folder with videos, also in sub-folders, or an index of tools/encode.py'
+        'folder',
+        help='folder with videos, also in sub-folders, or an index of tools/encode.py, or a copy '
+        'of such an index in Milvus (gallery.db or http://host:19530)',
     )
     parser.add_argument(
         'sentence', nargs='*', type=_sentence, help='what to search for; one table each'
@@ -139,11 +141,12 @@ def check_paths(args: argparse.Namespace) -> None:
         raise FileNotFoundError(
             f'checkpoint {args.checkpoint} does not exist and is not a name like ViT-B/32'
         )
-    require_path('video folder', args.folder)
-    if not (folder := Path(args.folder).expanduser()).is_dir():
-        raise NotADirectoryError(f'{args.folder} is a file, expected a folder of videos')
-    if not is_index(folder) and not _may_hold_videos(folder):
-        raise ValueError(f'there is no video file in {args.folder}')
+    if not is_index(args.folder):
+        require_path('video folder', args.folder)
+        if not (folder := Path(args.folder).expanduser()).is_dir():
+            raise NotADirectoryError(f'{args.folder} is a file, expected a folder of videos')
+        if not _may_hold_videos(folder):
+            raise ValueError(f'there is no video file in {args.folder}')
     if args.html:
         ensure_writable(args.html, 'page')
     if args.cache_dir:

@@ -14,7 +14,7 @@ from tiny import ROOT, Page
 
 from ts2net_mm.apis import RetrievalInferencer
 from ts2net_mm.moving_shapes.mp4 import encode_mp4
-from ts2net_mm.search import VideoIndex
+from ts2net_mm.search import VideoIndex, copy_index
 
 SENTENCE = 'a red circle moves left'
 
@@ -79,6 +79,20 @@ def test_json(search, index, inferencer):
         assert [(m['start'], m['best_seconds']) for m in hit['moments']] == [
             (m.start, m.best_seconds) for m in other.moments
         ]
+
+
+def test_an_index_in_milvus(search, index, tmp_path):
+    pytest.importorskip('pymilvus', reason='pymilvus is not installed')
+    pytest.importorskip('milvus_lite', reason='milvus-lite is not installed')
+    database = tmp_path / 'gallery.db'
+    copy_index(index, database)
+    example = VideoIndex(index).store.view().video(0).path
+    options = ['--like', example, '--minus', 'blue', '--under', os.path.dirname(example)]
+    for arguments in ([SENTENCE], [SENTENCE, *options]):
+        expected, found = (search(*arguments, index=place) for place in (index, database))
+        assert found == expected
+    code, _, err = search(SENTENCE, index=tmp_path / 'nothing.db')
+    assert (code, 'nothing.db does not exist' in err) == (1, True)
 
 
 def test_the_model_is_not_imported(folder, index):

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..utils.text import printable
+from .addresses import open_index
 from .bound import OtherScore, Score
 from .filters import VideoFilter
-from .index import VideoIndex
+from .index import SearchIndex, VideoIndex
+from .milvus_client import is_milvus_address
 from .queries import stored_example, subtract
 from .results import Hit, SearchResult
-from .store import DESCRIPTION, VideoStore
+from .store import DESCRIPTION, Description, VideoStore
 
 if TYPE_CHECKING:
     from ..apis import RetrievalInferencer
@@ -32,8 +34,8 @@ __all__ = ['add_index_arguments', 'is_index', 'search_index']
 
 
 def is_index(folder: str | Path) -> bool:
-    """Tell whether a folder is an index."""
-    return (Path(folder).expanduser() / DESCRIPTION).is_file()
+    """Tell whether a folder is an index, or an address that of Milvus."""
+    return is_milvus_address(folder) or (Path(folder).expanduser() / DESCRIPTION).is_file()
 
 
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,32 +68,39 @@ def search_index(args: argparse.Namespace) -> None:
         ValueError: If the index was made with another model, or a query cannot be encoded.
     """
     with contextlib.redirect_stdout(sys.stderr):
-        queries = _Queries(args)
-        index = VideoIndex(args.folder, score=queries.score)
+        index, queries = _open(args)
         features = queries.encode(index)
         results = index.search(features, topk=args.topk, filters=_filter(args))
     named = {
         name: _above(result, args.min_score)
         for name, result in zip(queries.names, results, strict=True)
     }
-    view = index.store.view()
-    print(f'{view.num_videos} videos, {view.num_windows} windows', file=sys.stderr)
+    num_videos, num_windows = index.count()
+    print(f'{num_videos} videos, {num_windows} windows', file=sys.stderr)
     if args.json:
-        _print_json(args.folder, view.num_videos, named)
+        _print_json(args.folder, num_videos, named)
     else:
         for name, result in named.items():
             _print_result(name, result)
     if args.html:
-        queries.write_page(named, view.num_videos)
+        queries.write_page(named, num_videos)
+
+
+def _open(args: argparse.Namespace) -> tuple[SearchIndex, _Queries]:
+    if is_milvus_address(args.folder):
+        index = open_index(args.folder)
+        return index, _Queries(args, index.description)
+    queries = _Queries(args, VideoStore(args.folder).description)
+    return VideoIndex(args.folder, score=queries.score), queries
 
 
 class _Queries:
     """The queries of a command line; the whole model is built only if something needs it."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, description: Description) -> None:
         self.args = args
         self.names = [*args.sentence, *args.like]
-        self._description = VideoStore(args.folder).description
+        self._description = description
 
     @cached_property
     def inferencer(self) -> RetrievalInferencer:
@@ -111,14 +120,14 @@ class _Queries:
             return None
         return OtherScore(self.inferencer.score_frames)
 
-    def encode(self, index: VideoIndex) -> np.ndarray:
+    def encode(self, index: SearchIndex) -> np.ndarray:
         """Encode all queries: (Q, D)."""
         args = self.args
         sentences = [*args.sentence, *filter(None, [args.minus])]
         texts = list(self._encode_sentences(sentences)) if sentences else []
         features = texts[: len(args.sentence)]
         for path in args.like:
-            stored = stored_example(index.store.view(), path)
+            stored = stored_example(index, path)
             features.append(self._encode_file(path) if stored is None else stored)
         if args.minus:
             features = [subtract(feature, texts[-1]) for feature in features]
@@ -154,6 +163,8 @@ class _Queries:
         from .text_encoder import StoredTextEncoder, copy_text_encoder, has_copy, source_of
 
         args = self.args
+        if is_milvus_address(args.folder):
+            return self.inferencer.encode_texts(sentences).numpy()
         source = source_of(args.config, args.checkpoint)
         if has_copy(args.folder, source):
             return StoredTextEncoder(args.folder).encode_texts(sentences).numpy()
@@ -210,7 +221,7 @@ def _as_dict(hit: Hit) -> dict[str, Any]:
 
 
 def _print_result(name: str, result: SearchResult) -> None:
-    note = '' if result.exact else '  (not certain: too many windows may fit as well)'
+    note = '' if result.exact else f'  ({result.certificate})'
     print(f'{printable(name)}{note}')
     if not result.hits:
         print('  nothing fits')

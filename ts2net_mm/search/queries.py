@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from .view import View
+from .index import SearchIndex
 
 __all__ = ['stored_example', 'subtract']
 
@@ -27,17 +27,15 @@ def subtract(query: np.ndarray, other: np.ndarray, weight: float = 0.5) -> np.nd
     return _unit(query) - weight * _unit(other)
 
 
-def stored_example(view: View, path: str) -> np.ndarray | None:
+def stored_example(index: SearchIndex, path: str) -> np.ndarray | None:
     """Return a query for what resembles a video of the index: (D,); None if it is not there.
 
     It is the mean of all its frames, each scaled to length 1.
     """
-    video = view.find(os.path.abspath(path))
-    if video is None or not video.num_windows:
+    video = index.read_video(os.path.abspath(path))
+    if video is None:
         return None
-    windows = list(view.windows_of(video.number))
-    means = np.stack([view.mean(window) for window in windows])
-    return np.average(means, axis=0, weights=view.summary.num_frames[windows])
+    return np.average(video.means, axis=0, weights=video.table['num_frames'])
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ class Project:
     def add(self, name: str, *, source: str) -> Path:
         """Write a video and add it to the index; with the content of an encoded one."""
         content, entry = self.encoded[source]
-        path = self.videos / name
+        path = Path(os.path.normpath(self.videos / name))
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.write_bytes(content)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import cv2
@@ -152,6 +153,25 @@ def test_videos_added_meanwhile_are_found(client, project):
     assert len(hits(client, q='a clip')) == 6
     path = project.add('new/7.mp4', source='0.mp4')
     assert str(path) in [hit['path'] for hit in hits(client, q='a clip')]
+
+
+def test_many_searches_at_once_while_videos_are_added(client, project):
+    recent = dict(since='2010-01-01')
+    sentences = [f'clip number {number}' for number in range(4)]
+    expected = {sentence: hits(client, q=sentence, **recent) for sentence in sentences}
+    with ThreadPoolExecutor(8) as pool:
+        found = [
+            (sentence, pool.submit(hits, client, q=sentence, **recent))
+            for sentence in 10 * sentences
+        ]
+        for number in range(10):
+            path = project.videos / f'new/{number}.mp4'
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(project.encoded['0.mp4'][0])
+            os.utime(path, (1e9, 1e9))
+            project.add(f'new/{number}.mp4', source='0.mp4')
+    assert all(future.result() == expected[sentence] for sentence, future in found)
+    assert len(hits(client, q='a clip', topk=50)) == 16
 
 
 def test_an_index_that_was_made_again_is_opened_again(client, project):

@@ -78,9 +78,15 @@ class Library:
                 self._index, self._state = index, state
             return self._index
 
-    def base(self, view: View) -> str:
-        """Return the folder in which all videos lie; '' if there are none."""
-        if not self._base and view.num_videos:
+    def base(self, view: View, video: StoredVideo | None = None) -> str:
+        """Return the folder in which all videos lie; '' if there are none.
+
+        Args:
+            view: The videos.
+            video: One that may lie elsewhere, because it was added later.
+        """
+        is_outside = video is not None and not is_inside(video.path, self._base)
+        if view.num_videos and (not self._base or is_outside):
             parents = {os.path.dirname(video.path) for video in view.encoded_videos()}
             self._base = os.path.commonpath(parents)
         return self._base
@@ -103,8 +109,8 @@ class Library:
         if (status.st_size, status.st_mtime_ns) != (video.size, video.mtime_ns):
             return 'The file has changed since it was encoded.'
         real = os.path.realpath(video.path)
-        roots = self._folders or [os.path.realpath(self.base(view))]
-        if not any(os.path.commonpath([root, real]) == root for root in roots):
+        folders = self._folders or [os.path.realpath(self.base(view, video))]
+        if not any(is_inside(real, folder) for folder in folders):
             return 'It is a link out of the folders whose files are shown.'
         if not os.access(real, os.R_OK):
             return 'There is no permission to read the file.'
@@ -112,8 +118,12 @@ class Library:
 
     def short_name(self, view: View, video: StoredVideo) -> str:
         """Return the path inside the folder of all videos."""
-        base = os.path.join(self.base(view), '')
-        return video.path.removeprefix(base)
+        return video.path.removeprefix(os.path.join(self.base(view, video), ''))
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Tell whether a path lies in a folder; neither is followed."""
+    return path.startswith(os.path.join(folder, ''))
 
 
 def key_of(path: str) -> str:

@@ -89,11 +89,11 @@ def create_app(
 def _add_styles(app: FastAPI) -> None:
     @app.get('/static/page.css')
     def page_style() -> FileResponse:
-        return FileResponse(PAGE_STYLE, headers=KEPT)
+        return FileResponse(PAGE_STYLE)
 
     @app.get('/favicon.ico')
     def icon() -> FileResponse:
-        return FileResponse(STATIC / 'icon.svg', headers=KEPT)
+        return FileResponse(STATIC / 'icon.svg')
 
     app.mount('/static', StaticFiles(directory=STATIC), 'static')
 
