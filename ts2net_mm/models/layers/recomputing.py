@@ -169,11 +169,11 @@ class _NormMLP(torch.autograd.Function):
         x, norm_weight, norm_bias, weight1, weight2, *hidden = ctx.saved_tensors
         grad_out = grad.flatten(0, -2).to(weight2.dtype)
         rows, *statistics = _normalise(x, norm_weight, norm_bias, ctx.eps)
-        grad_rows, sums = [], [None] * 3
-        for part, ends in zip(
-            hidden, _parts(weight1, rows.to(weight1.dtype), grad_out), strict=True
-        ):
-            one, *found = _NormMLP.part_backward(ctx, part, *ends, weight1, weight2)
+        grad_rows: list[Tensor] = []
+        sums: list[Tensor | None] = [None] * 3
+        parts = _parts(weight1, rows.to(weight1.dtype), grad_out)
+        for part, (inner, outer) in zip(hidden, parts, strict=True):
+            one, *found = _part_backward(ctx, part, inner, outer, weight1, weight2)
             grad_rows.append(one)
             sums = [_add(*pair) for pair in zip(sums, found, strict=True)]
         grad_weight1, grad_bias1, grad_weight2 = sums
@@ -184,19 +184,19 @@ class _NormMLP(torch.autograd.Function):
         weights = grad_weight1, grad_bias1, grad_weight2, grad_out.sum(0)
         return grad_x.add_(grad), *grad_norm, None, *weights, None
 
-    @staticmethod
-    def part_backward(
-        ctx: Any, hidden: Tensor, rows: Tensor, grad: Tensor, weight1: Tensor, weight2: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        """Gradients of some rows: of the rows, the first weight and bias, the second weight."""
-        activation, grad_weight1, grad_weight2 = ctx.activation, None, None
-        if ctx.needs_input_grad[6]:
-            grad_weight2 = matmul(grad.t(), activation.run(hidden))
-        # the two scales, before and behind the activation, cancel out
-        grad_hidden = activation.backward(matmul(grad, weight2), hidden)
-        if ctx.needs_input_grad[4]:
-            grad_weight1 = matmul(grad_hidden.t(), rows)
-        return matmul(grad_hidden, weight1), grad_weight1, grad_hidden.sum(0), grad_weight2
+
+def _part_backward(
+    ctx: Any, hidden: Tensor, rows: Tensor, grad: Tensor, weight1: Tensor, weight2: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+    """Gradients of some rows: of the rows, the first weight and bias, the second weight."""
+    activation, grad_weight1, grad_weight2 = ctx.activation, None, None
+    if ctx.needs_input_grad[6]:
+        grad_weight2 = matmul(grad.t(), activation.run(hidden))
+    # the two scales, before and behind the activation, cancel out
+    grad_hidden = activation.backward(matmul(grad, weight2), hidden)
+    if ctx.needs_input_grad[4]:
+        grad_weight1 = matmul(grad_hidden.t(), rows)
+    return matmul(grad_hidden, weight1), grad_weight1, grad_hidden.sum(0), grad_weight2
 
 
 def _add(total: Tensor | None, new: Tensor | None) -> Tensor | None:
