@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from startup import Seconds, measure, median
 
 from ts2net_mm.search import (
     Description,
@@ -40,6 +41,8 @@ FRAMES, DIMS = 12, 512
 WINDOWS_PER_VIDEO = 10
 SECONDS = 12.0
 BLOCK = 1000  # windows
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = ('build', 'start', 'queries', 'equality', 'adding', 'clients')
 COMMON, CONTENT = 0.75, 0.66
 SHARES = dict(alike=(0.05, 0.45), shapes=(0.7, 1.0))
 
@@ -116,19 +119,22 @@ def time_queries(folder: Path, features: Features, number: int) -> dict:
     index = VideoIndex(folder)
     view = index.store.view()
     opening = time.perf_counter() - start
-    seconds, results = [], []
+    seconds, cpu, results = [], [], []
     num_videos = view.num_videos
     for query in range(number):
         feature = features.query(query, num_videos)
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         results.append(index.search(feature[None])[0])
         seconds.append(time.perf_counter() - start)
+        cpu.append(time.process_time() - cpu_start)
     return dict(
         windows=view.num_windows,
         opening=opening,
         first=seconds[0],
         median=statistics.median(seconds),
         slowest_of_a_hundred=float(np.quantile(seconds, 0.99)),
+        median_cpu=statistics.median(cpu),
+        slowest_cpu_of_a_hundred=float(np.quantile(cpu, 0.99)),
         scored=statistics.median(result.num_scored for result in results),
         most_scored=max(result.num_scored for result in results),
         exact=sum(result.exact for result in results),
@@ -269,11 +275,49 @@ def best_of(view, query: np.ndarray, windows: np.ndarray) -> dict[str, float]:
     return best
 
 
+def time_start(folder: Path) -> dict:
+    """Compare a search of one sentence from the command line with importing torch.
+
+    The index gets a text encoder of the size of CLIP's ViT-B/32, with random weights.
+    """
+    import torch
+
+    from ts2net_mm.models import CLIPTextEncoder
+    from ts2net_mm.search.text_encoder import TextSettings, source_of, store_text_encoder
+
+    model = (str(ROOT / 'configs/clip_zero-shot.py'), 'ViT-B/32')
+    encoder = CLIPTextEncoder()
+    state = {key: 0.02 * torch.randn_like(value) for key, value in encoder.state_dict().items()}
+    store_text_encoder(folder, state, TextSettings(source_of(*model), 32, 12, 8, 'QuickGELU'))
+    commands = dict(
+        torch=['-c', 'import torch'],
+        search=[
+            str(ROOT / 'tools/search.py'),
+            *model,
+            str(folder.resolve()),
+            'a dog catches a ball',
+        ],
+    )
+    rounds: dict[str, list[Seconds]] = {name: [] for name in commands}
+    for _ in range(6):
+        for name, command in commands.items():
+            rounds[name].append(measure(command))
+    times = {name: median(runs[1:]) for name, runs in rounds.items()}
+    search, base = times['search'], times['torch']
+    return dict(
+        cpu={name: seconds.cpu for name, seconds in times.items()},
+        wall={name: seconds.wall for name, seconds in times.items()},
+        cpu_ratio=search.cpu / base.cpu,
+        wall_ratio=search.wall / base.wall,
+    )
+
+
 def run_step(args: argparse.Namespace) -> None:
     """Run one step, and print what it found as JSON."""
     features = Features(args.spread)
     steps = dict(
         build=lambda: build(args.folder, features, args.windows),
+        start=lambda: time_start(args.folder),
         queries=lambda: time_queries(args.folder, features, 100),
         adding=lambda: time_adding(args.folder, features),
         equality=lambda: compare_with_all(args.folder, features, args.queries),
@@ -292,13 +336,11 @@ def main() -> int:
     parser.add_argument('--queries', type=positive_int, default=1000, help='compared with all')
     parser.add_argument('--seconds', type=positive_int, default=60, help='of the eight clients')
     parser.add_argument('--spread', choices=sorted(SHARES), default='alike')
-    parser.add_argument(
-        '--step', choices=('build', 'queries', 'adding', 'equality', 'clients'), help='only this'
-    )
+    parser.add_argument('--step', choices=STEPS, help='only this')
     args = parser.parse_args()
     if args.step:
         return run(run_step, args)
-    for step in ('build', 'queries', 'equality', 'adding', 'clients'):
+    for step in STEPS:
         print(f'{step}:', flush=True)
         command = [sys.executable, __file__, *sys.argv[1:], '--step', step]
         subprocess.run(command, check=True, env=os.environ)
