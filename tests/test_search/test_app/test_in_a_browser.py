@@ -16,6 +16,7 @@ from ts2net_mm.search.app import create_app
 playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
 pytestmark = pytest.mark.slow
 NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
+SECONDS = 4  # of each video
 CURRENT_TIME = 'video => video.currentTime'
 
 
@@ -107,6 +108,9 @@ def test_a_click_on_a_frame_seeks(open_page):
     wait_for(lambda: is_ready(video))
     assert video.evaluate(CURRENT_TIME) == pytest.approx(seconds, abs=0.01)
     wait_for(lambda: page.locator('.frame.now').first.get_attribute('data-seek') == str(seconds))
+    page.locator('.overview').click()  # in the middle
+    wait_for(lambda: is_ready(video))
+    assert video.evaluate(CURRENT_TIME) == pytest.approx(SECONDS / 2, abs=0.05)
     assert page.locator('.frame img').first.evaluate('image => image.naturalWidth') > 0
 
 
