@@ -17,11 +17,13 @@ playwright = pytest.importorskip('playwright.sync_api', reason='playwright is no
 pytestmark = pytest.mark.slow
 NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 SECONDS = 4  # of each video
+TIMEOUT = 60.0  # seconds, for machines that do other things as well
 CURRENT_TIME = 'video => video.currentTime'
 
 
 @pytest.fixture(scope='module')
 def browser():
+    playwright.expect.set_options(timeout=1000 * TIMEOUT)
     with playwright.sync_playwright() as library:
         found = next(filter(None, map(shutil.which, NAMES)), None)
         path = found or library.chromium.executable_path
@@ -55,7 +57,7 @@ def open_page(browser, address):
     def open_page(path: str = '/', **settings):
         contexts.append(browser.new_context(**settings))
         page = contexts[-1].new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(1000 * TIMEOUT)
         page.on('pageerror', lambda error: errors.append(str(error)))
         page.on('dialog', lambda dialog: errors.append(f'dialog {dialog.message}'))
         page.on('request', lambda request: addresses.append(request.url))
@@ -69,8 +71,8 @@ def open_page(browser, address):
     assert [url for url in addresses if not url.startswith((address, f'blob:{address}'))] == []
 
 
-def wait_for(condition, seconds=15.0):
-    end = time.monotonic() + seconds
+def wait_for(condition):
+    end = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < end, 'it did not happen in time'
         time.sleep(0.05)
