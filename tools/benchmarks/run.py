@@ -103,6 +103,9 @@ BENCHMARKS: dict[str, Benchmark | Script] = {
     'step-profile': Benchmark(
         'the operations of both steps, with torch.profiler', 'step_profile', repeats=None
     ),
+    'products': Benchmark(
+        'a matrix product in fp32 and bf16', 'precision', 'run_products', repeats=9
+    ),
     'bf16-encoding': Benchmark('encoding in bf16 and fp32', 'precision', 'run_encoding'),
     'bf16-training': Benchmark(
         'a train step in bf16 and fp32', 'precision', 'run_training', repeats=3
