@@ -36,7 +36,7 @@ class Sizes:
     words: int = 32
     texts: tuple[int, ...] = (1000, 2000, 4000, 8000)
     videos: tuple[int, ...] = (1000, 2000, 4000)
-    clips: pipeline.Sizes = pipeline.Sizes(clips=((320, 240),), number=8, workers=(0, 1, 2, 4))
+    clips: pipeline.Sizes = pipeline.Sizes(clips=((320, 240),), number=8)
 
 
 @dataclass(frozen=True)
