@@ -161,6 +161,10 @@ BENCHMARKS: dict[str, Benchmark | Script] = {
         'what fp16 arithmetic changes: docs/evidence/recipe.md', ['fp16_arithmetic.py']
     ),
     'data-preparation': Script('annotations: tools/data/README.md', ['data_preparation.py']),
+    'search-index': Script(
+        'an index of a million windows: docs/search.md',
+        ['search_index.py', 'work_dirs/search_index'],
+    ),
     'startup': Script('imports: docs/mmaction2.md', ['startup.py', '--skip-help']),
 }
 PAGE_BENCHMARKS = [name for name, one in BENCHMARKS.items() if isinstance(one, Benchmark)]
