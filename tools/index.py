@@ -137,7 +137,8 @@ def export(args: argparse.Namespace) -> None:
     from ts2net_mm.search.exporting import export_features
 
     path = ensure_writable(args.to, 'export')
-    number = export_features(VideoStore(args.index).view(), path)
+    store = VideoStore(args.index)
+    number = export_features(store.view(), path, fingerprint=store.description.fingerprint)
     print(f'{number} windows: {path}')
 
 
