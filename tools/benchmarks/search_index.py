@@ -6,8 +6,8 @@ decides how alike the frames of a window are. A query is the common direction, t
 video, and content that no video has. --spread takes the share from:
 
 alike: 0.05 to 0.45, evenly; cosines of two frames of a window from 0.9 to 1.0
-shapes: 0.7 to 1.0; about as different as the frames of a model that was trained from scratch on
-    moving shapes, whose median radius is 0.83
+shapes: 0.7 to 1.0; as different as the frames of a model that was trained from scratch on moving
+    shapes, or nearly so
 
 Each step that is timed has a process of its own.
 """
