@@ -10,7 +10,8 @@ import torch
 from tiny import write_noise
 
 from ts2net_mm.search import VideoStore
-from ts2net_mm.search.encoding import Progress, Share, encode_files, encode_into
+from ts2net_mm.search.encoding import encode_files, encode_into
+from ts2net_mm.search.sharing import Progress, Share
 from ts2net_mm.search.windows import Windowing, WindowReader
 from ts2net_mm.utils.workers import Failure
 from ts2net_mm.video.video_files import find_videos
@@ -203,7 +204,7 @@ def test_launchers_tell_the_share(environment, expected):
 
 
 def test_the_first_process_shows_what_all_did(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr('ts2net_mm.search.encoding.LOOK_INTERVAL', 0.0)
+    monkeypatch.setattr('ts2net_mm.search.sharing.LOOK_INTERVAL', 0.0)
     monkeypatch.setattr('ts2net_mm.utils.progress.LINE_INTERVAL', 0.0)
     index, files = tmp_path / 'index', find_videos(folder)
     encode(folder, index, files=files[:1])
