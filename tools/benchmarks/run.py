@@ -178,6 +178,10 @@ BENCHMARKS: dict[str, Benchmark | Script] = {
         'what fp16 arithmetic changes: docs/evidence/recipe.md', ['fp16_arithmetic.py']
     ),
     'data-preparation': Script('annotations: tools/data/README.md', ['data_preparation.py']),
+    'search-index': Script(
+        'an index of 100,000 windows; docs/search.md has a million',
+        ['search_index.py', 'work_dirs/search_index', '--windows', '100000'],
+    ),
     'startup': Script('imports: docs/mmaction2.md', ['startup.py', '--skip-help']),
 }
 PAGE_BENCHMARKS = [name for name, one in BENCHMARKS.items() if isinstance(one, Benchmark)]
