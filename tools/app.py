@@ -145,6 +145,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     """Raise an error for what is missing, before the imports that take seconds."""
     require_packages('the app', ('fastapi', 'uvicorn'), 'app')
     require_path('config', args.config)
+    from ts2net_mm.search.command import is_index
     from ts2net_mm.search.milvus_client import is_milvus_address
 
     if is_milvus_address(args.index):
@@ -153,6 +154,8 @@ def check_arguments(args: argparse.Namespace) -> None:
             'tools/index.py copy brings it into a folder'
         )
     require_path('index', args.index)
+    if not is_index(args.index):
+        raise FileNotFoundError(f'{args.index} is no index of tools/encode.py')
     for folder in args.folder:
         require_path('folder', folder)
     if is_missing_weights(args.checkpoint):

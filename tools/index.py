@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from ts2net_mm.search.milvus_client import is_milvus_address
 from ts2net_mm.utils.cli import expecting, run
 from ts2net_mm.utils.files import ensure_writable
 from ts2net_mm.utils.text import printable
@@ -55,6 +56,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error('export and copy need --to, and no other command takes it')
     if args.drop and args.command != 'check':
         parser.error('--drop belongs to check')
+    if args.command != 'copy' and is_milvus_address(args.index):
+        parser.error(f'{args.command} needs an index in a folder, and {args.index} is in Milvus')
     return args
 
 

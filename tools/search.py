@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ts2net_mm.search.command import add_index_arguments, is_index, search_index
-from ts2net_mm.utils.cli import is_missing_weights, positive_int, require_path, run
+from ts2net_mm.utils.cli import is_missing_weights, positive_int, require_path, run, sentence
 from ts2net_mm.utils.files import ensure_folder, ensure_writable
-from ts2net_mm.utils.text import has_words, printable
+from ts2net_mm.utils.text import printable
 
 if TYPE_CHECKING:
     from ts2net_mm.apis import Gallery, RetrievalInferencer, SearchHit
@@ -34,9 +34,10 @@ The folder's videos are encoded once and kept in the cache folder, one file for
 each folder and model. Later runs encode new and changed videos, by path, size
 and modification time. The cache may be deleted at any time.
 
-Every file is tried, whatever its ending. Videos that cannot be read are skipped,
-named with the reason on stderr and tried again in the next run; one that hangs is
-skipped after a minute. Files with other endings that are not videos are counted.
+Every file is tried, whatever its ending, except hidden ones. Videos that cannot
+be read are skipped, named with the reason on stderr and tried again in the next
+run; one that hangs is skipped after a minute. Files with other endings that are
+not videos are counted.
 
 An index of tools/encode.py is searched as it is: nothing is encoded, and the
 model is not built where the index has a copy of its text encoder. Hits name the
@@ -82,7 +83,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'of such an index in Milvus (gallery.db or http://host:19530)',
     )
     parser.add_argument(
-        'sentence', nargs='*', type=_sentence, help='what to search for; one table each'
+        'sentence', nargs='*', type=sentence, help='what to search for; one table each'
     )
     parser.add_argument(
         '--topk', type=positive_int, default=5, help='hits per sentence (default: 5)'
@@ -124,7 +125,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         before=args.before,
         min_score=args.min_score,
     )
-    given = [f'--{name.replace("_", "-")}' for name, value in needs_index.items() if value]
+    given = [
+        f'--{name.replace("_", "-")}'
+        for name, value in needs_index.items()
+        if value not in (None, [])
+    ]
     if given and not is_index(args.folder):
         parser.error(f'{given[0]} needs an index of tools/encode.py instead of a folder of videos')
     return args
@@ -288,12 +293,6 @@ def _may_hold_videos(folder: Path) -> bool:
 def _device(text: str) -> str:
     if not re.fullmatch(r'[a-z]+(:\d+)?', text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a device like 'cpu' or 'cuda:1'")
-    return text
-
-
-def _sentence(text: str) -> str:
-    if not has_words(text):
-        raise argparse.ArgumentTypeError(f'the sentence {text!r} has no word')
     return text
 
 

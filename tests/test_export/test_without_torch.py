@@ -153,3 +153,7 @@ def test_search_in_a_process_without_torch(inferencer, project, tmp_path):
     np.savez(index, **dict(np.load(index), fingerprint='another'))
     message = run(folder / 'search.py', index, sentence, code=1)
     assert 'was encoded by another model' in message
+    message = run(folder / 'search.py', tmp_path / 'missing.npz', sentence, code=1)
+    assert 'missing.npz cannot be read: ' in message
+    for arguments in (['search.py', index], ['search.py', index, ' '], ['encode.py', index]):
+        assert 'error: expected an index and' in run(folder / arguments[0], *arguments[1:], code=1)

@@ -1,6 +1,7 @@
 """An index in Milvus Lite, against scores by the definition and the index in a folder."""
 
 import math
+import os
 import signal
 import socket
 import subprocess
@@ -45,6 +46,25 @@ def milvus(tmp_path):
 @pytest.fixture
 def queries():
     return np.random.default_rng(0).standard_normal((7, DIMS))
+
+
+FORK = """
+import multiprocessing, sys
+from ts2net_mm.search import open_index
+index = open_index(sys.argv[1])
+worker = multiprocessing.get_context('fork').Process(target=int)
+worker.start()
+worker.join()
+"""
+
+
+@pytest.mark.slow
+def test_a_forked_worker_prints_nothing(tmp_path):
+    MilvusStore.create(tmp_path / 'gallery.db', describe()).close()
+    environment = {name: value for name, value in os.environ.items() if name != 'GRPC_VERBOSITY'}
+    command = [sys.executable, '-c', FORK, str(tmp_path / 'gallery.db')]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == ''
 
 
 def fill(store, entries):

@@ -150,8 +150,8 @@ def test_wrong_features_add_nothing(store, kind):
 
 def test_another_model_is_refused(store):
     assert VideoStore.create(store.folder, describe(model='renamed')).description.model == ''
-    with pytest.raises(ValueError, match='fingerprint is a model, now other'):
-        VideoStore.create(store.folder, describe(fingerprint='other'))
+    with pytest.raises(ValueError, match='fingerprint is a model, now other; model is , now b.pth'):
+        VideoStore.create(store.folder, describe(fingerprint='other', model='b.pth'))
     with pytest.raises(ValueError, match='layout is .* now .*float16'):
         VideoStore.create(store.folder, describe(layout=Layout(4, 16, 'float16')))
 

@@ -75,6 +75,11 @@ def test_missing_files_are_named(tool, project, capsys):
         assert f'error: {kind} /nowhere does not exist' in capsys.readouterr().err
 
 
+def test_a_folder_without_an_index(tool, project, tmp_path, capsys):
+    assert tool.main([*project[:2], str(tmp_path)]) == 1
+    assert f'error: {tmp_path} is no index' in capsys.readouterr().err
+
+
 def test_an_index_in_milvus_is_refused(tool, project, capsys):
     assert tool.main([*project[:2], 'http://localhost:19530']) == 1
     assert 'tools/index.py copy brings it into a folder' in capsys.readouterr().err

@@ -112,6 +112,13 @@ def test_wrong_arguments(run, args):
     assert stop.value.code == 2
 
 
+def test_an_index_in_milvus_is_refused(tool, capsys):
+    with pytest.raises(SystemExit) as stop:
+        tool.main(['http://localhost:19530', 'info'])
+    assert stop.value.code == 2
+    assert 'http://localhost:19530 is in Milvus' in capsys.readouterr().err
+
+
 def test_a_folder_without_an_index(tool, tmp_path, capsys):
     assert tool.main([str(tmp_path), 'info']) == 1
     assert 'is no index' in capsys.readouterr().err

@@ -15,6 +15,7 @@ from tiny import ROOT, Page
 from ts2net_mm.apis import RetrievalInferencer
 from ts2net_mm.moving_shapes.mp4 import encode_mp4
 from ts2net_mm.search import VideoIndex, copy_index
+from ts2net_mm.search.examples import encode_example
 
 SENTENCE = 'a red circle moves left'
 
@@ -128,7 +129,7 @@ def test_other_weights_are_refused(search, folder, tmp_path):
     torch.save(content, tmp_path / 'other.pth')
     code, out, err = search(SENTENCE, weights=tmp_path / 'other.pth')
     assert (code, out) == (1, '')
-    assert 'was made with another model or pipeline' in err
+    assert 'was made with another model or pipeline (config.py with model.pth)' in err
 
 
 def features_of(inferencer, *paths):
@@ -180,6 +181,12 @@ def test_like_what_cannot_be_read(search, tmp_path):
     assert 'text.mp4 cannot be read: it is damaged or no video' in err
 
 
+def test_like_a_missing_file(inferencer, capfd):
+    with pytest.raises(ValueError, match='nowhere.png cannot be read: the file does not exist'):
+        encode_example(inferencer, 'nowhere.png')
+    assert capfd.readouterr().err == ''  # nor a warning of OpenCV
+
+
 def test_minus(search, index, inferencer):
     _, out, _ = search(SENTENCE, '--minus', 'blue', '--json')
     one, other = inferencer.encode_texts([SENTENCE, 'blue']).double().numpy()
@@ -213,14 +220,28 @@ def test_a_page(search, folder, tmp_path):
     assert len(page.values('video', 'src')) == 2
 
 
-@pytest.mark.parametrize('args', [[], [SENTENCE, '--after', 'yesterday']])
+def test_a_missing_folder_is_named(search):
+    assert '--under: the folder /x does not exist here\n' in search(SENTENCE, '--under', '/x')[2]
+
+
+@pytest.mark.parametrize(
+    'args',
+    [
+        [],
+        [SENTENCE, '--after', 'yesterday'],
+        [SENTENCE, '--min-seconds', '-3'],
+        [SENTENCE, '--max-seconds', 'nan'],
+        [SENTENCE, '--minus', ''],
+    ],
+)
 def test_wrong_arguments(search, args):
     with pytest.raises(SystemExit) as stop:
         search(*args)
     assert stop.value.code == 2
 
 
-def test_options_of_an_index_need_one(search, folder):
+@pytest.mark.parametrize('option', [['--minus', 'blue'], ['--min-score', '0']])
+def test_options_of_an_index_need_one(search, folder, option):
     with pytest.raises(SystemExit) as stop:
-        search(SENTENCE, '--minus', 'blue', index=folder / 'videos')
+        search(SENTENCE, *option, index=folder / 'videos')
     assert stop.value.code == 2

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..utils.cli import seconds, sentence
 from ..utils.text import printable
 from .addresses import open_index
 from .bound import OtherScore, Score
@@ -48,10 +49,12 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='search for what resembles a video or picture',
     )
-    group.add_argument('--minus', metavar='SENTENCE', help='and does not fit this sentence')
+    group.add_argument(
+        '--minus', type=sentence, metavar='SENTENCE', help='and does not fit this sentence'
+    )
     group.add_argument('--under', metavar='FOLDER', help='only videos in this folder')
-    group.add_argument('--min-seconds', type=float, help='only videos of at least this duration')
-    group.add_argument('--max-seconds', type=float, help='only videos of at most this duration')
+    group.add_argument('--min-seconds', type=seconds, help='only videos of at least this duration')
+    group.add_argument('--max-seconds', type=seconds, help='only videos of at most this duration')
     group.add_argument('--after', type=_date, metavar='DATE', help='only files changed since then')
     group.add_argument('--before', type=_date, metavar='DATE', help='only files changed before')
     group.add_argument(
@@ -76,6 +79,8 @@ def search_index(args: argparse.Namespace) -> None:
         for name, result in zip(queries.names, results, strict=True)
     }
     num_videos, num_windows = index.count()
+    if args.under and not os.path.isdir(args.under):
+        print(f'--under: the folder {args.under} does not exist here', file=sys.stderr)
     print(f'{num_videos} videos, {num_windows} windows', file=sys.stderr)
     if args.json:
         _print_json(args.folder, num_videos, named)
@@ -110,7 +115,10 @@ class _Queries:
         args = self.args
         inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device)
         if inferencer.fingerprint != self._description.fingerprint:
-            raise ValueError(f'the index {args.folder} was made with another model or pipeline')
+            raise ValueError(
+                f'the index {args.folder} was made with another model or pipeline '
+                f'({self._description.model or "without a name"})'
+            )
         return inferencer
 
     @property

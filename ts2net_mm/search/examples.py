@@ -27,7 +27,9 @@ def encode_example(inferencer: ItemEncoder, path: str | Path) -> np.ndarray:
     Raises:
         ValueError: If it cannot be read; the message names it and the reason.
     """
-    image = cv2.imread(str(path)) if cv2.haveImageReader(str(path)) else None
+    # OpenCV prints a warning of its own for a missing file
+    is_picture = Path(path).is_file() and cv2.haveImageReader(str(path))
+    image = cv2.imread(str(path)) if is_picture else None
     if image is None:
         item: Any = PipelineReader(pipeline=inferencer.video_pipeline)(str(path))
     else:

@@ -88,8 +88,8 @@ class Description:
             ValueError: If the settings differ; the message says which.
         """
         old, new = asdict(self), asdict(other)
-        differing = [key for key in old if old[key] != new[key] and key != 'model']
-        if differing:
+        differing = [key for key in old if old[key] != new[key]]
+        if differing and differing != ['model']:  # the same weights may have two names
             details = '; '.join(f'{key} is {old[key]}, now {new[key]}' for key in differing)
             raise ValueError(f'the index {place} was made with other settings: {details}')
 

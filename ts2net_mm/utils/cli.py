@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from .text import has_words
+
 __all__ = [
     'FAILED',
     'INTERRUPTED',
@@ -33,6 +35,7 @@ __all__ = [
     'require_path',
     'run',
     'seconds',
+    'sentence',
 ]
 
 # exit codes; a shell uses the same ones for signals
@@ -253,6 +256,13 @@ def seconds(text: str) -> float:
     if (value := _finite(text)) is None or value < 0:
         raise argparse.ArgumentTypeError(f'{text!r} is not a number of seconds')
     return value
+
+
+def sentence(text: str) -> str:
+    """Argument type: a text with at least one word."""
+    if not has_words(text):
+        raise argparse.ArgumentTypeError(f'the sentence {text!r} has no word')
+    return text
 
 
 def key_value(text: str) -> str:

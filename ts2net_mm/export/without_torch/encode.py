@@ -79,4 +79,6 @@ def main(index, *paths):
 
 
 if __name__ == '__main__':
+    if len(sys.argv) < 3:
+        sys.exit(f'error: expected an index and videos\n{__doc__}')
     main(*sys.argv[1:])

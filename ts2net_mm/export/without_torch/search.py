@@ -80,7 +80,10 @@ def similarity(text, frames, mask):
 
 def main(index, sentence, topk=5):
     """Print the best parts of the videos of an index, which may be whole videos."""
-    parts = np.load(index)
+    try:
+        parts = np.load(index)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {index} cannot be read: {error}')
     if parts['fingerprint'] != SETTINGS['fingerprint']:
         sys.exit(f'error: {index} was encoded by another model')
     frames = parts['features']
@@ -92,4 +95,6 @@ def main(index, sentence, topk=5):
 
 
 if __name__ == '__main__':
+    if len(sys.argv) != 3 or not sys.argv[2].strip():
+        sys.exit(f'error: expected an index and a sentence\n{__doc__}')
     main(*sys.argv[1:3])
