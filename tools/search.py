@@ -124,7 +124,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         before=args.before,
         min_score=args.min_score,
     )
-    given = [f'--{name.replace("_", "-")}' for name, value in needs_index.items() if value]
+    given = [
+        f'--{name.replace("_", "-")}'
+        for name, value in needs_index.items()
+        if value not in (None, [])
+    ]
     if given and not is_index(args.folder):
         parser.error(f'{given[0]} needs an index of tools/encode.py instead of a folder of videos')
     return args
