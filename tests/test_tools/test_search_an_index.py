@@ -213,14 +213,15 @@ def test_a_page(search, folder, tmp_path):
     assert len(page.values('video', 'src')) == 2
 
 
-@pytest.mark.parametrize('args', [[], [SENTENCE, '--after', 'yesterday']])
+@pytest.mark.parametrize('args', [[], [SENTENCE, '--after', 'yesterday'], [SENTENCE, '--amp']])
 def test_wrong_arguments(search, args):
     with pytest.raises(SystemExit) as stop:
         search(*args)
     assert stop.value.code == 2
 
 
-def test_options_of_an_index_need_one(search, folder):
+@pytest.mark.parametrize('option', [('--minus', 'blue'), ('--min-score', '0')])
+def test_options_of_an_index_need_one(search, folder, option):
     with pytest.raises(SystemExit) as stop:
-        search(SENTENCE, '--minus', 'blue', index=folder / 'videos')
+        search(SENTENCE, *option, index=folder / 'videos')
     assert stop.value.code == 2
