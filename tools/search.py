@@ -130,6 +130,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         for name, value in needs_index.items()
         if value not in (None, [])
     ]
+    if args.amp and is_index(args.folder):
+        parser.error('--amp is for a folder of videos: an index is searched in full precision')
     if given and not is_index(args.folder):
         parser.error(f'{given[0]} needs an index of tools/encode.py instead of a folder of videos')
     return args

@@ -179,6 +179,14 @@ def test_a_flipped_bit_in_a_table_hides_what_follows(store, name, caplog):
     assert paths(VideoStore(store.folder)) == ['0', '1', '2', 'new']
 
 
+@pytest.mark.parametrize('name', ['videos', 'windows', 'names', 'means', 'frames'])
+def test_a_missing_file_is_an_error(store, name):
+    add(store, make_entry('a', seed=0))
+    the_file(store, name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        VideoStore(store.folder).view()
+
+
 def test_a_later_commit_makes_up_for_a_damaged_one(store):
     for number in range(6):
         add(store, make_entry(f'{number}', seed=number))

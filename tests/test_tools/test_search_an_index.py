@@ -232,6 +232,7 @@ def test_a_missing_folder_is_named(search):
         [SENTENCE, '--min-seconds', '-3'],
         [SENTENCE, '--max-seconds', 'nan'],
         [SENTENCE, '--minus', ''],
+        [SENTENCE, '--amp'],
     ],
 )
 def test_wrong_arguments(search, args):
@@ -240,7 +241,7 @@ def test_wrong_arguments(search, args):
     assert stop.value.code == 2
 
 
-@pytest.mark.parametrize('option', [['--minus', 'blue'], ['--min-score', '0']])
+@pytest.mark.parametrize('option', [('--minus', 'blue'), ('--min-score', '0')])
 def test_options_of_an_index_need_one(search, folder, option):
     with pytest.raises(SystemExit) as stop:
         search(SENTENCE, *option, index=folder / 'videos')

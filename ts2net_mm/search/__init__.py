@@ -6,6 +6,7 @@ An index can be searched with NumPy alone: importing this package does not impor
 from .addresses import open_index
 from .bound import FrameWeightedScore, MeanPooledScore, OtherScore, Score, score_from_settings
 from .copying import CopyReport, copy_index
+from .description import Description
 from .filters import VideoFilter
 from .index import SearchIndex, VideoIndex
 from .milvus import MilvusStore
@@ -13,7 +14,7 @@ from .milvus_client import MilvusError
 from .milvus_index import MilvusIndex
 from .records import DamagedIndexError, Layout, VideoEntry, WindowFeatures
 from .results import Hit, Moment, SearchResult
-from .store import Description, StoreWriter, VideoStore
+from .store import StoreWriter, VideoStore
 from .view import StoredVideo, View
 
 __all__ = [

@@ -21,12 +21,13 @@ from ..utils.cli import seconds, sentence
 from ..utils.text import printable
 from .addresses import open_index
 from .bound import OtherScore, Score
+from .description import DESCRIPTION, Description
 from .filters import VideoFilter
 from .index import SearchIndex, VideoIndex
 from .milvus_client import is_milvus_address
 from .queries import stored_example, subtract
 from .results import Hit, SearchResult
-from .store import DESCRIPTION, Description, VideoStore
+from .store import VideoStore
 
 if TYPE_CHECKING:
     from ..apis import RetrievalInferencer

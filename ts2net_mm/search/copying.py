@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from .description import Description
 from .milvus import MilvusStore
 from .milvus_client import is_milvus_address
 from .packing import PackedVideo
 from .records import DamagedIndexError
-from .store import Description, VideoStore
+from .store import VideoStore
 from .view import View
 
 __all__ = ['CopyReport', 'copy_index']

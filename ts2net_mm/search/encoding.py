@@ -15,9 +15,10 @@ from torch import Tensor
 from ..apis.reading import VIDEO_TIMEOUT, with_threads
 from ..utils.workers import Failure, available_cpus, map_in_workers
 from ..video.video_files import VideoFile
+from .description import DESCRIPTION, Description
 from .records import Layout, VideoEntry, WindowFeatures
 from .sharing import index_path, look_up
-from .store import DESCRIPTION, Description, StoreWriter, VideoStore
+from .store import StoreWriter, VideoStore
 from .windows import Part, ReadPart, Windowing, WindowReader
 
 __all__ = ['EncodingReport', 'ItemEncoder', 'encode_files', 'encode_into']

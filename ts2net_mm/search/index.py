@@ -8,10 +8,11 @@ from typing import Protocol
 import numpy as np
 
 from .bound import Score, score_from_settings
+from .description import Description
 from .filters import VideoFilter
 from .packing import PackedVideo
 from .results import SearchResult
-from .store import Description, VideoStore
+from .store import VideoStore
 from .view import View
 from .window_search import WindowSearch
 

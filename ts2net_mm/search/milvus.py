@@ -12,6 +12,7 @@ import numpy as np
 
 from ..utils.files import ensure_folder
 from .bound import score_from_settings
+from .description import Description
 from .milvus_client import CONNECT_SECONDS, MilvusConnection, split_address
 from .milvus_rows import (
     COLLECTIONS,
@@ -33,7 +34,6 @@ from .milvus_rows import (
 from .milvus_writer import MilvusWriter
 from .packing import PackedVideo
 from .records import ENCODED, DamagedIndexError
-from .store import Description
 
 __all__ = ['MilvusStore']
 

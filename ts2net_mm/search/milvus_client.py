@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..utils.cli import require_packages
-from .store import DESCRIPTION
+from .description import DESCRIPTION
 
 __all__ = [
     'CONNECT_SECONDS',

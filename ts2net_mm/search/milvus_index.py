@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .bound import Summary, dot_error
+from .description import Description
 from .filters import VideoFilter
 from .index import MAX_CANDIDATES, QUERIES_AT_A_TIME, as_queries
 from .milvus import MilvusStore
@@ -19,7 +20,6 @@ from .milvus_rows import NUMBERS, filter_expression, may_reach, unescape
 from .packing import PackedVideo
 from .records import DamagedIndexError
 from .results import SearchResult
-from .store import Description
 from .view import StoredVideo
 from .window_search import WindowSearch
 

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from .bound import score_from_settings
+from .description import Description
 from .milvus_client import MilvusConnection
 from .milvus_rows import (
     FRAMES,
@@ -22,7 +23,6 @@ from .milvus_rows import (
 )
 from .packing import PackedVideo, pack
 from .records import REMOVED, VideoEntry
-from .store import Description
 
 __all__ = ['MilvusWriter']
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from ..utils.progress import VideoProgress
 from ..video.video_files import VideoFile
+from .description import DESCRIPTION
 from .records import video_key
-from .store import DESCRIPTION, VideoStore
+from .store import VideoStore
 from .view import StoredVideo
 
 __all__ = ['Progress', 'Share', 'index_path', 'look_up']

@@ -10,88 +10,31 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from ..utils.files import ensure_folder, write_text
+from .description import DESCRIPTION, Description, read_description
 from .packing import PackedVideo
 from .records import (
     COMMITS,
     REMOVED,
     DamagedIndexError,
-    Layout,
     VideoEntry,
 )
 from .segment import Segment
 from .segment_writer import SegmentWriter
 from .view import View
 
-__all__ = ['DESCRIPTION', 'Description', 'StoreWriter', 'VideoStore']
+__all__ = ['StoreWriter', 'VideoStore']
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 'ts2net_mm index 1'
-DESCRIPTION = 'index.json'
 REPLACES = 'replaces.json'  # names of the segments whose place a segment has taken
 VIDEOS_AT_A_TIME = 64  # of a copy
-
-
-@dataclass(frozen=True)
-class Description:
-    """What an index was made with.
-
-    Args:
-        fingerprint: Hash of the model and pipeline that encoded the videos.
-        layout: The shape of its frames.
-        score: Settings of the score, see `score_from_settings`; None if the model's similarity has
-            no certified bound.
-        model: Name of the model, to show.
-        window: Seconds of a window; None if videos are not cut.
-        stride: Seconds between the starts of two windows.
-    """
-
-    fingerprint: str
-    layout: Layout
-    score: dict[str, Any] | None
-    model: str = ''
-    window: float | None = None
-    stride: float | None = None
-
-    def to_json(self) -> str:
-        """Write it as JSON."""
-        return json.dumps(dict(format=FORMAT) | asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> Description:
-        """Read what `to_json` wrote.
-
-        Raises:
-            ValueError: If it is of another format.
-        """
-        try:
-            content = json.loads(text)
-            if (found := content.pop('format')) != FORMAT:
-                raise ValueError(f'its format is {found!r}, expected {FORMAT!r}')
-            return cls(**content | dict(layout=Layout(**content['layout'])))
-        except (LookupError, TypeError, AttributeError) as error:
-            raise ValueError(str(error)) from error
-
-    def require_same(self, other: Description, place: str) -> None:
-        """Raise an error if an index at a place was made with other settings.
-
-        Raises:
-            ValueError: If the settings differ; the message says which.
-        """
-        old, new = asdict(self), asdict(other)
-        differing = [key for key in old if old[key] != new[key]]
-        if differing and differing != ['model']:  # the same weights may have two names
-            details = '; '.join(f'{key} is {old[key]}, now {new[key]}' for key in differing)
-            raise ValueError(f'the index {place} was made with other settings: {details}')
 
 
 class VideoStore:
@@ -118,7 +61,7 @@ class VideoStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser()
-        self.description = _read_description(self.folder)
+        self.description = read_description(self.folder)
         self._lock = threading.Lock()
         self._view: View | None = None
         self._segments: dict[str, Segment] = {}
@@ -144,10 +87,15 @@ class VideoStore:
         Raises:
             OSError: If a segment cannot be read.
         """
+        missing = None
         with self._lock:
             while True:
-                with suppress(FileNotFoundError):  # a segment was compacted meanwhile: look again
+                try:
                     return self._refresh()
+                except FileNotFoundError as error:  # a segment may have been compacted: look again
+                    if error.filename == missing:
+                        raise
+                    missing = error.filename
 
     def writer(self) -> StoreWriter:
         """Return a writer; use it in a ``with`` statement.
@@ -348,13 +296,3 @@ class StoreWriter:
 def _new_name() -> str:
     """Return a name that sorts by time and that no other process takes."""
     return f'{time.time_ns():016x}-{uuid.uuid4().hex[:8]}'
-
-
-def _read_description(folder: Path) -> Description:
-    path = folder / DESCRIPTION
-    if not path.is_file():
-        raise FileNotFoundError(f'{folder} is no index: {path} does not exist')
-    try:
-        return Description.from_json(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path} is no description of an index: {error}') from error

@@ -8,7 +8,7 @@ from ts2net_mm.models.layers import products
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.bfloat16])
-@pytest.mark.parametrize(('n', 'k', 'm'), [(5, 7, 3), (3, 7, 5), (1, 1, 1)])
+@pytest.mark.parametrize(('n', 'k', 'm'), [(5, 7, 3), (3, 7, 5), (1, 1, 1), (0, 7, 3)])
 def test_products(dtype, n, k, m):
     torch.manual_seed(0)
     a, b, bias = torch.randn(n, k).to(dtype), torch.randn(k, m).to(dtype), torch.rand(m).to(dtype)

@@ -117,6 +117,23 @@ class Doubled(nn.Linear):
         return 2 * super().forward(x)
 
 
+def test_no_sentences_and_no_videos():
+    block, x = build(), torch.empty(0, LENGTH, WIDTH)
+    for found, expected in zip(
+        results(block, block, x), results(partial(one_by_one, block), block, x), strict=True
+    ):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize('place', ['ln1', 'ln2', 'ffn', 'ffn.layers.0.1', 'attn.qkv'])
+@pytest.mark.parametrize('kind', ['forward', 'full_backward'])
+def test_hooks_are_called(place, kind):
+    block, x, calls = build(), torch.randn(2, LENGTH, WIDTH), []
+    getattr(block.get_submodule(place), f'register_{kind}_hook')(lambda *_: calls.append(place))
+    results(block, block, x)
+    assert calls == [place]
+
+
 @pytest.mark.parametrize('place', ['attn.qkv', 'attn.proj', 'ffn.layers.0.0', 'ffn.layers.1'])
 def test_changed_and_watched_layers_are_called(place):
     block, x = build(), torch.randn(2, LENGTH, WIDTH)

@@ -3,13 +3,14 @@
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 
 import cv2
 import numpy as np
 import pytest
 
-from ts2net_mm.search import VideoIndex
+from ts2net_mm.search import VideoIndex, VideoStore
 from ts2net_mm.search.app.library import key_of
 
 SECONDS = 4  # of each video
@@ -213,6 +214,18 @@ def test_wrong_input_is_explained(client, query, message):
     assert 400 <= page.status_code < 500
     assert message in page.text.replace('&#39;', "'")
     assert client.get('/search.json', params=query).status_code == page.status_code
+
+
+def test_unknown_times_are_null(client, project, encoded):
+    _, entry = encoded['0.mp4']
+    seconds = np.full_like(entry.windows.frame_seconds, np.nan)
+    windows = replace(entry.windows, frame_seconds=seconds)
+    with VideoStore(project.index).writer() as writer:
+        writer.add([replace(entry, path=str(project.videos / 'folder'), windows=windows)])
+    (found,) = (hit for hit in hits(client, q='a clip') if hit['path'].endswith('folder'))
+    for moment in found['moments']:
+        assert moment['best_seconds'] is None
+        assert set(moment['frame_seconds']) == {None}
 
 
 def test_hostile_sentences_are_text(client):

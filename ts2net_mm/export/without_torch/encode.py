@@ -40,7 +40,7 @@ def read_frames(path):
     with av.open(str(path)) as container:
         decoded = enumerate(container.decode(video=0))
         pictures = [frame.to_image() for number, frame in decoded if number in chosen]
-    return pictures, [number / fps for number in chosen], total / fps
+    return pictures, [number / fps for number in chosen[: len(pictures)]], total / fps
 
 
 def prepare(picture):

@@ -34,6 +34,7 @@ def _in_onednn(x: Tensor) -> bool:
     return (
         x.dtype is torch.float32
         and x.device.type == 'cpu'
+        and x.numel() > 0  # oneDNN rejects empty tensors
         and torch.backends.mkldnn.is_available()
         and torch.backends.cpu.get_cpu_capability() == 'AVX512'
         and not is_in_torch_dispatch_mode()  # such as torch's counter of operations

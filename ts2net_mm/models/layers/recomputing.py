@@ -91,7 +91,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return product_linear(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], -1)
+        return product_linear(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable
@@ -119,8 +119,8 @@ class _NormHeads(torch.autograd.Function):
         ctx.eps = eps
         rows = _normalise(x, norm_weight, norm_bias, eps)[0].to(weight.dtype)
         parts = zip(weight.chunk(3), bias.chunk(3), strict=True)
-        heads = [product_linear(rows, *part).view(*x.shape[:2], num_heads, -1) for part in parts]
-        return tuple(part.transpose(1, 2) for part in heads)
+        heads = [product_linear(rows, *part).unflatten(-1, (num_heads, -1)) for part in parts]
+        return tuple(part.unflatten(0, x.shape[:2]).transpose(1, 2) for part in heads)
 
     @staticmethod
     @once_differentiable

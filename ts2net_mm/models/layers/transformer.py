@@ -97,11 +97,22 @@ class CLIPBlock(TransformerEncoderLayer):
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return None
         (first, activation, _), second, _ = self.ffn.layers
-        for layer in (self.attn.qkv, self.attn.proj, first, second):
-            is_adapted = type(layer) not in (nn.Linear, Linear)
-            if is_adapted or layer._forward_hooks or layer._forward_pre_hooks:
-                return None
+        linears, norms = (self.attn.qkv, self.attn.proj, first, second), (self.ln1, self.ln2)
+        is_adapted = any(type(layer) not in (nn.Linear, Linear) for layer in linears) or any(
+            type(norm) is not nn.LayerNorm for norm in norms
+        )
+        if is_adapted or any(_has_hooks(part) for part in self.modules() if part is not self):
+            return None
         return find_activation(activation)
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
 
 
 class CLIPTransformer(ModuleList):

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..bound import Score
+from ..description import DESCRIPTION
 from ..index import VideoIndex
 from ..records import video_key
-from ..store import DESCRIPTION, VideoStore
+from ..store import VideoStore
 from ..view import StoredVideo, View
 
 __all__ = ['Library', 'OtherModelError', 'key_of']

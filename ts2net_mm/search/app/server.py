@@ -120,7 +120,8 @@ def _add_searches(app: FastAPI, searches: Searches, model: str, max_upload: int)
         if form.is_empty:
             raise HTTPException(422, 'There is nothing to search for: q, like or upload.')
         # JSON has no NaN, which stands for unknown times
-        return Response(to_json(searches.run(form).result), media_type='application/json')
+        content = to_json(searches.run(form).result, inf_nan_mode='null')
+        return Response(content, media_type='application/json')
 
 
 def _add_uploads(app: FastAPI, uploads: Uploads) -> None:
