@@ -3,16 +3,24 @@
 import copy
 import json
 import re
+import uuid
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from tiny import model_config, shrinking_options
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'tools/benchmarks'
+
+
+@pytest.fixture(autouse=True)
+def _logger():
+    """Make a new logger the current one: that of an earlier test may write to a closed file."""
+    MMLogger.get_instance(f'test {uuid.uuid4()}')
 
 
 def names(report):

@@ -85,7 +85,7 @@ def test_activation_checkpointing_changes_nothing(tiny, plain):
 def test_bf16_stays_close_to_fp32(tiny, plain):
     losses, weights = train(tiny(ROOT / 'configs' / 'features' / 'amp_bf16.py'))
     assert losses != plain[0]
-    assert losses == pytest.approx(plain[0], rel=0.02)
+    assert losses == pytest.approx(plain[0], rel=0.05)
     assert {weight.dtype for weight in weights.values()} == {
         weight.dtype for weight in plain[1].values()
     }

@@ -38,9 +38,9 @@ class Windowing:
         ValueError: If a value is not positive, or windows would leave gaps.
 
     Example:
-        >>> Windowing(10, 5).spans(28)
+        >>> Windowing(10.0, 5.0).spans(28.0)
         [(0.0, 10.0), (5.0, 15.0), (10.0, 20.0), (15.0, 25.0), (18.0, 28.0)]
-        >>> Windowing(10).spans(20)
+        >>> Windowing(10.0).spans(20.0)
         [(0.0, 20.0)]
     """
 
