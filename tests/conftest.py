@@ -26,7 +26,7 @@ from mmengine.registry import init_default_scope
 
 from ts2net_mm.datasets import TextVideoDataset
 
-os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')  # read when tests of Milvus import gRPC
+os.environ.setdefault('GRPC_ENABLE_FORK_SUPPORT', '0')  # read when tests of Milvus import gRPC
 
 # A shell starts background commands with SIGINT ignored, and so would be what the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

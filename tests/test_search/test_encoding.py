@@ -195,8 +195,8 @@ def test_processes_share_the_videos(folder, tmp_path):
     [
         ({}, Share(0, 1)),
         (dict(RANK='1', WORLD_SIZE='4'), Share(1, 4)),
-        (dict(SLURM_PROCID='2', SLURM_NTASKS='8'), Share(2, 8)),
-        (dict(SLURM_PROCID='2'), Share(0, 1)),
+        (dict(SLURM_PROCID='2', SLURM_NTASKS='8', SLURM_STEP_NUM_TASKS='4'), Share(2, 4)),
+        (dict(SLURM_PROCID='0', SLURM_NTASKS='8'), Share(0, 1)),  # a batch script without srun
     ],
 )
 def test_launchers_tell_the_share(environment, expected):

@@ -6,15 +6,13 @@ alone.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from search_index import SHARES, Features, build, compare, resident, score_all
+from search_index import SHARES, Features, build, compare, resident, run_steps, score_all
 
 from ts2net_mm.search import MilvusStore, VideoStore, open_index
 from ts2net_mm.utils.cli import positive_int, run
@@ -118,10 +116,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.step:
         return run(run_step, args)
-    for step in STEPS:
-        print(f'{step}:', flush=True)
-        command = [sys.executable, __file__, *sys.argv[1:], '--step', step]
-        subprocess.run(command, check=True, env=os.environ)
+    run_steps(STEPS)
     return 0
 
 

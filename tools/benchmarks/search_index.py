@@ -14,7 +14,6 @@ Each step that is timed has a process of its own.
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -323,6 +322,13 @@ def run_step(args: argparse.Namespace) -> None:
     print(json.dumps(steps[args.step](), indent=1))
 
 
+def run_steps(steps: Sequence[str]) -> None:
+    """Run the steps of this program, each in a process of its own."""
+    for step in steps:
+        print(f'{step}:', flush=True)
+        subprocess.run([sys.executable, *sys.argv, '--step', step], check=True)
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -337,10 +343,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.step:
         return run(run_step, args)
-    for step in STEPS:
-        print(f'{step}:', flush=True)
-        command = [sys.executable, __file__, *sys.argv[1:], '--step', step]
-        subprocess.run(command, check=True, env=os.environ)
+    run_steps(STEPS)
     return 0
 
 

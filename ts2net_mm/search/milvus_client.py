@@ -185,7 +185,8 @@ class MilvusConnection:
     def _connect(self, token: str, timeout: float) -> Any:
         libraries = ('pymilvus', 'milvus_lite') if self.is_file else ('pymilvus',)
         require_packages(f'the index {self.place}', libraries, 'milvus')
-        os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')  # no line for each worker that is forked
+        # else gRPC prints a note in each worker that is forked, and ends some of them
+        os.environ.setdefault('GRPC_ENABLE_FORK_SUPPORT', '0')
         from pymilvus import MilvusClient, MilvusException
 
         for library in ('pymilvus', 'milvus_lite', 'grpc._server'):  # they print what they raise

@@ -41,7 +41,8 @@ class Share:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Share:
         """Read what torchrun or Slurm tell a process about itself."""
-        for rank, number in (('RANK', 'WORLD_SIZE'), ('SLURM_PROCID', 'SLURM_NTASKS')):
+        # srun sets the last; a batch script without srun has a rank and the tasks of its job, too
+        for rank, number in (('RANK', 'WORLD_SIZE'), ('SLURM_PROCID', 'SLURM_STEP_NUM_TASKS')):
             if rank in environment and number in environment:
                 return cls(int(environment[rank]), int(environment[number]))
         return cls()

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from ts2net_mm.search.app.library import key_of
+from ts2net_mm.search.app.video_library import key_of
 
 SENTENCE = dict(q='a clip', topk=10)
 

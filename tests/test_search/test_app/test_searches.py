@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ts2net_mm.search import VideoIndex, VideoStore
-from ts2net_mm.search.app.library import key_of
+from ts2net_mm.search.app.video_library import key_of
 
 SECONDS = 4  # of each video
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..results import Hit, Moment, SearchResult
 from ..view import StoredVideo, View
-from .library import Library, key_of
+from .video_library import Library, key_of
 
 __all__ = ['Card', 'MomentStrip', 'OverviewBar', 'StripFrame', 'make_cards', 'media_type_of']
 

@@ -12,9 +12,9 @@ from ..records import DamagedIndexError
 from ..results import SearchResult
 from ..view import StoredVideo, View
 from .cards import Card, make_cards
-from .library import Library
 from .queries import QueryEncoder, SearchForm, window_vector
 from .uploads import Uploads
+from .video_library import Library
 
 __all__ = ['Found', 'Searches']
 

@@ -22,11 +22,11 @@ from ..bound import OtherScore
 from .access import Gate
 from .cards import media_type_of
 from .decoding import DecodingCache, Job
-from .library import Library
 from .pictures import Clip, FramesAt
 from .queries import QueryEncoder, SearchForm, without_empty
 from .searches import Searches
 from .uploads import UploadError, Uploads
+from .video_library import Library
 
 __all__ = ['create_app']
 
