@@ -20,7 +20,8 @@ PACKAGES = (
     'engine',
     'apis',
     'preparation',
-    'moving_shapes',
+    'rendered',
+    'ablation',
     'video',
 )
 
