@@ -3,13 +3,12 @@
 _base_ = './ts2net_moving-shapes.py'
 
 data_root = 'data/moving_textures/'
-num_frames = 6
+num_frames = 4
 max_words = 32
-img_size = 64
-patch_size = 8
+patch_size = 8  # of frames of 48 x 48
 
 model = dict(
-    backbone=dict(img_size=img_size, patch_size=patch_size, num_shift_tokens=13),
+    backbone=dict(patch_size=patch_size, num_shift_tokens=7),
     text_encoder=dict(context_length=max_words),
 )
 

@@ -95,8 +95,8 @@ def test_dots_are_uniform_in_every_frame(motion, difficulty):
     """Counts of dots in 4 x 2 x 3 cells of place and colour, against their expectation."""
     scenes = [_scene(motion, seed=seed, num_colours=3, **difficulty) for seed in range(200)]
     for frame in (0, NUM_FRAMES // 2, NUM_FRAMES - 1):
-        positions = np.concatenate([scene.positions[frame, :12] for scene in scenes])
-        colours = np.concatenate([scene.colours[frame, :12] for scene in scenes])
+        positions = np.concatenate([scene.positions[frame, :6] for scene in scenes])
+        colours = np.concatenate([scene.colours[frame, :6] for scene in scenes])
         assert (positions >= 0).all() and (positions < (HALF, FRAME_SIZE)).all()
         cells = np.column_stack([positions // (HALF / 2, FRAME_SIZE / 4), colours]).astype(int)
         counts = np.array(list(Counter(map(tuple, cells)).values()))
@@ -162,9 +162,9 @@ def test_drawn_dots_are_where_the_scene_says():
 @pytest.mark.parametrize(
     ('left', 'right', 'box'),
     [
-        (FAST[0], None, [0, 0, 32, 64]),
-        (None, FAST[0], [32, 0, 64, 64]),
-        (FAST[0], FAST[1], [0, 0, 64, 64]),
+        (FAST[0], None, [0, 0, 24, 48]),
+        (None, FAST[0], [24, 0, 48, 48]),
+        (FAST[0], FAST[1], [0, 0, 48, 48]),
     ],
 )
 def test_boxes_are_the_part_that_moves(left, right, box):

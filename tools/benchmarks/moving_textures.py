@@ -33,15 +33,17 @@ from ts2net_mm.utils.cli import positive_int, run
 ALL_MOTIONS = [Motion(*parts) for parts in product(MOTIONS, SPEEDS)]
 HALF = FRAME_SIZE // 2
 LEAST_CORRELATION = 0.1  # of a movement; random frames have less
-PROBE_SIZE = (16, 8)  # height and width of what the classifier sees of a half
+PROBE_SIZE = (12, 6)  # height and width of what the classifier sees of a half
 RIDGE = 100.0
 DIFFICULTIES = (
+    Difficulty(num_dots=2),
     Difficulty(),
+    Difficulty(num_dots=12),
     Difficulty(lifetime=4),
     Difficulty(lifetime=2),
     Difficulty(noise=0.3),
     Difficulty(noise=0.6),
-    Difficulty(num_dots=40, radius=1.5, num_colours=1),
+    Difficulty(num_dots=24, radius=1.5, num_colours=1),
 )
 
 

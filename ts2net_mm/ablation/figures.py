@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..utils.files import replacing
 from .plan import Plan
@@ -46,13 +47,16 @@ def _draw_curves(axes: Axes, plan: Plan, rows: Sequence[ResultRow], metric: str)
     for number, name in enumerate(trained):
         curves = [curve_of(row.run, metric) for row in rows if row.run.variant == name]
         curves = [curve for curve in curves if curve]
+        if not curves:
+            continue
         colour = f'C{number % 10}'
         for curve in curves:
             axes.plot(list(curve), list(curve.values()), color=colour, alpha=0.3, linewidth=1)
-        common = sorted(set.intersection(*map(set, curves))) if curves else []
+        common = sorted(set.intersection(*map(set, curves)))
         mean = [np.mean([curve[step] for curve in curves]) for step in common]
         axes.plot(common, mean, color=colour, linewidth=2, label=f'{name} (n = {len(curves)})')
     axes.set(title=plan.title, xlabel='iterations', ylabel=f'{metric} on validation')
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
 

@@ -12,7 +12,6 @@ import yaml
 from mmengine.config import Config
 
 from ..engine.command_line import merge_options
-from ..utils.config_types import type_name
 from ..utils.text import digest_of
 
 __all__ = ['Plan', 'Run', 'Variant', 'read_plan', 'runs_of']
@@ -211,11 +210,10 @@ def _config_of(plan: Plan, variant: Variant) -> Config:
     except Exception as error:  # a config is code: it may raise anything
         raise ValueError(f'{where}: {error}') from error
     cfg.pop('work_dir', None)
-    hooks = cfg.setdefault('default_hooks', {})
-    logger = hooks.setdefault('logger', dict(type='LoggerHook'))
-    if type_name(logger, default='LoggerHook') == 'LoggerHook':
-        logger['log_metric_by_epoch'] = False  # curves are drawn against iterations
-    if plan.checkpoint == 'best' and not (hooks.get('checkpoint') or {}).get('save_best'):
+    # curves are drawn against iterations
+    cfg.merge_from_dict({'default_hooks.logger.log_metric_by_epoch': False})
+    cfg.default_hooks.logger.setdefault('type', 'LoggerHook')
+    if plan.checkpoint == 'best' and not cfg.default_hooks.get('checkpoint', {}).get('save_best'):
         raise ValueError(
             f'{where}: checkpoint is best, but its default_hooks.checkpoint has no save_best'
         )

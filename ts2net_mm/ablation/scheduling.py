@@ -139,6 +139,7 @@ def _begin(
     state = RunState.from_folder(run)
     if run.source is not None and not RunState.from_folder(run.source).trained:
         state.failure = f'{run.source} has no weights'
+        state.save(run)
         on_end(run, state)
         return
     slot = min(set(range(launcher.jobs)) - {step.slot for step in active})

@@ -16,7 +16,7 @@ __all__ = ['RunState', 'curve_of', 'output_of', 'reason_of_failure', 'tested_che
 
 STATE = 'run.json'
 OUTPUT = 'output.txt'
-ERROR = re.compile(r'error: |\w+(Error|Exception)\b')
+ERROR = re.compile(r'(?:^|\w\.py: )error: (.+)|^(\w*(?:Error|Exception)\b.*)')
 
 
 @dataclass
@@ -101,8 +101,8 @@ def tested_checkpoint(run: Run) -> Path:
 def reason_of_failure(run: Run, code: int) -> str:
     """The last error in the output of a run, or its exit code."""
     text = output_of(run).read_text(encoding='utf-8', errors='replace')
-    lines = [line.strip() for line in text.splitlines() if ERROR.match(line.strip())]
-    return lines[-1].removeprefix('error: ')[:300] if lines else f'exit code {code}'
+    found = [match for line in text.splitlines() if (match := ERROR.search(line))]
+    return (found[-1][1] or found[-1][2])[:300] if found else f'exit code {code}'
 
 
 def curve_of(run: Run, metric: str) -> dict[int, float]:

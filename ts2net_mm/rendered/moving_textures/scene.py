@@ -12,7 +12,7 @@ from .grammar import SIDES, Meaning, Motion
 
 __all__ = ['FPS', 'FRAME_SIZE', 'NUM_FRAMES', 'Difficulty', 'Scene', 'sample_scene', 'step_of']
 
-FRAME_SIZE = 64  # pixels
+FRAME_SIZE = 48  # pixels
 NUM_FRAMES = 12
 FPS = 12
 
@@ -33,7 +33,7 @@ class Difficulty:
         ValueError: If a number is out of its range.
     """
 
-    num_dots: int = field(default=12, metadata=dict(help='dots in each half of the picture'))
+    num_dots: int = field(default=6, metadata=dict(help='dots in each half of the picture'))
     radius: float = field(default=2.5, metadata=dict(help='radius of a dot in pixels'))
     num_colours: int = field(
         default=6, metadata=dict(help='colours of the dots; fewer make matching harder')
