@@ -69,6 +69,20 @@ def test_splits_leave_every_movement_of_each_half_in_training():
     assert min(parts.values()) >= 3
 
 
+def test_a_named_ground_is_seen_and_said():
+    data_set = moving_textures(Difficulty(num_grounds=2, num_dots=1))
+    meanings = data_set.all_meanings()
+    assert len(meanings) == 2 * 288
+    video = data_set.plan_videos(0, 1)['train'][0]
+    colour = video.meaning.ground
+    assert colour in ('red', 'green')
+    assert all(caption.startswith(f'on {colour} ground ') for caption in video.captions)
+    assert str(video.meaning).startswith(f'ground: {colour}, ')
+    assert video.meaning.reversal.ground == colour
+    red, green, _ = np.median(video.draw().reshape(-1, 3), axis=0)
+    assert (red > green) == (colour == 'red')
+
+
 @pytest.mark.parametrize('kind', MOTIONS)
 def test_dots_move_as_the_meaning_says(kind):
     before, after = _tracks(Motion(kind, 'fast'))

@@ -6,10 +6,20 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-__all__ = ['MOTIONS', 'SIDES', 'SPEEDS', 'Meaning', 'Motion', 'all_captions', 'all_meanings']
+__all__ = [
+    'GROUNDS',
+    'MOTIONS',
+    'SIDES',
+    'SPEEDS',
+    'Meaning',
+    'Motion',
+    'all_captions',
+    'all_meanings',
+]
 
 SIDES = ('left', 'right')
 SPEEDS = ('slow', 'fast')
+GROUNDS = ('red', 'green', 'blue', 'yellow', 'white', 'purple', 'orange', 'cyan')
 OPPOSITES = {
     'left': 'right',
     'right': 'left',
@@ -60,7 +70,11 @@ class Motion:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the dots of each half of the picture do.
+    """What the dots of each half of the picture do, and in front of what.
+
+    Args:
+        motions: The movement of the left and of the right half; None for dots without one.
+        ground: Colour of the background if the sentence names it, one of ``GROUNDS``.
 
     Args:
         motions: The movement of the left and of the right half; None for dots without one.
@@ -72,9 +86,11 @@ class Meaning:
     """
 
     motions: tuple[Motion | None, Motion | None]
+    ground: str | None = None
 
     def __str__(self) -> str:
-        return ', '.join(f'{side}: {motion}' for side, motion in self.moving)
+        named = [f'ground: {self.ground}'] if self.ground else []
+        return ', '.join([*named, *(f'{side}: {motion}' for side, motion in self.moving)])
 
     def __lt__(self, other: Meaning) -> bool:
         return str(self) < str(other)
@@ -88,22 +104,30 @@ class Meaning:
     def reversal(self) -> Meaning:
         """The meaning of a video of this meaning played backwards."""
         left, right = self.motions
-        return Meaning((left and left.reversal, right and right.reversal))
+        return Meaning((left and left.reversal, right and right.reversal), self.ground)
 
     @property
     def parts(self) -> Mapping[Hashable, int]:
-        """The movement of each half."""
-        return {(side, motion): 1 for side, motion in zip(SIDES, self.motions, strict=True)}
+        """The movement of each half, and the background."""
+        halves = {(side, motion): 1 for side, motion in zip(SIDES, self.motions, strict=True)}
+        return {**halves, self.ground: 1} if self.ground else halves
 
 
-def all_meanings() -> list[Meaning]:
-    """List the 288 meanings: 16 movements or none in each half, and one half at least moves."""
+def all_meanings(num_grounds: int = 0) -> list[Meaning]:
+    """List the meanings: 16 movements or none in each half, and one half at least moves.
+
+    Args:
+        num_grounds: Backgrounds that sentences name; with 0 there are 288 meanings, else 288 each.
+    """
     motions = [None, *(Motion(*parts) for parts in product(MOTIONS, SPEEDS))]
-    return [Meaning(pair) for pair in product(motions, repeat=2) if pair != (None, None)]
+    pairs = [pair for pair in product(motions, repeat=2) if pair != (None, None)]
+    grounds = GROUNDS[:num_grounds] or (None,)
+    return [Meaning(pair, ground) for ground in grounds for pair in pairs]
 
 
 def all_captions(meaning: Meaning) -> list[str]:
     """List every sentence of the grammar with this meaning: 8 for one half, 256 for two."""
+    start = f'on {meaning.ground} ground ' if meaning.ground else ''
     clauses = [
         [
             template.format(side=side, phrase=phrase, adverb=adverb)
@@ -114,10 +138,10 @@ def all_captions(meaning: Meaning) -> list[str]:
         for side, motion in meaning.moving
     ]
     if len(clauses) == 1:
-        return clauses[0]
+        return [start + clause for clause in clauses[0]]
     left, right = clauses
     return [
-        joint.join(order)
+        start + joint.join(order)
         for first, second in product(left, right)
         for joint in _JOINTS
         for order in ((first, second), (second, first))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..moving_shapes.scene import RGB, MovingShape
-from .grammar import SIDES, Meaning, Motion
+from .grammar import GROUNDS, SIDES, Meaning, Motion
 
 __all__ = ['FPS', 'FRAME_SIZE', 'NUM_FRAMES', 'Difficulty', 'Scene', 'sample_scene', 'step_of']
 
@@ -21,6 +21,7 @@ _ANGLES = {'slow': 0.3, 'fast': 0.6}  # radians between two frames
 _GROWTHS = {'slow': 1.2, 'fast': 1.4}  # factor of the distance from the centre
 _DIRECTIONS = {'left': (-1, 0), 'right': (1, 0), 'up': (0, -1), 'down': (0, 1)}
 _GREY = 30
+_GROUND = 0.3  # brightness of a named background
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,16 @@ class Difficulty:
         default=0.0, metadata=dict(help='share of the dots that do not take part, 0 to 1')
     )
 
+    num_grounds: int = field(
+        default=0, metadata=dict(help='backgrounds that the sentences name, which frames show')
+    )
+
     def __post_init__(self) -> None:
         for name, is_valid, expected in (
             ('num_dots', self.num_dots >= 1, 'at least 1'),
             ('radius', 0 < self.radius < FRAME_SIZE / 4, f'between 0 and {FRAME_SIZE // 4}'),
             ('num_colours', 1 <= self.num_colours <= len(RGB), f'1 to {len(RGB)}'),
+            ('num_grounds', 0 <= self.num_grounds <= len(GROUNDS), f'0 to {len(GROUNDS)}'),
             ('lifetime', self.lifetime == 0 or self.lifetime > 1, '0, or more than 1'),
             ('noise', 0 <= self.noise <= 1, '0 to 1'),
         ):
@@ -80,7 +86,9 @@ class Scene:
         """Draw the frames: (T, H, W, 3), uint8, RGB."""
         margin = int(np.ceil(self.radius)) + 1  # dots at the border are cut off
         size = FRAME_SIZE + 2 * margin
-        frames = np.full((len(self.positions), size, size, 3), _GREY, np.uint8)
+        named = self.meaning.ground
+        ground = np.rint(np.array(RGB[named]) * _GROUND if named else np.full(3, _GREY))
+        frames = np.tile(ground.astype(np.uint8), (len(self.positions), size, size, 1))
         names = list(RGB)
         for frame, positions, colours in zip(frames, self.positions, self.colours, strict=True):
             for position, colour in zip(positions, colours, strict=True):
