@@ -10,8 +10,7 @@ FLOORS = (
     ('utils', 'video', 'models', 'compat', 'version', 'registration', 'registry'),
     ('datasets', 'checkpoints', 'rendered'),
     ('evaluation', 'preparation', 'apis'),
-    ('engine',),
-    ('ablation',),
+    ('engine', 'ablation'),
     ('parts', '__init__'),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
