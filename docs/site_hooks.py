@@ -19,6 +19,8 @@ PACKAGES = (
     'evaluation',
     'engine',
     'apis',
+    'export',
+    'search',
     'preparation',
     'rendered',
     'ablation',

@@ -41,7 +41,9 @@ def files(folder: str, pattern: str) -> list[Path]:
     return [path for path in paths if path.is_file() and not {*ignored} & {*path.parts}]
 
 
-@pytest.mark.parametrize('extra', ['', 'lite', 'compress', 'tensorboard', 'docs', 'test', 'dev'])
+@pytest.mark.parametrize(
+    'extra', ['', 'lite', 'app', 'compress', 'milvus', 'tensorboard', 'onnx', 'docs', 'test', 'dev']
+)
 def test_the_tested_set_pins_every_requirement_within_its_range(pins, extra):
     section = 'options.extras_require' if extra else 'options'
     for requirement in read_requirements(section, extra or 'install_requires'):
@@ -65,7 +67,8 @@ def test_mmcv_is_left_to_the_user():
 @pytest.mark.slow
 def test_the_wheel_holds_package_configs_and_tools_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    sources = [*files('ts2net_mm', '*.py'), *files('ts2net_mm', '*.html')]
+    patterns = ('*.py', '*.html', '*.css', '*.js', '*.svg')
+    sources = [path for pattern in patterns for path in files('ts2net_mm', pattern)]
     expected = {path.relative_to(REPOSITORY).as_posix() for path in sources}
     inside = 'ts2net_mm/.mim'
     for path in files('configs', '*'):
@@ -121,7 +124,7 @@ def test_the_metadata_of_the_wheel(wheel):
     assert metadata['Requires-Python'] == '>=3.10'
     assert metadata['Description-Content-Type'] == 'text/markdown'
     assert 'Apache-2.0' in (metadata['License'] or metadata['License-Expression'])
-    extras = {'lite', 'compress', 'tensorboard', 'docs', 'test', 'dev'}
+    extras = {'lite', 'app', 'compress', 'milvus', 'tensorboard', 'onnx', 'docs', 'test', 'dev'}
     assert set(metadata.get_all('Provides-Extra')) == extras
 
 

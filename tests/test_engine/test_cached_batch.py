@@ -284,14 +284,17 @@ def test_unsuitable_arguments(network):
 def run(network, tmp_path, quick_runs) -> Callable[..., tuple[dict, str]]:
     """Function that trains two epochs of two batches; it returns the weights and the log."""
 
-    def train_in(folder: str, *, chunk_size: int = 2, load_from: Path | None = None):
+    def train_in(folder: str, *, chunk_size: int | None = 2, load_from: Path | None = None):
+        loop = dict(type='CachedBatchTrainLoop', chunk_size=chunk_size)
+        if chunk_size is None:
+            loop = dict(type='ResumableTrainLoop')
         runner = Runner(
             model=copy.deepcopy(network),
             work_dir=str(tmp_path / folder),
             train_dataloader=dict(
                 dataset=RandomVideos(10), batch_size=5, sampler=dict(type='DefaultSampler')
             ),
-            train_cfg=dict(type='CachedBatchTrainLoop', max_epochs=2, chunk_size=chunk_size),
+            train_cfg=dict(loop, max_epochs=2),
             optim_wrapper=dict(type='OptimWrapper', optimizer=BERT_ADAM),
             default_hooks=dict(
                 checkpoint=dict(type='ResumableCheckpointHook', by_epoch=False, interval=1)
@@ -318,3 +321,5 @@ def test_resumed_run_is_bit_identical(run, tmp_path):
     assert_equal(resumed, straight)
     _, log = run('other', chunk_size=3, load_from=tmp_path / 'straight/iter_1.pth')
     assert 'chunk_size was 2 and is now 3' in log
+    _, log = run('plain', chunk_size=None, load_from=tmp_path / 'straight/iter_1.pth')
+    assert 'chunk_size was 2 and is now None' in log

@@ -16,6 +16,7 @@ from ts2net_mm.evaluation import (
     inverted_softmax,
     measure_similarity,
     retrieval_metrics,
+    tiles,
 )
 
 FRAME_WEIGHTED = dict(type='FrameWeightedSimilarity', temperature=4.0)
@@ -119,6 +120,64 @@ def test_any_number_of_captions_a_video(index):
         samples.append(dict(video_id=f'{video}', captions=[''] * len(texts), features=features))
     expected = measure_similarity(similarity.astype(np.float32), owners, inverted_softmax=True)
     assert evaluate(samples, inverted_softmax=True) == expected
+
+
+@MODELS.register_module(force=True)
+class Recording(nn.Module):
+    """Counts how often each pair is compared; pairs are marked by the features."""
+
+    counts = None
+    largest = 0
+
+    def forward(self, text, video, frame_mask):
+        rows, columns = text[:, 0].long(), video[:, 0, 0].long()
+        Recording.counts[rows[:, None], columns] += 1
+        Recording.largest = max(Recording.largest, len(rows) * len(columns))
+        return torch.cos(7 * rows[:, None] + columns)
+
+
+@pytest.mark.parametrize('captions', [(1,), (40, 1, 7)])
+def test_compares_each_pair_once_in_small_tiles(monkeypatch, captions):
+    """Then no matrix is needed for ranks and hard negatives."""
+    monkeypatch.setattr(tiles, 'TILE_ELEMENTS', 64)
+    samples = predict(30, captions, similarity=dict(type='Recording'))
+    start = 0
+    for index, sample in enumerate(samples):
+        features, count = sample['features'], len(sample['captions'])
+        features['frame_features'] = torch.full((5, 8), float(index))
+        features['text_features'] = torch.arange(start, start + count)[:, None].expand(-1, 8)
+        sample['far'] = f'{(index + 11) % 30}.mp4'
+        start += count
+    owners = np.repeat(range(30), [len(sample['captions']) for sample in samples])
+    Recording.counts, Recording.largest = torch.zeros(start, 30), 0
+    metrics = evaluate(samples, hard_negative='far')
+    assert (Recording.counts == 1).all()
+    assert Recording.largest <= 4 * 64
+    scores = SCALE * torch.cos(7 * torch.arange(start)[:, None] + torch.arange(30)).numpy()
+    rows = np.arange(start)
+    wins = scores[rows, owners] > scores[rows, (owners + 11) % 30]
+    assert metrics.pop('t2v/far_acc') == pytest.approx(100 * wins.mean())
+    assert metrics == retrieval_metrics(scores, owners)
+
+
+@MODELS.register_module(force=True)
+class WithoutFive(StoredScores):
+    """Gives NaN for a score of 5."""
+
+    def forward(self, text, video, frame_mask):
+        scores = super().forward(text, video, frame_mask)
+        return torch.where(scores == 5, torch.nan, scores)
+
+
+def test_names_the_pair_that_scores_nan(monkeypatch):
+    monkeypatch.setattr(tiles, 'TILE_ELEMENTS', 2)
+    samples = predict(8, captions=(1,), similarity=dict(type='WithoutFive'))
+    for sample, mark in zip(samples, torch.eye(8), strict=True):
+        sample['features'] |= dict(frame_features=mark[None], frame_mask=torch.ones(1))
+        sample['features']['text_features'] = mark[None].clone()
+    samples[2]['features']['text_features'][0, 3] = 5
+    with pytest.raises(ValueError, match='WithoutFive gives NaN for text 2 and video 3'):
+        evaluate(samples)
 
 
 def test_equals_mmaction2_metric_with_mean_pooling():
@@ -270,8 +329,8 @@ def test_skipped_hard_negatives_do_not_count():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('collect_device', ['cpu', 'gpu'])
-def test_two_processes_give_the_numbers_of_one(tmp_path, collect_device, run_together):
+@pytest.mark.parametrize('piece', [1, 3, 64])
+def test_two_processes_give_the_numbers_of_one(tmp_path, piece, run_together):
     """Seven videos on two processes: one gets a repeated video, or one video less."""
     splits = dict(
         good=predict(7),
@@ -280,7 +339,7 @@ def test_two_processes_give_the_numbers_of_one(tmp_path, collect_device, run_tog
     )
     torch.save(splits, tmp_path / 'predictions.pt')
     script = Path(__file__).with_name('evaluate_shard.py')
-    arguments = [(tmp_path, rank, collect_device) for rank in range(2)]
+    arguments = [(tmp_path, rank, piece) for rank in range(2)]
     run_together(script, arguments, tmp_path / 'output.txt')
     results = [torch.load(tmp_path / f'rank{rank}.pt') for rank in range(2)]
     for round_up in (True, False):

@@ -202,7 +202,7 @@ def test_processes_share_the_work_and_change_nothing(ann_file, monkeypatch, proc
     fill_banks(make_runner(alone))
     parts = []
 
-    def collect(part, size, device):
+    def collect(part, size):
         parts.append(part)
         if rank != 0:
             return None
@@ -210,7 +210,7 @@ def test_processes_share_the_work_and_change_nothing(ann_file, monkeypatch, proc
         ranks = [part, *parts[:-1]]
         return [ranks[index % processes][index // processes] for index in range(size)]
 
-    monkeypatch.setattr(query_bank_hook, 'collect_results', collect)
+    monkeypatch.setattr(query_bank_hook, 'collect_on_main', collect)
     monkeypatch.setattr(query_bank_hook, 'get_world_size', lambda: processes)
     for rank in (*range(1, processes), 0):
         monkeypatch.setattr(query_bank_hook, 'get_rank', lambda rank=rank: rank)

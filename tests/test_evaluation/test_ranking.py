@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ts2net_mm.evaluation import inverted_softmax, ranking, retrieval_metrics
+from ts2net_mm.evaluation import inverted_softmax, ranking, retrieval_metrics, tiles
 
 DATA = Path(__file__).parents[1] / 'data'
 RELEASED = json.loads((DATA / 'metrics.json').read_text())
@@ -66,6 +66,7 @@ def loop_ranks(similarity: np.ndarray, video_of_text: list[int]) -> dict[str, li
 @pytest.mark.parametrize(('num_texts', 'num_videos'), [(2, 2), (61, 13), (23, 70)])
 def test_equals_loop(monkeypatch, block, values, num_texts, num_videos):
     monkeypatch.setattr(ranking, 'BLOCK_ELEMENTS', block)
+    monkeypatch.setattr(tiles, 'TILE_ELEMENTS', block)
     rng = np.random.default_rng(values + num_texts)
     similarity = rng.integers(0, values, (num_texts, num_videos)).astype(np.float32)
     video_of_text = rng.permutation([0, 1, *rng.integers(0, num_videos, num_texts - 2)])
@@ -105,9 +106,21 @@ def test_takes_tensors(dtype):
     assert metrics['t2v/R1'] == metrics['v2t/R1'] == 100.0
 
 
+def test_takes_arrays_that_tensors_cannot_share():
+    similarity = np.random.default_rng(0).normal(size=(6, 6))
+    expected = retrieval_metrics(similarity, np.arange(6))
+    fixed = similarity.copy()
+    fixed.setflags(write=False)
+    for array in (fixed, similarity.astype('>f8'), similarity.astype(np.longdouble)):
+        assert retrieval_metrics(array, np.arange(6)) == expected
+    assert retrieval_metrics(similarity[::-1], np.arange(6)[::-1]) == expected
+    assert retrieval_metrics(similarity.T.copy().T, np.arange(6)) == expected
+
+
 @pytest.mark.parametrize('block', [4, 2**22])
 def test_nan_is_counted_and_located(monkeypatch, block):
     monkeypatch.setattr(ranking, 'BLOCK_ELEMENTS', block)
+    monkeypatch.setattr(tiles, 'TILE_ELEMENTS', block)
     similarity = np.zeros((5, 4))
     similarity[2, 3] = similarity[4, 0] = np.nan
     with pytest.raises(ValueError, match=r'2 NaN .* among 20, the first at text 2, video 3'):

@@ -1,6 +1,7 @@
 """Plain and normalised metrics together, and their table."""
 
 import numpy as np
+import pytest
 
 from ts2net_mm.evaluation import (
     dynamic_inverted_softmax,
@@ -8,6 +9,7 @@ from ts2net_mm.evaluation import (
     inverted_softmax,
     measure_similarity,
     retrieval_metrics,
+    tiles,
 )
 
 RNG = np.random.default_rng(0)
@@ -16,10 +18,14 @@ LOGITS = RNG.normal(0, 10, (30, 10)) + 15 * (OWNERS[:, None] == np.arange(10))
 BANK = RNG.normal(0, 10, (50, 10))
 
 
-def test_every_row_comes_from_its_own_normalisation():
+@pytest.mark.parametrize('tile', [1, 20, 2**20])
+@pytest.mark.parametrize('is_sorted', [True, False])
+def test_every_row_comes_from_its_own_normalisation(monkeypatch, tile, is_sorted):
+    monkeypatch.setattr(tiles, 'TILE_ELEMENTS', tile)
+    order = np.arange(30) if is_sorted else np.random.default_rng(1).permutation(30)
     metrics = measure_similarity(
-        LOGITS,
-        OWNERS,
+        LOGITS[order],
+        OWNERS[order],
         inverted_softmax=True,
         bank_logits=BANK,
         logit_scale=50.0,

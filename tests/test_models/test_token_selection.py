@@ -1,9 +1,13 @@
 """The token selection."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 
 from ts2net_mm.models import TokenSelection
+from ts2net_mm.models.layers import perturbed_topk
 
 
 def build(**settings) -> TokenSelection:
@@ -40,6 +44,44 @@ def test_fixed_noise_depends_on_the_frame_alone(tokens):
     assert torch.equal(neck(tokens), whole)
     torch.testing.assert_close(neck(tokens.flip(0)), whole.flip(0))
     torch.testing.assert_close(neck(tokens[1:, 2:]), whole[1:, 2:])
+
+
+def test_fixed_noise_follows_from_the_seed(tokens, monkeypatch):
+    neck, select, used = build(noise_seed=3), perturbed_topk.perturbed_topk, []
+
+    def note_noise(scores, noise, *settings):
+        used.append(noise)
+        return select(scores, noise, *settings)
+
+    monkeypatch.setattr(perturbed_topk, 'perturbed_topk', note_noise)
+    for num_patches in (9, 6, 9):
+        neck(tokens[:, :, : 1 + num_patches])
+        generator = torch.Generator().manual_seed(3)
+        assert torch.equal(used.pop(), torch.randn(1, 50, num_patches, generator=generator))
+
+
+def test_fixed_noise_is_drawn_once_for_a_frame_size(tokens, monkeypatch):
+    neck = build()
+    whole, draw = neck(tokens), perturbed_topk.draw_noise
+    monkeypatch.setattr(perturbed_topk, 'draw_noise', pytest.fail)
+    assert torch.equal(neck(tokens), whole)
+    for copied in (copy.deepcopy(neck), pickle.loads(pickle.dumps(neck))):
+        assert torch.equal(copied(tokens), whole)
+    monkeypatch.setattr(perturbed_topk, 'draw_noise', draw)
+    smaller = tokens[:, :, :7]
+    assert torch.equal(neck(smaller), build()(smaller))
+    assert torch.equal(neck(tokens), whole)
+
+
+def test_kept_noise_is_neither_saved_nor_rounded(tokens):
+    neck = build()
+    whole = neck(tokens)
+    assert neck.state_dict().keys() == build().state_dict().keys()
+    assert not list(neck.buffers())
+    mlps = copy.deepcopy((neck.token_mlp, neck.score_mlp))
+    neck.half()
+    neck.token_mlp, neck.score_mlp = mlps
+    assert torch.equal(neck(tokens), whole)
 
 
 def test_fixed_noise_has_the_distribution_of_fresh_noise(tokens):

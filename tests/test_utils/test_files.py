@@ -2,7 +2,13 @@ import os
 
 import pytest
 
-from ts2net_mm.utils.files import ensure_folder, ensure_writable, replacing, write_text
+from ts2net_mm.utils.files import (
+    ensure_folder,
+    ensure_writable,
+    making_folder,
+    replacing,
+    write_text,
+)
 
 
 def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
@@ -23,6 +29,21 @@ def test_an_interruption_changes_nothing(tmp_path):
         raise KeyboardInterrupt
     assert path.read_text() == 'old'
     assert [entry.name for entry in tmp_path.iterdir()] == ['file.pth']
+
+
+def test_a_folder_is_complete_or_missing(tmp_path):
+    path = tmp_path / 'new' / 'folder'
+    with pytest.raises(KeyboardInterrupt), making_folder(path) as temporary:
+        (temporary / 'half').touch()
+        raise KeyboardInterrupt
+    assert not list(path.parent.iterdir())
+    path.mkdir()  # an empty folder is replaced
+    with making_folder(path) as temporary:
+        (temporary / 'whole').touch()
+        assert not list(path.iterdir())
+    assert [entry.name for entry in tmp_path.rglob('*')] == ['new', 'folder', 'whole']
+    with pytest.raises(FileExistsError, match='no empty folder'), making_folder(path):
+        pass
 
 
 def test_files_that_cannot_be_written(tmp_path, monkeypatch):

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from as_released import build_model
 from measuring import Measurement, Side, describe_machine, saved_bytes, watch
-from mmaction.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
-from report import Report, format_bytes
+from report import Report, Table, format_bytes
 from train_step import Sizes, draw_batch
 
 from ts2net_mm.engine.cached_batch import CachedStep
@@ -73,15 +72,6 @@ def run(
     )
 
 
-def build_model(model_cfg: ConfigDict | dict) -> TS2Net:
-    """A model with random weights, as in training."""
-    init_default_scope('mmaction')
-    torch.manual_seed(0)
-    model = MODELS.build(dict(model_cfg, init_cfg=None))
-    model.init_weights()
-    return model.train()
-
-
 def watch_once(measurement: Measurement) -> None:
     """Run a side once, and note its time and the most bytes of the process meanwhile."""
     memory = watch(measurement.run_once)[1]
@@ -128,9 +118,9 @@ def bytes_per_video(model: TS2Net, frames: int, dtype: torch.dtype | None, words
     return count(2, 2) - base + (frames - 2) * (count(1, 4) - base) // 2
 
 
-def memory_table() -> str:
+def memory_table() -> Table:
     """What a video takes on any device, and the chunks that fit GPUs, by arithmetic."""
-    rows = ['model     frames  precision  per video   weights etc.  chunk in 24 GB  in 80 GB']
+    rows = []
     for name, config in MODELS_OF_THE_TABLE.items():
         model = build_model(Config.fromfile(CONFIGS / config).model)
         fixed = FIXED_BYTES * sum(p.numel() for p in model.parameters())
@@ -139,12 +129,22 @@ def memory_table() -> str:
                 size = bytes_per_video(model, frames, dtype)
                 # a tenth for the CUDA context, the allocator and temporary tensors
                 chunks = [int((0.9 * gpu * 1e9 - fixed) / size) for gpu in (24, 80)]
-                precision = 'bf16' if dtype else 'fp32'
-                rows.append(
-                    f'{name}  {frames:6d}  {precision:9}  {format_bytes(size):>10}'
-                    f'  {format_bytes(fixed):>12}  {chunks[0]:14d}  {chunks[1]:8d}'
-                )
-    return '\n'.join(rows)
+                row = [name, frames, 'bf16' if dtype else 'fp32']
+                rows.append([*row, format_bytes(size), format_bytes(fixed), *chunks])
+    return Table(
+        'memory of a video in training: what is kept for the backward pass',
+        ['the chunks are computed from these bytes, with a tenth of the memory left'],
+        [
+            'model',
+            'frames',
+            'precision',
+            'per video',
+            'weights, gradients, moments',
+            'chunk_size in 24 GB',
+            'in 80 GB',
+        ],
+        rows,
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -155,9 +155,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--frames', type=positive_int, default=12, help='(default: 12)')
     parser.add_argument('--repeats', type=positive_int, default=1, help='rounds (default: 1)')
     parser.add_argument('--threads', type=positive_int, help="threads of torch (default: torch's)")
-    parser.add_argument(
-        '--memory-table', action='store_true', help='count the bytes of a video, and nothing else'
-    )
     return parser
 
 
@@ -168,10 +165,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     MMLogger.get_instance('benchmarks', log_level='ERROR')  # else each drawn weight is logged
     print(f'{describe_machine()}; rounds: {args.repeats}\n', flush=True)
-    if args.memory_table:
-        print(memory_table())
-    else:
-        print(run(args.repeats, Sizes(args.videos, args.frames), args.chunk_size))
+    print(run(args.repeats, Sizes(args.videos, args.frames), args.chunk_size))
 
 
 if __name__ == '__main__':

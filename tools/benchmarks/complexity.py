@@ -1,19 +1,24 @@
 """Count parameters of each part of a model, and the multiply-adds of one video and one text."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from report import Table
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import ts2net_mm  # noqa: F401  (registers the model)
 
+CONFIGS = tuple(
+    Path(__file__).parents[2] / 'configs' / name
+    for name in ('ts2net_msrvtt.py', 'ts2net_vit-b16_msrvtt.py')
+)
 SIDES = {'backbone': 'video', 'neck': 'video', 'head': 'video', 'text_encoder': 'text'}
 
 
@@ -44,6 +49,26 @@ def complexity(cfg: Config, frames: int, words: int) -> dict[str, tuple[int, int
     }
 
 
+def run(
+    configs: Sequence[Path] = CONFIGS, settings: Sequence[tuple[int, int]] = ((12, 32), (64, 64))
+) -> Table:
+    """Count for each config and each number of frames and words."""
+    columns, parts = ['', 'of a'], {name: [name, side] for name, side in SIDES.items()}
+    for path in configs:
+        columns.append(f'parameters, {path.stem}')
+        for index, (frames, words) in enumerate(settings):
+            columns.append(f'multiply-adds, {frames} frames, {words} words')
+            for name, (weights, count) in complexity(Config.fromfile(path), frames, words).items():
+                parts[name] += [] if index else [f'{weights:,}']
+                parts[name].append(f'{count / 1e9:,.3f} G')
+    return Table(
+        'parameters and multiply-adds of one video and one text, attention included',
+        [],
+        columns,
+        list(parts.values()),
+    )
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -51,14 +76,7 @@ def main() -> None:
     parser.add_argument('--frames', type=int, default=12, help='frames of the video (default: 12)')
     parser.add_argument('--words', type=int, default=32, help='tokens of the text (default: 32)')
     args = parser.parse_args()
-    for path in args.config:
-        found = complexity(Config.fromfile(path), args.frames, args.words)
-        print(f'{path.stem}: {args.frames} frames, {args.words} words')
-        print(f'  {"part":14}{"of a":6}{"parameters":>12}{"multiply-adds":>16}')
-        for name, (weights, operations) in found.items():
-            print(f'  {name:14}{SIDES[name]:6}{weights:12,}{operations / 1e9:14.3f} G')
-        total = sum(weights for weights, _ in found.values())
-        print(f'  {"all":14}{"":6}{total:12,}')
+    print(run(args.config, [(args.frames, args.words)]))
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ import platform
 import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,13 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+import ts2net_mm
+
 __all__ = [
     'Measurement',
     'Side',
     'describe_machine',
+    'machine',
     'measure',
     'saved_bytes',
     'watch',
@@ -50,6 +53,7 @@ class Measurement:
     Args:
         side: The implementation.
         peak: Most bytes resident while it ran, above those before; None where that is unknown.
+        process_peak: Most bytes of the whole process, where the side has a process of its own.
         seconds: Duration of each round, extrapolated to the whole task.
         cpu_seconds: The same on the clock of the process, all threads together; other programs on
             the machine hardly change it.
@@ -57,6 +61,7 @@ class Measurement:
 
     side: Side
     peak: int | None = None
+    process_peak: int | None = None
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: list[float] = field(default_factory=list)
 
@@ -125,8 +130,13 @@ def _resident(key: str) -> int:
     return int(re.findall(rf'{key}:\s+(\d+) kB', status)[0]) * 1024
 
 
-def saved_bytes(forward: Callable[[], Any]) -> int:
-    """Count the bytes that a forward pass keeps for the backward pass, shared ones once."""
+def saved_bytes(forward: Callable[[], Any], without: Iterable[Tensor] = ()) -> int:
+    """Count the bytes that a forward pass keeps for the backward pass, shared ones once.
+
+    Args:
+        forward: The pass; it returns what holds the graph.
+        without: Tensors that are not counted, such as the weights.
+    """
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -138,19 +148,38 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         output = forward()
     del output
+    for tensor in without:
+        kept.pop(tensor.untyped_storage().data_ptr(), None)
     return sum(kept.values())
 
 
-def describe_machine() -> str:
-    """Name what the numbers were measured on."""
+def machine() -> dict[str, Any]:
+    """Facts of the machine and the versions of the libraries."""
     cpu = platform.processor() or platform.machine()
     if (cpuinfo := Path('/proc/cpuinfo')).exists():
         cpu = (re.findall(r'model name\s*:\s*(.+)', cpuinfo.read_text()) or [cpu])[0]
     affinity = getattr(os, 'sched_getaffinity', None)
-    cores = len(affinity(0)) if affinity else os.cpu_count()
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
+    return dict(
+        cores=len(affinity(0)) if affinity else os.cpu_count(),
+        cpu=cpu.strip(),
+        memory_gib=round(memory),
+        system=platform.system(),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        ts2net_mm=ts2net_mm.__version__,
+        threads=torch.get_num_threads(),
+        load_average=round(os.getloadavg()[0], 1),
+    )
+
+
+def describe_machine() -> str:
+    """Name what the numbers were measured on."""
+    facts = machine()
+    gpu = f', {facts["gpu"]}' if facts['gpu'] else ''
     return (
-        f'machine: {cores} cores of {cpu.strip()}, {memory:.0f} GiB, {platform.system()}; Python '
-        f'{platform.python_version()}, torch {torch.__version__}, threads: '
-        f'{torch.get_num_threads()}, load average before: {os.getloadavg()[0]:.1f}'
+        f'machine: {facts["cores"]} cores of {facts["cpu"]}, {facts["memory_gib"]} GiB, '
+        f'{facts["system"]}{gpu}; Python {facts["python"]}, torch {facts["torch"]}, threads: '
+        f'{facts["threads"]}, load average before: {facts["load_average"]}'
     )

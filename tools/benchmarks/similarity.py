@@ -125,11 +125,14 @@ def run_alone(repeats: int, sizes: Sizes | None = None) -> Report:
 
     sides = [
         Side('ts2net_mm', lambda: similarity(text, frames, mask)),
+        Side('formula, all at once', lambda: block_scores(text, frames, mask)),
+        Side('matrix products', lambda: text @ frames.flatten(0, 1).T),
         Side('pair loop', pairs, scale=sizes.scale(block)),
     ]
+    compared = [side.run() for side in sides if side.name != 'matrix products']
     return Report(
         f'similarity alone: {sizes.texts} texts x {sizes.videos} videos of {sizes.frames} frames',
-        _compare(*(side.run() for side in sides)),
+        _compare(*compared),
         measure(sides, repeats),
     )
 

@@ -150,21 +150,41 @@ class RetrievalInferencer:
         while batch := list(islice(results, batch_size)):
             yield self._encode_batch(batch)
 
-    @torch.inference_mode()
     def _encode_batch(self, batch: list[tuple[str, dict | Failure]]) -> VideoFeatures:
         failures = {path: item for path, item in batch if isinstance(item, Failure)}
         skipped = {path: failure.reason for path, failure in failures.items()}
         unreadable = frozenset(path for path, failure in failures.items() if failure.is_final)
         paths = [path for path, item in batch if not isinstance(item, Failure)]
-        items = [_to_tensors(item) for _, item in batch if not isinstance(item, Failure)]
+        items = [item for _, item in batch if not isinstance(item, Failure)]
         if not items:
             empty = torch.empty(0, 0)
             return VideoFeatures([], torch.empty(0, 0, 0), empty.bool(), empty, skipped, unreadable)
-        seconds = torch.stack([item.pop('frame_seconds') for item in items])
-        inputs = self.model.data_preprocessor(pseudo_collate(items), False)['inputs']
+        seconds = torch.stack([torch.from_numpy(item['frame_seconds']) for item in items])
+        features, mask = self.encode_items(items)
+        return VideoFeatures(paths, features, mask, seconds, skipped, unreadable)
+
+    @torch.inference_mode()
+    def encode_items(self, items: Sequence[dict[str, Any]]) -> tuple[Tensor, Tensor]:
+        """Encode what the pipeline packed of videos, as `PipelineReader` returns it.
+
+        Returns:
+            Features (N, T, D), not normalised, and masks (N, T), on the CPU.
+        """
+        data = [
+            dict(
+                inputs={key: torch.from_numpy(value) for key, value in item['inputs'].items()},
+                data_samples=item['data_samples'],
+            )
+            for item in items
+        ]
+        inputs = self.model.data_preprocessor(pseudo_collate(data), False)['inputs']
         mask = inputs['frame_mask']
-        features = self.model.encode_video(inputs['imgs'], mask).float().cpu()
-        return VideoFeatures(paths, features, mask.cpu(), seconds, skipped, unreadable)
+        return self.model.encode_video(inputs['imgs'], mask).float().cpu(), mask.cpu()
+
+    @property
+    def index_score(self) -> dict[str, Any] | None:
+        """The score of an index that computes the model's similarity; None if there is none."""
+        return getattr(self.model.head.cosine_similarity, 'index_score', None)
 
     def read_frames(
         self,
@@ -230,11 +250,6 @@ class RetrievalInferencer:
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
-
-
-def _to_tensors(item: dict) -> dict:
-    inputs = {key: torch.from_numpy(value) for key, value in item['inputs'].items()}
-    return item | dict(inputs=inputs, frame_seconds=torch.from_numpy(item['frame_seconds']))
 
 
 def _best_seconds(text: Tensor, gallery: Gallery, index: int) -> float | None:

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from ..utils.files import ensure_writable, write_text
 from ..utils.text import printable
 from .inferencer import RetrievalInferencer, SearchHit
 from .reading import Frame
 
-__all__ = ['render_page', 'write_html_report']
+__all__ = ['PAGE_STYLE', 'make_environment', 'render_page', 'write_html_report']
+
+PAGE_STYLE = Path(__file__).with_name('templates') / 'page.css'
 
 
 def write_html_report(
@@ -62,6 +64,26 @@ def write_html_report(
     write_text(path, page)
 
 
+def make_environment(*packages: str) -> Environment:
+    """Return the environment of pages: values are escaped, made printable, and never missing.
+
+    Args:
+        packages: Packages with a folder ``templates``; the first that has a template wins.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package) for package in packages]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(address=_address, clock=_clock, columns=_columns, data_uri=_data_uri)
+    environment.filters.update(at=_at)
+    environment.tests.update(best_of=_is_best_of)
+    return environment
+
+
 def render_page(template: str, **values: Any) -> str:
     """Fill a template of ``templates/``; all values are escaped, and made printable."""
     return _ENVIRONMENT.get_template(template).render(values)
@@ -73,10 +95,14 @@ def _finalize(value: Any) -> Any:
 
 
 def _address(hit: SearchHit, seconds: float | None) -> str:
-    """Address of a file, at a time: https://www.w3.org/TR/media-frags."""
+    """Address of a file, at a time."""
+    return hit.path.absolute().as_uri() + _at(seconds)
+
+
+def _at(seconds: float | None) -> str:
+    """End of an address, for a time: https://www.w3.org/TR/media-frags."""
     # rounded up, because slightly earlier the previous frame is shown
-    start = '' if seconds is None else f'#t={math.ceil(1000 * seconds) / 1000:.3f}'
-    return hit.path.absolute().as_uri() + start
+    return '' if seconds is None else f'#t={math.ceil(1000 * seconds) / 1000:.3f}'
 
 
 def _clock(seconds: float) -> str:
@@ -103,13 +129,4 @@ def _searched_folder(hit: SearchHit) -> str:
     return str(hit.path.absolute().parents[len(Path(hit.name).parts) - 1])
 
 
-_ENVIRONMENT = Environment(
-    loader=PackageLoader('ts2net_mm.apis'),
-    autoescape=True,
-    undefined=StrictUndefined,
-    finalize=_finalize,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_ENVIRONMENT.filters.update(address=_address, clock=_clock, columns=_columns, data_uri=_data_uri)
-_ENVIRONMENT.tests.update(best_of=_is_best_of)
+_ENVIRONMENT = make_environment('ts2net_mm.apis')

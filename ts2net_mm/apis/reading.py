@@ -24,8 +24,13 @@ __all__ = [
     'FrameReader',
     'PipelineReader',
     'VIDEO_TIMEOUT',
+    'begin_reading',
+    'explain_failure',
     'find_readable',
+    'frame_seconds_of',
     'split_test_pipeline',
+    'to_arrays',
+    'to_jpeg',
     'with_threads',
 ]
 
@@ -112,15 +117,15 @@ class Frame:
 
     Args:
         jpeg: The encoded picture.
-        seconds: Its presentation time, or None if the pipeline does not tell.
         width: Pixels.
         height: Pixels.
+        seconds: Its presentation time, or None if the pipeline does not tell.
     """
 
     jpeg: bytes
-    seconds: float | None
     width: int
     height: int
+    seconds: float | None
 
 
 class PipelineReader:
@@ -139,17 +144,14 @@ class PipelineReader:
         Inputs are arrays, because tensors would be sent through shared memory.
         """
         try:
-            results = _begin(path)
+            results = begin_reading(path)
             for transform in self.transforms[:-1]:
                 results = transform(results)
-            seconds = _frame_seconds(results)
+            seconds = frame_seconds_of(results)
             results = self.transforms[-1](results)
         except Exception as error:  # transforms and decoders raise many types
-            may_pass = isinstance(error, DecoderEndedError | OSError | MemoryError)
-            return Failure(_explain(error, path), is_final=not may_pass)
-        results['frame_seconds'] = seconds
-        results['inputs'] = {key: np.asarray(value) for key, value in results['inputs'].items()}
-        return results
+            return explain_failure(error, path)
+        return to_arrays(results, seconds)
 
 
 class FrameReader:
@@ -178,20 +180,20 @@ class FrameReader:
     def __call__(self, path: str) -> list[Frame] | Failure:
         """Return the frames in their order."""
         try:
-            results = _begin(path)
+            results = begin_reading(path)
             for transform in self.transforms:
                 results = transform(results)
                 if results.get('imgs') is not None:
                     break
             return self._pick(results, self.large.get(path, ()))
         except Exception as error:  # transforms and decoders raise many types
-            return Failure(_explain(error, path))
+            return explain_failure(error, path)
 
     def _pick(self, results: dict, large: Collection[float]) -> list[Frame]:
         mask = np.asarray(results.get('frame_mask', np.ones(len(results['imgs']), dtype=bool)))
         valid = np.flatnonzero(mask)
         places = np.linspace(0, len(valid) - 1, min(len(valid), self.max_frames))
-        seconds = [None if np.isnan(time) else float(time) for time in _frame_seconds(results)]
+        seconds = [None if np.isnan(time) else float(time) for time in frame_seconds_of(results)]
         chosen = set(valid[places.round().astype(int)])
         chosen.update(index for index in valid if seconds[index] in large)
         return [
@@ -200,16 +202,29 @@ class FrameReader:
         ]
 
     def _encode(self, image: np.ndarray, seconds: float | None, scale: int) -> Frame:
-        height, width = image.shape[:2]
-        if height > (limit := scale * self.max_height):
-            width, height = max(1, round(width * limit / height)), limit
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        jpeg = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-        return Frame(jpeg, seconds, width, height)
+        return Frame(*to_jpeg(image, scale * self.max_height), seconds)
 
 
-def _begin(path: str) -> dict[str, Any]:
+def to_jpeg(image: np.ndarray, max_height: int) -> tuple[bytes, int, int]:
+    """Encode a picture, made smaller if it is higher; return also its width and height.
+
+    Args:
+        image: RGB.
+        max_height: Pixels.
+
+    Shape:
+        image: (H, W, 3) uint8
+    """
+    height, width = image.shape[:2]
+    if height > max_height:
+        width, height = max(1, round(width * max_height / height)), max_height
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    jpeg = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    return jpeg, width, height
+
+
+def begin_reading(path: str) -> dict[str, Any]:
     """Return what a data set passes to the pipeline; raise for a pipe, whose reading never ends."""
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -217,7 +232,7 @@ def _begin(path: str) -> dict[str, Any]:
     return dict(filename=path, video_id=os.path.basename(path), start_index=0, modality='RGB')
 
 
-def _frame_seconds(results: dict) -> np.ndarray:
+def frame_seconds_of(results: dict) -> np.ndarray:
     """Presentation time of each sampled frame: (T,) float32, NaN if the pipeline does not tell."""
     frames = np.ravel(results.get('frame_inds', ())).astype(int)
     if (times := results.get('frame_times')) is not None:
@@ -226,8 +241,17 @@ def _frame_seconds(results: dict) -> np.ndarray:
     return (frames / fps if fps else np.full(len(frames), np.nan)).astype(np.float32)
 
 
-def _explain(error: Exception, path: str) -> str:
+def to_arrays(packed: dict[str, Any], seconds: np.ndarray) -> dict[str, Any]:
+    """Add the times of the frames to what a pipeline packed, with inputs as arrays."""
+    inputs = {key: np.asarray(value) for key, value in packed['inputs'].items()}
+    return packed | dict(inputs=inputs, frame_seconds=seconds)
+
+
+def explain_failure(error: Exception, path: str) -> Failure:
     """Say in one line why a video cannot be read."""
+    may_pass = isinstance(error, DecoderEndedError | OSError | MemoryError)
     if isinstance(error, UnreadableVideoError):
-        return error.reason
-    return unreadable_reason(path, error)
+        reason = error.reason
+    else:
+        reason = unreadable_reason(path, error)
+    return Failure(reason, is_final=not may_pass)

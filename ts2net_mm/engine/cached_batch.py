@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from ..models import TS2Net
 from ..models.layers.transformer import at_least_fp32
-from .loops import NOT_EXACT, ResumableTrainLoop
+from .loops import ResumableTrainLoop
 from .resuming import random_states, restore_random_states
 
 __all__ = ['CachedBatchTrainLoop', 'CachedStep']
@@ -226,15 +226,6 @@ class CachedBatchTrainLoop(ResumableTrainLoop):
     def resume_position(self) -> dict[str, int]:
         """What a checkpoint must store besides epoch and iteration."""
         return super().resume_position() | dict(chunk_size=self.chunk_size)
-
-    def resume_from(self, position: dict[str, int] | None) -> None:
-        """Set the next batch of a resumed run; warn if the chunks were others."""
-        before = (position or {}).get('chunk_size')
-        if before != self.chunk_size:
-            self.runner.logger.warning(
-                f'chunk_size was {before} and is now {self.chunk_size}: {NOT_EXACT}'
-            )
-        super().resume_from(position)
 
     def run(self) -> Any:
         """Train."""

@@ -188,7 +188,14 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             ValueError: If the checkpoint was saved inside an epoch, and the number of batches of an
                 epoch has changed.
         """
-        position = self.resume_position() | (position or {})
+        now, saved = self.resume_position(), position or {}
+        # of a cached batch; another loop has none
+        chunk_sizes = [one.get('chunk_size') for one in (saved, now)]
+        if chunk_sizes[0] != chunk_sizes[1]:
+            self.runner.logger.warning(
+                f'chunk_size was {chunk_sizes[0]} and is now {chunk_sizes[1]}: {NOT_EXACT}'
+            )
+        position = now | saved
         # the order of the data is that of the interrupted run, whatever the seed of this one
         self.batches.sampler.seed = position['sampler_seed']
         if position['batch_size'] != self.batches.batch_size:

@@ -9,15 +9,18 @@ import torch
 from mmaction.evaluation.metrics import RetrievalMetric
 from mmaction.registry import METRICS, MODELS
 from mmengine.device import get_device
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, broadcast_object_list
 from mmengine.logging import print_log
 from torch import Tensor
 
 from ..datasets.bad_videos import BadVideo, BadVideosError, bad_videos_of
+from .collection import collect_on_main
+from .comparison import FeatureScores
+from .hard_negatives import HardNegatives
 from .predictions import VideoPrediction, join_pairs, stack_features
 from .query_bank import QueryBank, QueryBankOptions
-from .ranking import METRIC_NAMES
-from .report import measure_similarity
+from .ranking import METRIC_NAMES, check_owners, measure_ranks
+from .report import measure_normalised
 from .similarity_file import save_similarity
 
 __all__ = ['TextVideoRetrievalMetric', 'reject_bad_videos']
@@ -27,9 +30,10 @@ __all__ = ['TextVideoRetrievalMetric', 'reject_bad_videos']
 class TextVideoRetrievalMetric(RetrievalMetric):
     """Recalls and ranks of both directions, with any number of captions a video.
 
-    It gathers the frame features of each video and the features of its captions from all processes,
-    and compares all with all on one of them. See `retrieval_metrics` for what is counted. Videos
-    that the data set skips as unreadable are neither queries nor candidates;
+    The main process gets the frame features of each video and the features of its captions from all
+    processes, and compares all with all, a tile at a time. The whole matrix exists only for
+    ``inverted_softmax``, ``query_bank`` and ``dump``. See `retrieval_metrics` for what is counted.
+    Videos that the data set skips as unreadable are neither queries nor candidates;
     ``skipped/videos`` and ``skipped/texts`` count them.
 
     Predictions of MMAction2's own models, with one vector a video and one a caption, are compared
@@ -45,13 +49,15 @@ class TextVideoRetrievalMetric(RetrievalMetric):
             ``t2v_qb/...`` too, by `dynamic_inverted_softmax`. Needs ``QueryBankHook`` in
             ``custom_hooks``, as only the model can encode the captions.
         dump: Path of an ``.npz`` for the logits, video ids and captions; see `save_similarity`.
-        similarity: Config of a similarity module to use instead of the model's own.
+        similarity: Config of a similarity module to use instead of the model's own. It must compare
+            each sentence with each video by itself, because it is called for tiles.
         hard_negative: Annotation field that names, for some videos, another video of the split.
             Reports ``t2v/{field}_acc``, the percentage of the texts of these videos for which the
             right video scores strictly higher.
         logit_scale: Factor between cosine and logit if a prediction has none, such as those of
             MMAction2's models; CLIP's is 100. It matters to the inverted softmax.
-        collect_device: Where results of several processes are gathered, 'cpu' or 'gpu'.
+        collect_device: Accepted as in MMEngine's metrics, without effect: results travel through
+            the process group, on its own device.
         prefix: Put before every key, with a slash; nothing by default.
 
     Raises:
@@ -155,12 +161,20 @@ class TextVideoRetrievalMetric(RetrievalMetric):
                 be skipped.
         """
         reject_bad_videos([result for result in self.results if isinstance(result, BadVideo)], size)
-        return super().evaluate(size)
+        results = collect_on_main(self.results, size)
+        shared: list[dict[str, float]] = [{}]
+        if results is not None:
+            prefix = f'{self.prefix}/' if self.prefix else ''
+            metrics = self.compute_metrics(results)
+            shared = [{f'{prefix}{key}': value for key, value in metrics.items()}]
+        broadcast_object_list(shared)
+        return shared[0]
 
     def compute_metrics(self, results: list[VideoPrediction | BadVideo]) -> dict[str, float]:
-        """Rank the predictions of the whole split."""
+        """Rank the predictions of the whole split; the list is empty afterwards."""
         skipped = [result for result in results if isinstance(result, BadVideo)]
         predictions = [result for result in results if isinstance(result, VideoPrediction)]
+        results.clear()  # else all features would be held twice, here and as they are stacked
         if nameless := sum(not prediction.video_id for prediction in predictions):
             print_log(
                 f'{nameless} predictions name no video and count as separate videos; '
@@ -168,86 +182,73 @@ class TextVideoRetrievalMetric(RetrievalMetric):
                 logger='current',
             )
         videos = join_pairs(predictions)
+        predictions.clear()
         if not videos:
             raise ValueError('there are no test videos to rank')
-        owners = np.repeat(np.arange(len(videos)), [len(video.texts) for video in videos])
+        counts = [len(video.texts) for video in videos]
+        owners = check_owners(np.repeat(np.arange(len(videos)), counts), sum(counts), len(videos))
         print_log(f'Retrieval over {len(videos)} videos and {len(owners)} texts', logger='current')
-        logits, bank_logits = self._compare(videos)
-        bank = self.query_bank
-        settings: dict[str, Any] = (
-            dict(inverse_temperature=bank.inverse_temperature, topk=bank.topk) if bank else {}
+        is_matrix_needed = self.inverted_softmax or self.query_bank or self.dump
+        matrix = np.empty((len(owners), len(videos)), np.float32) if is_matrix_needed else None
+        scores = self._compare(videos, matrix)
+        observers = []
+        if self.hard_negative:
+            names = {video.video_id for video in skipped}
+            hard_negatives = HardNegatives(self.hard_negative, videos, owners, skipped=names)
+            observers.append(hard_negatives)
+        measured = measure_ranks(scores, owners, len(videos), observers=observers)
+        if matrix is not None:
+            measured |= self._use_matrix(matrix, scores, videos, owners)
+        metrics = {k: value for k, value in measured.items() if k.split('/')[1] in self.metric_list}
+        for hard_negatives in observers:
+            metrics[f't2v/{self.hard_negative}_acc'] = hard_negatives.accuracy
+        return metrics | _skipped_metrics(skipped)
+
+    def _compare(self, videos: list[VideoPrediction], matrix: np.ndarray | None) -> FeatureScores:
+        """Prepare to compare all texts with all videos."""
+        device = get_device()
+        similarity = MODELS.build(dict(self.similarity or videos[0].similarity)).to(device)
+        texts, frames, frame_mask = (feature.to(device) for feature in stack_features(videos))
+        scale = videos[0].logit_scale
+        return FeatureScores(
+            similarity, texts, frames, frame_mask, logit_scale=scale, matrix=matrix
         )
-        measured = measure_similarity(
-            logits,
+
+    def _use_matrix(
+        self,
+        matrix: np.ndarray,
+        scores: FeatureScores,
+        videos: Sequence[VideoPrediction],
+        owners: np.ndarray,
+    ) -> dict[str, float]:
+        """Rank the whole matrix after each normalisation, and write it if requested."""
+        bank_logits = None
+        settings: dict[str, Any] = {}
+        if self.query_bank and self._bank and self._bank_features is not None:
+            _warn_of_test_videos(self._bank, [video.video_id for video in videos])
+            bank_logits = scores.compare(self._bank_features).cpu().numpy()
+            settings['inverse_temperature'] = self.query_bank.inverse_temperature
+            settings['topk'] = self.query_bank.topk
+        metrics = measure_normalised(
+            matrix,
             owners,
             inverted_softmax=self.inverted_softmax,
             bank_logits=bank_logits,
-            logit_scale=videos[0].logit_scale,
+            logit_scale=scores.logit_scale,
             **settings,
         )
-        metrics = {k: value for k, value in measured.items() if k.split('/')[1] in self.metric_list}
-        if self.hard_negative:
-            metrics[f't2v/{self.hard_negative}_acc'] = self._hard_negative_accuracy(
-                videos, logits, owners, {video.video_id for video in skipped}
-            )
         if self.dump:
             save_similarity(
                 self.dump,
-                similarity=logits,
+                similarity=matrix,
                 video_of_text=owners,
                 video_ids=[video.video_id for video in videos],
                 captions=[caption for video in videos for caption in video.captions or ()],
-                logit_scale=videos[0].logit_scale,
+                logit_scale=scores.logit_scale,
                 bank_similarity=bank_logits,
                 bank_captions=self._bank.captions if self._bank else None,
             )
-        return metrics | _skipped_metrics(skipped)
-
-    @torch.no_grad()
-    def _compare(self, videos: Sequence[VideoPrediction]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Compare all texts with all videos: (N, M) with the logit scale, and (Q, M) of a bank."""
-        device = get_device()
-        similarity = MODELS.build(dict(self.similarity or videos[0].similarity)).to(device)
-        texts, frames, mask = (feature.to(device) for feature in stack_features(videos))
-
-        def logits_of(texts: Tensor) -> np.ndarray:
-            logits = similarity(texts.to(device), frames, mask).float()
-            return logits.mul_(videos[0].logit_scale).cpu().numpy()
-
-        bank_logits = None
-        if self._bank is not None and self._bank_features is not None:
-            _warn_of_test_videos(self._bank, [video.video_id for video in videos])
-            bank_logits = logits_of(self._bank_features)
-        return logits_of(texts), bank_logits
-
-    def _hard_negative_accuracy(
-        self,
-        videos: Sequence[VideoPrediction],
-        logits: np.ndarray,
-        owners: np.ndarray,
-        skipped: set[str],
-    ) -> float:
-        """Percentage of texts whose video scores higher than the hard negative of that video."""
-        column = {video.video_id: index for index, video in enumerate(videos)}
-        rival_of_video = np.full(len(videos), -1)
-        for index, video in enumerate(videos):
-            rival = video.hard_negative
-            if rival is None or rival in skipped:
-                continue
-            if column.get(rival, index) == index:
-                raise ValueError(
-                    f'{self.hard_negative}={rival!r} of video {video.video_id!r} '
-                    f'names no other of the {len(videos)} test videos'
-                )
-            rival_of_video[index] = column[rival]
-        rivals = rival_of_video[owners]
-        rows = np.flatnonzero(rivals >= 0)
-        if not rows.size:
-            raise ValueError(
-                f'no test video has the field {self.hard_negative!r}: '
-                'is it in the annotation file and in PackActionInputs(meta_keys=...)?'
-            )
-        return 100.0 * float(np.mean(logits[rows, owners[rows]] > logits[rows, rivals[rows]]))
+        return metrics
 
 
 def reject_bad_videos(videos: Sequence[BadVideo], size: int) -> None:

@@ -1,14 +1,20 @@
 """Normalisations against hubs, the candidates that score high with almost every query."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from .ranking import DIRECTIONS, as_matrix, check_finite, row_blocks
+from .ranking import as_matrix, check_finite, row_blocks
+from .tiles import DIRECTIONS, Rows
 
 __all__ = [
     'INVERSE_TEMPERATURE',
     'TOPK',
+    'DynamicInvertedSoftmax',
+    'InvertedSoftmax',
     'check_settings',
     'dynamic_inverted_softmax',
     'inverted_softmax',
@@ -49,28 +55,66 @@ def inverted_softmax(similarity: Any, direction: str = 't2v') -> np.ndarray:
         >>> scores.argmax(axis=1).tolist(), inverted_softmax(scores, 't2v').argmax(axis=1).tolist()
         ([0, 0], [0, 1])
     """
-    if direction not in DIRECTIONS:
-        raise ValueError(f'direction must be one of {DIRECTIONS}, got {direction!r}')
-    scores = as_matrix(similarity)
-    check_finite(scores)
-    if direction == 't2v':
-        return _weight_by_query_share(scores)
-    return _weight_by_query_share(scores.T).T
+    return InvertedSoftmax(similarity, direction).whole()
 
 
-def _weight_by_query_share(scores: np.ndarray) -> np.ndarray:
-    """Multiply a (queries, candidates) matrix by its softmax over the queries."""
-    # Relative to the best query, exponentials neither overflow nor all vanish; in double precision
-    # and blocks of rows, so that no second matrix of that size is made.
-    top = scores.max(axis=0)
-    total = np.zeros(scores.shape[1])
-    for rows in row_blocks(scores.shape):
-        total += np.exp(np.subtract(scores[rows], top, dtype=np.float64)).sum(axis=0)
-    weighted = np.empty_like(scores)
-    for rows in row_blocks(scores.shape):
-        share = np.exp(np.subtract(scores[rows], top, dtype=np.float64)) / total
-        weighted[rows] = scores[rows] * share
-    return weighted
+class _Normalised(ABC):
+    """A matrix whose tiles are normalised when they are read, so that there is no second matrix.
+
+    Args:
+        similarity: Finite scores.
+    """
+
+    def __init__(self, similarity: Any) -> None:
+        scores = as_matrix(similarity)
+        check_finite(scores)
+        self.scores = torch.from_numpy(scores)
+
+    @abstractmethod
+    def __call__(self, rows: Rows, columns: slice) -> Tensor:
+        """Compute a tile."""
+
+    def whole(self) -> np.ndarray:
+        """Compute all tiles."""
+        result = np.empty_like(self.scores.numpy())
+        for rows in row_blocks(result.shape):
+            result[rows] = self(rows, slice(None)).numpy()
+        return result
+
+
+class InvertedSoftmax(_Normalised):
+    """The tiles of `inverted_softmax`."""
+
+    def __init__(self, similarity: Any, direction: str) -> None:
+        if direction not in DIRECTIONS:
+            raise ValueError(f'direction must be one of {DIRECTIONS}, got {direction!r}')
+        super().__init__(similarity)
+        self._over_texts = direction == 't2v'
+        queries = 0 if self._over_texts else 1
+        # Relative to the best query, exponentials neither overflow nor all vanish
+        self._top = self.scores.amax(dim=queries, keepdim=True).double()
+        self._total = torch.zeros_like(self._top)
+        self._buffer = self._top.new_empty(0)
+        for rows in row_blocks(self.scores.shape):
+            total = self._exponentials(rows, slice(None)).sum(dim=queries, keepdim=True)
+            self._of_tile(self._total, rows, slice(None)).add_(total)
+
+    def __call__(self, rows: Rows, columns: slice) -> Tensor:
+        """Compute a tile."""
+        share = self._exponentials(rows, columns).div_(self._of_tile(self._total, rows, columns))
+        return share.mul_(self.scores[rows, columns]).to(self.scores.dtype)
+
+    def _exponentials(self, rows: Rows, columns: slice) -> Tensor:
+        """Compute them in double precision, in memory that the next call overwrites."""
+        scores = self.scores[rows, columns]
+        if scores.numel() > len(self._buffer):  # new memory would cost more than the arithmetic
+            self._buffer = self._buffer.new_empty(scores.numel())
+        out = self._buffer[: scores.numel()].view(scores.shape)
+        return torch.sub(scores, self._of_tile(self._top, rows, columns), out=out).exp_()
+
+    def _of_tile(self, values: Tensor, rows: Rows, columns: slice) -> Tensor:
+        """Take a value of each candidate, (1, m), or of each text, (n, 1)."""
+        return values[:, columns] if self._over_texts else values[rows]
 
 
 def dynamic_inverted_softmax(
@@ -114,25 +158,39 @@ def dynamic_inverted_softmax(
         >>> dynamic_inverted_softmax(scores, bank).argmax(axis=1).tolist()
         [0, 1]
     """
-    scores = as_matrix(similarity)
-    bank = as_matrix(bank_similarity, 'bank_similarity')
-    num_videos = scores.shape[1]
-    if bank.shape[1] != num_videos:
-        raise ValueError(f'bank_similarity has {bank.shape[1]} videos, but similarity {num_videos}')
-    check_settings(inverse_temperature, topk)
-    if topk > num_videos:
-        raise ValueError(f'topk={topk} exceeds the {num_videos} videos')
-    check_finite(scores)
-    check_finite(bank, 'bank_similarity')
-    is_hub = _hub_candidates(bank, topk)
-    attraction = _soft_maximum(bank, inverse_temperature)
-    result = scores.copy()
-    for rows in row_blocks(scores.shape):
-        block = result[rows]
-        is_best = block == block.max(axis=1, keepdims=True)
-        normalised = (is_best & is_hub).any(axis=1)
-        block[normalised] -= attraction
-    return result
+    return DynamicInvertedSoftmax(
+        similarity, bank_similarity, inverse_temperature=inverse_temperature, topk=topk
+    ).whole()
+
+
+class DynamicInvertedSoftmax(_Normalised):
+    """The tiles of `dynamic_inverted_softmax`."""
+
+    def __init__(
+        self, similarity: Any, bank_similarity: Any, *, inverse_temperature: float, topk: int
+    ) -> None:
+        super().__init__(similarity)
+        bank = as_matrix(bank_similarity, 'bank_similarity')
+        num_videos = self.scores.shape[1]
+        if bank.shape[1] != num_videos:
+            raise ValueError(
+                f'bank_similarity has {bank.shape[1]} videos, but similarity {num_videos}'
+            )
+        check_settings(inverse_temperature, topk)
+        if topk > num_videos:
+            raise ValueError(f'topk={topk} exceeds the {num_videos} videos')
+        check_finite(bank, 'bank_similarity')
+        self._attraction = torch.from_numpy(_soft_maximum(bank, inverse_temperature))
+        is_hub = torch.from_numpy(_hub_candidates(bank, topk))
+        blocks = (self.scores[rows] for rows in row_blocks(self.scores.shape))
+        self._attracted = torch.cat(
+            [((block == block.amax(1, keepdim=True)) & is_hub).any(1) for block in blocks]
+        )
+
+    def __call__(self, rows: Rows, columns: slice) -> Tensor:
+        """Compute a tile."""
+        shift = self._attraction[columns] * self._attracted[rows, None]
+        return (self.scores[rows, columns] - shift).to(self.scores.dtype)
 
 
 def check_settings(inverse_temperature: float, topk: int) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 __all__ = ['VideoPrediction', 'join_pairs', 'stack_features']
 
@@ -145,13 +144,22 @@ def join_pairs(predictions: Sequence[VideoPrediction]) -> list[VideoPrediction]:
     return list(joined.values())
 
 
-def stack_features(predictions: Sequence[VideoPrediction]) -> tuple[Tensor, Tensor, Tensor]:
+def stack_features(predictions: list[VideoPrediction]) -> tuple[Tensor, Tensor, Tensor]:
     """Concatenate all features, frames padded to the longest video.
+
+    The predictions in the list are replaced by those that share the memory of the result, so that
+    features are not held twice.
 
     Returns:
         Texts (N, D), frames (M, T, D) and frame mask (M, T) bool.
     """
-    texts = torch.cat([prediction.texts for prediction in predictions])
-    frames = pad_sequence([prediction.frames for prediction in predictions], batch_first=True)
     lengths = torch.tensor([len(prediction.frames) for prediction in predictions])
+    counts = [len(prediction.texts) for prediction in predictions]
+    texts = torch.empty(sum(counts), predictions[0].texts.shape[1])
+    frames = torch.zeros(len(predictions), int(lengths.max()), predictions[0].frames.shape[1])
+    for index, (rows, video) in enumerate(zip(texts.split(counts), frames, strict=True)):
+        old = predictions[index]
+        rows.copy_(old.texts)
+        video = video[: len(old.frames)].copy_(old.frames)
+        predictions[index] = replace(old, texts=rows, frames=video)
     return texts, frames, torch.arange(frames.shape[1]) < lengths[:, None]

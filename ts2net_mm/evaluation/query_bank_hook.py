@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from mmaction.registry import HOOKS
-from mmengine.dist import collect_results, get_rank, get_world_size
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..datasets import TokenizeCaptions
 from ..datasets.text_video_dataset import inner_datasets
+from .collection import collect_on_main
 from .metric import TextVideoRetrievalMetric
 from .query_bank import QueryBank
 
@@ -89,9 +90,8 @@ class QueryBankHook(Hook):
                 tokens = torch.as_tensor(tokenize(dict(text=batch))['text']).to(device)
                 with autocast(enabled=loop.fp16):
                     features.append(model.encode_text(tokens).float().cpu())
-            parts = collect_results(features, len(starts), device=metric.collect_device)
-            gathered = None if parts is None else torch.cat([part.cpu() for part in parts])
-            metric.receive_bank(bank, gathered)
+            parts = collect_on_main(features, len(starts))
+            metric.receive_bank(bank, None if parts is None else torch.cat(parts))
 
 
 def _find_tokenizer(dataset: Any) -> TokenizeCaptions:

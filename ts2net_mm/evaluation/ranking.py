@@ -1,18 +1,20 @@
 """Ranks and recalls of text-video retrieval from a similarity matrix."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from .tiles import DIRECTIONS, Observer, Read, rank_tiles, read_matrix
+
 __all__ = [
-    'DIRECTIONS',
     'METRIC_NAMES',
     'as_matrix',
     'check_finite',
+    'check_owners',
     'check_scores',
-    'direction_metrics',
+    'measure_ranks',
     'retrieval_metrics',
     'row_blocks',
     'text_to_video_ranks',
@@ -20,8 +22,7 @@ __all__ = [
 
 RECALL_AT = (1, 5, 10, 50)
 METRIC_NAMES = (*(f'R{k}' for k in RECALL_AT), 'MdR', 'MnR')
-DIRECTIONS = ('t2v', 'v2t')
-BLOCK_ELEMENTS = 2**22  # a few temporaries of this size are far smaller than the matrix itself
+BLOCK_ELEMENTS = 2**20  # a few temporaries of this size are far smaller than the matrix itself
 
 
 def retrieval_metrics(similarity: Any, video_of_text: Any) -> dict[str, float]:
@@ -55,56 +56,41 @@ def retrieval_metrics(similarity: Any, video_of_text: Any) -> dict[str, float]:
         (100.0, 1.0)
     """
     scores, owners = check_scores(similarity, video_of_text)
-    return direction_metrics(scores, owners, 't2v') | direction_metrics(scores, owners, 'v2t')
+    return measure_ranks(read_matrix(scores), owners, scores.shape[1])
 
 
-def direction_metrics(
-    scores: np.ndarray, owners: np.ndarray, direction: str, suffix: str = ''
+def measure_ranks(
+    read: Read,
+    owners: np.ndarray,
+    num_videos: int,
+    *,
+    directions: Sequence[str] = DIRECTIONS,
+    suffix: str = '',
+    observers: Sequence[Observer] = (),
 ) -> dict[str, float]:
-    """Rank one direction of checked scores.
+    """Compute the metrics of scores that are read tile by tile and hold no NaN.
 
     Args:
-        scores: What `check_scores` returned, or a matrix without NaN made from it.
-        owners: The column of the right video of each text.
-        direction: ``'t2v'`` or ``'v2t'``.
+        read: Gives a tile.
+        owners: What `check_owners` returned.
+        num_videos: How many there are.
+        directions: Which of ``'t2v'`` and ``'v2t'`` to rank.
         suffix: Appended to the direction in the keys.
+        observers: What else looks at the tiles.
     """
-    rank = text_to_video_ranks if direction == 't2v' else _video_to_text_ranks
-    ranks = rank(scores, owners)
-    values = [100.0 * int(np.sum(ranks <= k)) / len(ranks) for k in RECALL_AT]
-    values += [float(np.median(ranks)), float(np.mean(ranks))]
-    return {
-        f'{direction}{suffix}/{name}': value
-        for name, value in zip(METRIC_NAMES, values, strict=True)
-    }
+    ranks = rank_tiles(read, owners, num_videos, directions=directions, observers=observers)
+    metrics: dict[str, float] = {}
+    for direction, places in ranks.items():
+        values = [100.0 * int(np.sum(places <= k)) / len(places) for k in RECALL_AT]
+        values += [float(np.median(places)), float(np.mean(places))]
+        names = (f'{direction}{suffix}/{name}' for name in METRIC_NAMES)
+        metrics |= dict(zip(names, values, strict=True))
+    return metrics
 
 
 def text_to_video_ranks(scores: np.ndarray, owners: np.ndarray) -> np.ndarray:
     """Return the 1-based rank of each text's own video, the last place among ties: (N,)."""
-    ranks = np.empty(len(scores), dtype=np.int64)
-    for rows in row_blocks(scores.shape):
-        block = scores[rows]
-        own = np.take_along_axis(block, owners[rows, None], axis=1)
-        ranks[rows] = np.count_nonzero(block >= own, axis=1)
-    return ranks
-
-
-def _video_to_text_ranks(scores: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """Return the 1-based rank of each video that has captions, the last place among ties."""
-    # Captions of a video become neighbours, so that one reduceat finds the best of each video.
-    order = np.argsort(owners, kind='stable')
-    videos, starts = np.unique(owners[order], return_index=True)
-    is_sorted = bool(np.all(order[1:] > order[:-1]))
-    group_of_video = np.zeros(scores.shape[1], dtype=np.int64)
-    group_of_video[videos] = np.arange(len(videos))
-
-    ranks = np.empty(scores.shape[1], dtype=np.int64)
-    for columns in row_blocks(scores.shape[::-1]):
-        block = scores[:, columns] if is_sorted else scores[order, columns]  # the latter copies
-        best = np.maximum.reduceat(block, starts, axis=0)  # (N, m) -> (videos with captions, m)
-        own = np.take_along_axis(best, group_of_video[None, columns], axis=0)
-        ranks[columns] = np.count_nonzero(best >= own, axis=0)
-    return ranks[videos]
+    return rank_tiles(read_matrix(scores), owners, scores.shape[1], directions=('t2v',))['t2v']
 
 
 def check_scores(similarity: Any, video_of_text: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -114,10 +100,20 @@ def check_scores(similarity: Any, video_of_text: Any) -> tuple[np.ndarray, np.nd
         ValueError: see `retrieval_metrics`.
     """
     scores = as_matrix(similarity)
+    owners = check_owners(video_of_text, *scores.shape)
+    check_finite(scores, allow_infinite=True)
+    return scores, owners
+
+
+def check_owners(video_of_text: Any, num_texts: int, num_videos: int) -> np.ndarray:
+    """Validate the column of the right video of each text, and return it as a NumPy array.
+
+    Raises:
+        ValueError: see `retrieval_metrics`.
+    """
     if isinstance(video_of_text, torch.Tensor):
         video_of_text = video_of_text.detach().cpu().numpy()
     owners = np.asarray(video_of_text)
-    num_texts, num_videos = scores.shape
     if owners.shape != (num_texts,):
         raise ValueError(
             f'video_of_text must name one video for each of the {num_texts} texts, '
@@ -138,12 +134,11 @@ def check_scores(similarity: Any, video_of_text: Any) -> tuple[np.ndarray, np.nd
             f'only video {owners[0]} of {num_videos} has captions: '
             'a video-to-text rank among the captions of one video means nothing'
         )
-    check_finite(scores, allow_infinite=True)
-    return scores, owners.astype(np.int64, copy=False)
+    return owners.astype(np.int64, copy=False)
 
 
 def as_matrix(similarity: Any, name: str = 'similarity') -> np.ndarray:
-    """Return a (texts, videos) matrix as a NumPy array of at least single precision.
+    """Return a (texts, videos) matrix as a NumPy array of single or double precision.
 
     Args:
         similarity: NumPy array, tensor or nested lists.
@@ -165,9 +160,9 @@ def as_matrix(similarity: Any, name: str = 'similarity') -> np.ndarray:
     for count, what in zip(scores.shape, ('texts', 'videos'), strict=True):
         if count == 0:
             raise ValueError(f'{name} has no {what}: its shape is {scores.shape}')
-    if scores.dtype.kind != 'f':
-        return scores.astype(np.float64)
-    return scores.astype(np.float32) if scores.dtype.itemsize < 4 else scores
+    is_single = scores.dtype.kind == 'f' and scores.dtype.itemsize <= 4
+    # A view that PyTorch shares too: the byte order of the machine, no negative strides, writable
+    return np.require(scores, np.float32 if is_single else np.float64, ['C', 'W'])
 
 
 def check_finite(

@@ -11,11 +11,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from .normalisation import INVERSE_TEMPERATURE, TOPK, dynamic_inverted_softmax
-from .normalisation import inverted_softmax as weight_by_inverted_softmax
-from .ranking import DIRECTIONS, METRIC_NAMES, check_scores, direction_metrics
+from .normalisation import INVERSE_TEMPERATURE, TOPK, DynamicInvertedSoftmax, InvertedSoftmax
+from .ranking import METRIC_NAMES, check_scores, measure_ranks
+from .tiles import DIRECTIONS, read_matrix
 
-__all__ = ['format_table', 'measure_similarity', 'read_test_metrics']
+__all__ = ['format_table', 'measure_normalised', 'measure_similarity', 'read_test_metrics']
 
 ROWS = {
     't2v': 'text to video',
@@ -58,21 +58,48 @@ def measure_similarity(
         ValueError: see `retrieval_metrics`, `inverted_softmax` and `dynamic_inverted_softmax`.
     """
     scores, owners = check_scores(logits, video_of_text)
-    metrics = direction_metrics(scores, owners, 't2v') | direction_metrics(scores, owners, 'v2t')
-    if inverted_softmax:
-        for direction in DIRECTIONS:
-            # A name for the weighted matrix would keep it in memory beside the next one.
-            metrics |= direction_metrics(
-                weight_by_inverted_softmax(scores, direction), owners, direction, '_dsl'
-            )
+    metrics = measure_ranks(read_matrix(scores), owners, scores.shape[1])
+    return metrics | measure_normalised(
+        scores,
+        owners,
+        inverted_softmax=inverted_softmax,
+        bank_logits=bank_logits,
+        logit_scale=logit_scale,
+        inverse_temperature=inverse_temperature,
+        topk=topk,
+    )
+
+
+def measure_normalised(
+    scores: np.ndarray,
+    owners: np.ndarray,
+    *,
+    inverted_softmax: bool,
+    bank_logits: np.ndarray | None,
+    logit_scale: float,
+    inverse_temperature: float = INVERSE_TEMPERATURE,
+    topk: int = TOPK,
+) -> dict[str, float]:
+    """Rank what `check_scores` returned after each normalisation; see `measure_similarity`."""
+    metrics: dict[str, float] = {}
+    for direction in DIRECTIONS if inverted_softmax else ():
+        metrics |= measure_ranks(
+            InvertedSoftmax(scores, direction),
+            owners,
+            scores.shape[1],
+            directions=[direction],
+            suffix='_dsl',
+        )
     if bank_logits is not None:
-        normalised = dynamic_inverted_softmax(
+        normalised = DynamicInvertedSoftmax(
             scores,
             bank_logits,
             inverse_temperature=inverse_temperature / logit_scale,
             topk=topk,
         )
-        metrics |= direction_metrics(normalised, owners, 't2v', '_qb')
+        metrics |= measure_ranks(
+            normalised, owners, scores.shape[1], directions=['t2v'], suffix='_qb'
+        )
     return metrics
 
 

@@ -8,7 +8,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,6 +29,7 @@ __all__ = [
     'positive_float',
     'positive_int',
     'received_signal',
+    'require_packages',
     'require_path',
     'run',
     'seconds',
@@ -211,6 +213,24 @@ def require_path(kind: str, path: str | Path) -> None:
     """
     if not Path(path).expanduser().exists():
         raise FileNotFoundError(f'{kind} {path} does not exist')
+
+
+def require_packages(what: str, names: Sequence[str], extra: str) -> None:
+    """Raise an error for packages that are not installed.
+
+    Args:
+        what: What needs them.
+        names: The packages.
+        extra: The extra that installs them.
+
+    Raises:
+        ValueError: If one is missing.
+    """
+    if missing := [name for name in names if find_spec(name) is None]:
+        raise ValueError(
+            f"{what} needs {', '.join(missing)}: pip install 'ts2net-mm[{extra}]', or in a copy of "
+            f"the repository pip install -e '.[{extra}]'"
+        )
 
 
 def positive_int(text: str) -> int:

@@ -1,6 +1,7 @@
 """Files that are complete or missing, whenever the process or the machine stops."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 __all__ = [
     'PART',
     'ensure_folder',
+    'ensure_new_folder',
     'ensure_writable',
+    'making_folder',
     'move_into_place',
     'replacing',
     'temporary_beside',
@@ -44,6 +47,38 @@ def replacing(path: str | Path) -> Iterator[Path]:
     with temporary_beside(path) as temporary:
         yield temporary
         move_into_place(temporary, path)
+
+
+@contextmanager
+def making_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``path`` on exit; after an error nothing is left.
+
+    Raises:
+        FileExistsError: If there is a file or a folder that is not empty.
+    """
+    path = Path(path)
+    ensure_new_folder(path)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}{PART}')
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            _sync(file)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def ensure_new_folder(path: str | Path) -> None:
+    """Check that a folder can be made: it is missing or empty.
+
+    Raises:
+        FileExistsError: If there is a file or a folder that is not empty.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise FileExistsError(f'{path} exists and is no empty folder: choose another or remove it')
 
 
 def move_into_place(temporary: Path, path: str | Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
@@ -38,6 +39,7 @@ class VideoProgress:
         self.num_done = 0
         self._bar = None
         self._lines_due = float('inf')
+        self._start = time.monotonic()
         if enabled and total and console.is_terminal:
             self._bar = Progress(
                 TextColumn(title),
@@ -74,5 +76,17 @@ class VideoProgress:
         if self._bar:
             self._bar.advance(self._task, num_videos)
         elif time.monotonic() >= self._lines_due:
-            print(f'{self.title}: {self.num_done} of {self.total}', file=sys.stderr, flush=True)
+            print(
+                f'{self.title}: {self.num_done} of {self.total}{self._time_left()}',
+                file=sys.stderr,
+                flush=True,
+            )
             self._lines_due = time.monotonic() + LINE_INTERVAL
+
+    def _time_left(self) -> str:
+        """Estimate the time left from the mean of the videos so far."""
+        if not self.num_done:
+            return ''
+        elapsed = time.monotonic() - self._start
+        left = timedelta(seconds=round(elapsed * (self.total / self.num_done - 1)))
+        return f', about {left} left'

@@ -14,6 +14,7 @@ __all__ = [
     'find_videos',
     'frame_numbers',
     'last_ending',
+    'read_video_list',
 ]
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,25 @@ def find_videos(
     return sorted(videos, key=lambda video: video.name)
 
 
+def read_video_list(path: str | Path) -> list[VideoFile]:
+    """Read a text file that names a video in each line; empty lines are ignored.
+
+    Args:
+        path: The list, in UTF-8. Relative paths start at the current folder.
+
+    Raises:
+        ValueError: If it names no video, or is not such a text.
+    """
+    try:
+        lines = Path(path).expanduser().read_text(encoding='utf-8').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is no folder and no list of videos: {error}') from error
+    names = dict.fromkeys(line.strip() for line in lines if line.strip())
+    if not names:
+        raise ValueError(f'the list {path} names no video')
+    return [_look_at(Path(name), Path()) for name in names]
+
+
 def last_ending(name: str) -> str:
     """Return the end of a name from its last dot on, '.' for a dot at the very end, or ''.
 
@@ -172,7 +192,7 @@ def _report(error: OSError) -> None:
 
 
 def _look_at(path: Path, root: Path) -> VideoFile:
-    name = path.relative_to(root).as_posix()
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
     try:
         status = path.stat()
     except OSError:

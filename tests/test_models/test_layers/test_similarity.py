@@ -26,7 +26,7 @@ def pair_score(sentence, frames, temperature):
     return (weights * cosines).sum()
 
 
-@pytest.mark.parametrize('temperature', [4.0, 1.0])
+@pytest.mark.parametrize('temperature', [4.0, 1.0, 300.0])
 def test_frame_weighted_equals_the_formula_of_each_pair(features, temperature):
     text, video, mask = features
     found = frame_weighted_similarity(text, video, mask, temperature=temperature)

@@ -80,7 +80,8 @@ class CLIPTextEncoder(PretrainedLast, BaseModule):
 
     def forward(self, text: Tensor) -> Tensor:
         """Encode sentences."""
-        length, longest = text.shape[1], len(self.pos_embed)
+        num_texts, length = text.shape
+        longest = len(self.pos_embed)
         if length > longest:
             raise ValueError(
                 f'a sentence of {length} tokens exceeds the {longest} positions of the text encoder'
@@ -88,7 +89,7 @@ class CLIPTextEncoder(PretrainedLast, BaseModule):
         x = self.token_embedding(text) + self.pos_embed[:length]
         x = self.layers(x, is_causal=True)
         end_of_text = text.argmax(dim=1)  # the token with the largest id
-        x = x[torch.arange(len(x), device=x.device), end_of_text]
+        x = x[torch.arange(num_texts, device=x.device), end_of_text]
         return self.proj(self.ln_final(x))
 
     def draw_weights(self) -> None:

@@ -1,18 +1,17 @@
 """CLIP's ViT with the token shift in its last blocks (the paper's Token Shift Transformer)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from mmaction.registry import MODELS
 from mmengine.logging import print_log
 from mmpretrain.models.backbones import VisionTransformer
-from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..layers.pretrained_last import PretrainedLast
 from ..layers.token_shift import shift_indices, shift_tokens
-from ..layers.transformer import clip_layer_cfg, init_clip_blocks
+from ..layers.transformer import CLIPBlock, clip_layer_cfg, init_clip_blocks
 
 __all__ = ['TokenShiftViT']
 
@@ -86,18 +85,20 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         super().__init__(
             arch=dict(
                 embed_dims=embed_dims,
-                num_layers=num_layers,
+                num_layers=0,  # its blocks are CLIPBlocks, below
                 num_heads=num_heads,
                 feedforward_channels=layer['feedforward_channels'],
             ),
             img_size=img_size,
             patch_size=patch_size,
+            out_indices=0,
             pre_norm=True,  # CLIP's ln_pre
             out_type='raw',  # all tokens
             norm_cfg=layer['norm_cfg'],
-            layer_cfgs=dict(act_cfg=layer['act_cfg']),
             init_cfg=init_cfg,
         )
+        self.num_layers = num_layers
+        self.layers.extend(CLIPBlock(**layer) for _ in range(num_layers))
         self.proj = nn.Linear(embed_dims, out_dims, bias=False)
         self.shift_layers = _resolve_layers(shift_layers, num_layers)
         self.shift_geometry = dict(
@@ -121,16 +122,13 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         """Encode all tokens of all frames."""
         batch, num_frames = imgs.shape[:2]
         x = self._embed(imgs.flatten(0, 1))
-        shift = self._shift_index(x.shape[1])
-        mask = frame_mask if self.mask_aware_shift else None
+        shift = self._shift(x.shape[1], num_frames, frame_mask)
         for index, layer in enumerate(self.layers):
-            arguments = (
-                (layer, x, num_frames, shift, mask) if index in self.shift_layers else (layer, x)
-            )
+            arguments = (x, None, False, shift if index in self.shift_layers else None)
             if self.with_cp and self.training:
-                x = checkpoint(_run_layer, *arguments, use_reentrant=False)
+                x = checkpoint(layer, *arguments, use_reentrant=False)
             else:
-                x = _run_layer(*arguments)
+                x = layer(*arguments)
         # mmpretrain's ln1 is CLIP's ln_post
         return self.proj(self.ln1(x)).unflatten(0, (batch, num_frames))
 
@@ -144,7 +142,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
             )
         x, resolution = self.patch_embed(frames)
         self._log_resize(resolution)
-        x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1)
+        x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
         x = x + self.resize_pos_embed(
             self.pos_embed, self.patch_resolution, resolution, self.interpolate_mode, 1
         )
@@ -159,12 +157,22 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
                 logger='current',
             )
 
-    def _shift_index(self, num_tokens: int) -> tuple[Tensor, Tensor] | None:
+    def _shift(
+        self, num_tokens: int, num_frames: int, frame_mask: Tensor | None
+    ) -> Callable[[Tensor], Tensor] | None:
         if not self.shift_layers:
             return None
         if num_tokens == self.pos_embed.shape[1]:
-            return self.forward_index, self.backward_index
-        return shift_indices(num_tokens, **self.shift_geometry)
+            indices = self.forward_index, self.backward_index
+        else:
+            indices = shift_indices(num_tokens, **self.shift_geometry)
+        mask = frame_mask if self.mask_aware_shift else None
+
+        def shift(tokens: Tensor) -> Tensor:
+            frames = tokens.unflatten(0, (-1, num_frames))  # (B * T, L, D) -> (B, T, L, D)
+            return shift_tokens(frames, *indices, mask).flatten(0, 1)
+
+        return shift
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:
@@ -186,21 +194,6 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         for parameter in (self.cls_token, self.pos_embed, self.proj.weight):
             nn.init.normal_(parameter, std=std)
         init_clip_blocks(self.layers)
-
-
-def _run_layer(
-    layer: TransformerEncoderLayer,
-    x: Tensor,
-    num_frames: int | None = None,
-    shift: tuple[Tensor, Tensor] | None = None,
-    frame_mask: Tensor | None = None,
-) -> Tensor:
-    if shift is None:
-        return layer(x)
-    # the forward pass of the layer, with shifted tokens for attention
-    tokens = layer.ln1(x).unflatten(0, (-1, num_frames))  # (B * T, L, D) -> (B, T, L, D)
-    x = x + layer.attn(shift_tokens(tokens, *shift, frame_mask).flatten(0, 1))
-    return layer.ffn(layer.ln2(x), identity=x)
 
 
 def _resolve_layers(layers: Sequence[int], num_layers: int) -> frozenset[int]:

@@ -1,5 +1,7 @@
 """Registered similarities between sentences and videos."""
 
+from typing import Any, ClassVar
+
 import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
@@ -48,6 +50,16 @@ class FrameWeightedSimilarity(nn.Module):
         self.mask_order = mask_order
         self.tokens_per_frame = tokens_per_frame
 
+    @property
+    def index_score(self) -> dict[str, Any] | None:
+        """The score of an index that computes the same, with certified bounds; None without them.
+
+        'tiled' masks of short videos count frames that are padding, which an index lacks.
+        """
+        if self.mask_order == 'tiled' or self.temperature < 0:
+            return None
+        return dict(type='frame_weighted', temperature=self.temperature)
+
     def forward(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
         """Compare every sentence with every video."""
         if self.mask_order == 'tiled':
@@ -64,6 +76,8 @@ class MeanPooledSimilarity(nn.Module):
     Shape:
         - text: (N, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B), between -1 and 1
     """
+
+    index_score: ClassVar[dict[str, Any]] = dict(type='mean_pooled')  # of an index
 
     def forward(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
         """Compare every sentence with every video."""

@@ -1,11 +1,13 @@
 """Differentiable top-K by perturbation (Berthet et al. 2020, Cordonnier et al. 2021)."""
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ['draw_noise', 'hard_topk', 'perturbed_topk']
+__all__ = ['draw_noise', 'fixed_noise', 'hard_topk', 'perturbed_topk']
 
 
 def draw_noise(
@@ -20,6 +22,26 @@ def draw_noise(
         # torch.compile cannot trace a generator argument, even None, if the batch size changes
         return torch.randn(shape, device=device, dtype=dtype)
     return torch.randn(shape, device=device, dtype=dtype, generator=generator)
+
+
+@torch.compiler.assume_constant_result
+def fixed_noise(num_samples: int, num_patches: int, seed: int, dtype: torch.dtype) -> Tensor:
+    """Draw the noise of a seed, on the CPU; it is a constant for all that record a model.
+
+    Shape:
+        - (1, num_samples, num_patches)
+    """
+    draw = partial(
+        draw_noise,
+        (1, num_samples, num_patches),
+        device='cpu',  # so that it is the same on every device
+        dtype=dtype,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    # torch.export and torch.jit.trace would record the generator, which continues with each call
+    # of the result; they see nothing of another thread
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(draw).result()
 
 
 class _PerturbedTopK(torch.autograd.Function):

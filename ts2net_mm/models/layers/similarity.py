@@ -1,13 +1,18 @@
 """Text-video similarity of per-frame features, as pure functions."""
 
+import math
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ['frame_weighted_similarity', 'masked_mean', 'mean_pooled_similarity']
 
-# 4M cosines of (texts, frames) at a time: 16 MiB in fp32, which fits into the cache of a CPU
-MAX_CHUNK_ELEMENTS = 4 * 1024 * 1024
+# Cosines of (text, frame, video) at a time: few enough for the cache of a CPU, or enough for a GPU
+CHUNK_ELEMENTS_CPU = 2**20
+CHUNK_ELEMENTS_GPU = 2**25
+NORM_EPS = 1e-12
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
@@ -36,37 +41,52 @@ def frame_weighted_similarity(
     frame_mask: Tensor,
     *,
     temperature: float = 4.0,
-    max_elements: int = MAX_CHUNK_ELEMENTS,
+    max_elements: int | None = None,
 ) -> Tensor:
     """Sum of frame cosines, weighted by how well each frame fits the sentence.
 
     ``s`` holds the cosine of the sentence and each frame, and the weights are the softmax over the
     valid frames of ``temperature * s / ||s||``, where the norm runs over the valid frames. It is
-    computed for a few texts at a time, to avoid a tensor of (N, B, T).
+    computed for a few texts and videos at a time, to avoid a tensor of (N, T, B).
 
     Args:
         text: Sentence features.
         video: Frame features.
         frame_mask: True for the frames of the video.
         temperature: Sharpness of the weights; 4 in the released model.
-        max_elements: Maximum number of (text, video, frame) triples at a time.
+        max_elements: Maximum number of (text, frame, video) triples at a time; by default what
+            suits the device.
 
     Shape:
         - text: (N, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B)
     """
-    text, video = F.normalize(text, dim=-1), F.normalize(video, dim=-1)
-    rows = max(1, max_elements // max(1, frame_mask.numel()))
+    if max_elements is None:
+        max_elements = CHUNK_ELEMENTS_CPU if text.device.type == 'cpu' else CHUNK_ELEMENTS_GPU
+    text = F.normalize(text, dim=-1)
+    pairs = max(1, max_elements // frame_mask.shape[1])
+    columns = max(math.isqrt(pairs), pairs // max(1, len(text)))
+    rows = max(1, pairs // min(columns, max(1, len(video))))
     scores = text.new_empty(len(text), len(video))
-    for first in range(0, len(text), rows):
-        part = text[first : first + rows]
-        cosines = (part @ video.flatten(0, 1).T).unflatten(1, frame_mask.shape)
-        scores[first : first + rows] = _weigh_frames(cosines, frame_mask, temperature)
+    for videos in _slices(len(video), columns):
+        padding = ~frame_mask[videos].T
+        # Padding becomes zeros, whose cosines add nothing to the norm and the sum
+        frames = video[videos].transpose(0, 1).masked_fill(padding[..., None], 0.0)  # (T, b, D)
+        frames = F.normalize(frames, dim=-1).flatten(0, 1)
+        bias = text.new_zeros(padding.shape).masked_fill_(padding, -math.inf)
+        for texts in _slices(len(text), rows):
+            cosines = (text[texts] @ frames.T).unflatten(1, bias.shape)
+            scores[texts, videos] = _weigh_frames(cosines, bias, temperature)
     return scores
 
 
-def _weigh_frames(cosines: Tensor, frame_mask: Tensor, temperature: float) -> Tensor:
-    """Reduce the frames: (N, B, T), (B, T) bool -> (N, B)."""
-    cosines = cosines.masked_fill(~frame_mask, 0.0)  # adds nothing to the norm and the sum
-    weights = temperature * F.normalize(cosines, dim=-1)
-    weights = weights.masked_fill(~frame_mask, float('-inf')).softmax(dim=-1)
-    return (weights * cosines).sum(dim=-1)
+def _slices(length: int, step: int) -> Iterator[slice]:
+    return (slice(start, start + step) for start in range(0, length, step))
+
+
+def _weigh_frames(cosines: Tensor, bias: Tensor, temperature: float) -> Tensor:
+    """Reduce the frames: cosines (n, T, b), bias (T, b), 0 or -inf for padding -> (n, b)."""
+    # The frames are not the last axis, so that a CPU computes several videos with one instruction
+    squares = cosines.square().sum(dim=1, keepdim=True)
+    scale = temperature * squares.clamp_min(NORM_EPS**2).rsqrt()
+    weights = torch.addcmul(bias, cosines, scale).softmax(dim=1)
+    return (weights * cosines).sum(dim=1)

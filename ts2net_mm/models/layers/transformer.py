@@ -1,13 +1,17 @@
 """The CLIP block for text and temporal transformers, based on mmpretrain's encoder layer."""
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from mmcv.cnn import Linear
 from mmengine.model import ModuleList
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from .recomputing import Activation, find_activation, linear, norm_heads, norm_mlp
 
 __all__ = [
     'CLIPBlock',
@@ -55,24 +59,48 @@ def clip_layer_cfg(width: int, num_heads: int, act_cfg: dict | None = None) -> d
 class CLIPBlock(TransformerEncoderLayer):
     """Pre-norm transformer block whose attention takes a mask.
 
+    It keeps less for the backward pass than its layers would one by one.
+
     Shape:
         - x: (N, L, D), mask: broadcastable to (N, heads, L, L), bool, True where a query may look
           -> (N, L, D)
     """
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
-        """Run the block."""
-        x = x + self._attend(self.ln1(x), mask, is_causal)
-        return self.ffn(self.ln2(x), identity=x)
-
-    def _attend(self, x: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
-        # mmpretrain's attention with its weights; its own forward takes no mask
-        num_rows, length, width = x.shape
-        attn = self.attn
-        qkv = attn.qkv(x).view(num_rows, length, 3, attn.num_heads, attn.head_dims)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (N, heads, L, D / heads)
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        is_causal: bool = False,
+        shift: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Run the block; ``shift`` moves the normalised tokens that enter the attention."""
+        attn, activation = self.attn, self._fusible_activation()
+        if activation and shift is None:
+            query, key, value = norm_heads(x, self.ln1, attn.qkv, attn.num_heads)
+        else:
+            tokens = self.ln1(x)
+            qkv = attn.qkv(tokens if shift is None else shift(tokens))
+            heads = qkv.unflatten(-1, (3, attn.num_heads, attn.head_dims))
+            query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (N, heads, L, D / heads)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=is_causal)
-        return attn.proj(out.transpose(1, 2).reshape(num_rows, length, width))
+        out = out.transpose(1, 2).flatten(2)  # (N, heads, L, D / heads) -> (N, L, D)
+        if activation is None:
+            x = x + attn.proj(out)
+            return self.ffn(self.ln2(x), identity=x)
+        x = x + linear(out, attn.proj)
+        return norm_mlp(x, self.ln2, self.ffn.layers[0][0], self.ffn.layers[1], activation)
+
+    def _fusible_activation(self) -> Activation | None:
+        """The activation, or None if each layer has to be called by itself."""
+        # a compiler fuses by itself, and an exporter needs plain operations
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return None
+        (first, activation, _), second, _ = self.ffn.layers
+        for layer in (self.attn.qkv, self.attn.proj, first, second):
+            is_adapted = type(layer) not in (nn.Linear, Linear)
+            if is_adapted or layer._forward_hooks or layer._forward_pre_hooks:
+                return None
+        return find_activation(activation)
 
 
 class CLIPTransformer(ModuleList):
@@ -125,6 +153,6 @@ def init_clip_blocks(blocks: ModuleList) -> None:
             block.ffn.layers[0][0]: (2 * width) ** -0.5,
             block.ffn.layers[1]: residual_std,
         }
-        for linear, std in linears.items():
-            nn.init.normal_(linear.weight, std=std)
-            nn.init.zeros_(linear.bias)
+        for layer, std in linears.items():
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)

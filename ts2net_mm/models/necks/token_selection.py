@@ -72,6 +72,8 @@ class TokenSelection(BaseModule):
         self.sigma = sigma
         self.test_mode = test_mode
         self.noise_seed = noise_seed
+        # no buffer: it must not be rounded with the weights, nor averaged or sent with buffers
+        self._kept_noise: tuple[tuple, Tensor] | None = None
         hidden = embed_dims // 2
         self.token_mlp = nn.Sequential(
             nn.LayerNorm(embed_dims), nn.Linear(embed_dims, hidden, bias=False), nn.GELU()
@@ -125,14 +127,16 @@ class TokenSelection(BaseModule):
         )
 
     def _fixed_noise(self, scores: Tensor) -> Tensor:
-        # drawn on the CPU, so that it is the same on every device
-        noise = topk_ops.draw_noise(
-            (1, self.num_samples, scores.shape[1]),
-            device='cpu',
-            dtype=scores.dtype,
-            generator=torch.Generator().manual_seed(self.noise_seed),
-        )
-        return noise.to(scores.device)
+        num_patches = int(scores.shape[1])  # torch.jit.trace has a tensor there
+        wanted = (self.num_samples, num_patches, self.noise_seed, scores.dtype)
+        kept, noise = self._kept_noise or (None, None)
+        if noise is None or kept != wanted:
+            noise = topk_ops.fixed_noise(*wanted)
+        if noise.device != scores.device:
+            noise = noise.to(scores.device)
+        if not torch.compiler.is_compiling():  # what is recorded has it as a constant
+            self._kept_noise = wanted, noise
+        return noise
 
 
 @MODELS.register_module()

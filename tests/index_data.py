@@ -1,0 +1,53 @@
+"""Random features for an index, and their scores, computed by the definition."""
+
+import numpy as np
+
+from ts2net_mm.search import Description, Layout, VideoEntry, WindowFeatures
+
+FRAMES, DIMS = 4, 16
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def make_entry(path, *, seed, num_windows=2, spread=0.3, size=100, mtime_ns=1):
+    """A video whose windows overlap, each with one to four frames."""
+    rng = np.random.default_rng(seed)
+    around = unit(rng.standard_normal((num_windows, 1, DIMS)))
+    features = around + spread * unit(rng.standard_normal((num_windows, FRAMES, DIMS)))
+    starts = 6.0 * np.arange(num_windows)
+    windows = WindowFeatures(
+        starts=starts,
+        ends=starts + 12,
+        features=(rng.uniform(1, 9) * features).astype(np.float32),
+        frame_mask=np.arange(FRAMES) < rng.integers(1, FRAMES + 1, num_windows)[:, None],
+        frame_seconds=starts[:, None] + 3.0 * np.arange(FRAMES),
+    )
+    return VideoEntry(path, size, mtime_ns, float(starts[-1] + 12), windows)
+
+
+def score_of(entry, query, dtype='float32', temperature=4.0):
+    """The best frame-weighted score of a video, by the definition."""
+    frames = unit(entry.windows.features.astype(np.float64)).astype(dtype).astype(np.float64)
+    scores = []
+    for window, mask in zip(frames, entry.windows.frame_mask, strict=True):
+        c = window[mask] @ unit(query)
+        weights = np.exp(temperature * c / np.linalg.norm(c))
+        scores.append((weights * c).sum() / weights.sum())
+    return max(scores)
+
+
+def ranking(entries, query, dtype='float32'):
+    """Paths and scores of all videos, best first."""
+    scores = {entry.path: score_of(entry, query, dtype) for entry in entries}
+    return sorted(scores.items(), key=lambda item: -item[1])
+
+
+def describe(**changes):
+    settings = dict(
+        fingerprint='a model',
+        layout=Layout(FRAMES, DIMS),
+        score=dict(type='frame_weighted', temperature=4.0),
+    )
+    return Description(**settings | changes)

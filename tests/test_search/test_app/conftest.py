@@ -1,0 +1,119 @@
+"""A tiny model, its index of six playable videos, and the app that searches it."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from starlette.testclient import TestClient
+from tiny import make_project
+
+from ts2net_mm.apis import RetrievalInferencer
+from ts2net_mm.apis.inferencer import build_model, load_config
+from ts2net_mm.search import Description, Layout, VideoEntry, VideoStore
+from ts2net_mm.search.app import create_app
+from ts2net_mm.search.encoding import encode_files
+from ts2net_mm.search.windows import Windowing
+from ts2net_mm.video.video_files import find_videos
+
+SECONDS, RATE = 4, 10
+ADDRESS = 'http://127.0.0.1:8000'
+
+
+def write_h264(path: Path, *, seed: int) -> None:
+    """Write a video of noise blocks that browsers play, with a key frame each second."""
+    rng = np.random.default_rng(seed)
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=RATE, options=dict(g=str(RATE)))
+        stream.width, stream.height, stream.pix_fmt = 160, 128, 'yuv420p'
+        for _ in range(SECONDS * RATE):
+            blocks = rng.integers(0, 255, (4, 5, 3), np.uint8).repeat(32, 0).repeat(32, 1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(blocks, 'rgb24')))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope='session')
+def model(tmp_path_factory) -> RetrievalInferencer:
+    folder = make_project(tmp_path_factory.mktemp('model'), num_videos=0)
+    torch.manual_seed(0)
+    network = build_model(load_config(folder / 'config.py'))
+    state_dict = {
+        key: value if value.dim() == 0 else 0.3 * torch.randn_like(value)
+        for key, value in network.state_dict().items()
+    }
+    torch.save(dict(state_dict=state_dict), folder / 'weights.pth')
+    return RetrievalInferencer(folder / 'config.py', folder / 'weights.pth', device='cpu')
+
+
+@pytest.fixture(scope='session')
+def encoded(model, tmp_path_factory) -> dict[str, tuple[bytes, VideoEntry]]:
+    """Content and entry of each video by its name; each has five windows of 1.5 seconds."""
+    folder = tmp_path_factory.mktemp('encoded')
+    for number in range(6):
+        write_h264(folder / f'{number}.mp4', seed=number)
+    entries = encode_files(find_videos(folder), model, windowing=Windowing(1.5), num_workers=1)
+    return {
+        os.path.basename(entry.path): (Path(entry.path).read_bytes(), entry) for entry in entries
+    }
+
+
+class Project:
+    """A folder of videos and its index."""
+
+    def __init__(self, folder: Path, fingerprint: str, encoded) -> None:
+        self.videos = folder / 'videos'
+        self.index = folder / 'index'
+        self.fingerprint = fingerprint
+        self.encoded = encoded
+
+    def add(self, name: str, *, source: str) -> Path:
+        """Write a video and add it to the index; with the content of an encoded one."""
+        content, entry = self.encoded[source]
+        path = self.videos / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.write_bytes(content)
+        layout = Layout(*entry.windows.features.shape[1:])
+        score = dict(type='frame_weighted', temperature=4.0)
+        description = Description(self.fingerprint, layout, score, model='tiny')
+        status = path.stat()
+        entry = replace(entry, path=str(path), size=status.st_size, mtime_ns=status.st_mtime_ns)
+        with VideoStore.create(self.index, description).writer() as writer:
+            writer.add([entry])
+        return path
+
+
+@pytest.fixture
+def project(tmp_path, model, encoded) -> Project:
+    project = Project(tmp_path, model.fingerprint, encoded)
+    for name in encoded:
+        project.add(name, source=name)
+    return project
+
+
+@pytest.fixture
+def uploads_folder(tmp_path, monkeypatch) -> Path:
+    """Where uploaded files lie while they are read."""
+    folder = tmp_path / 'temporary'
+    folder.mkdir()
+    monkeypatch.setattr('tempfile.tempdir', os.fspath(folder))
+    return folder
+
+
+@pytest.fixture
+def make_client(project, model):
+    """Function that returns a client of the app with some settings."""
+
+    def make(**settings) -> TestClient:
+        app = create_app(model, project.index, **settings)
+        return TestClient(app, base_url=ADDRESS, follow_redirects=False)
+
+    return make
+
+
+@pytest.fixture
+def client(make_client) -> TestClient:
+    return make_client()

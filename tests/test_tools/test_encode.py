@@ -1,0 +1,165 @@
+"""tools/encode.py from the command line, alone and in several processes that are killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from tiny import ROOT, make_project, write_noise
+
+from ts2net_mm.search import VideoIndex, VideoStore
+
+TOOL = ROOT / 'tools/encode.py'
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """A config, weights and eight videos, of which the last is longer."""
+    import torch
+
+    from ts2net_mm.apis.inferencer import build_model, load_config
+
+    folder = make_project(tmp_path_factory.mktemp('encode'), num_videos=8)
+    write_noise(folder / '7.mp4', num_frames=120, seed=7)
+    torch.manual_seed(0)
+    model = build_model(load_config(folder / 'config.py'))
+    state = {key: 0.2 * torch.randn(value.shape) for key, value in model.state_dict().items()}
+    state |= {k: v for k, v in model.state_dict().items() if not v.is_floating_point()}
+    torch.save(dict(state_dict=state, meta=dict()), folder / 'model.pth')
+    for name in ('all.json',):
+        (folder / name).unlink()
+    (folder / 'videos').mkdir()
+    for path in folder.glob('*.mp4'):
+        path.rename(folder / 'videos' / path.name)
+    return folder
+
+
+def command(folder, index, *args):
+    files = [folder / 'config.py', folder / 'model.pth', folder / 'videos']
+    options = ['--index', index, '--device', 'cpu', '--workers', '1']
+    return [sys.executable, TOOL, *map(str, [*files, *options, *args])]
+
+
+@pytest.fixture
+def encode(folder, tmp_path, load_tool, capsys):
+    tool = load_tool('encode.py')
+
+    def encode(*args, videos=folder / 'videos', index=tmp_path / 'index'):
+        files = [folder / 'config.py', folder / 'model.pth', videos, '--index', index]
+        code = tool.main([*map(str, [*files, *args]), '--device', 'cpu', '--workers', '1'])
+        return code, *capsys.readouterr()
+
+    return encode
+
+
+def names(index):
+    return sorted(os.path.basename(v.path) for v in VideoStore(index).view().encoded_videos())
+
+
+def test_a_folder_and_then_a_list(encode, folder, tmp_path):
+    bad = tmp_path / 'bad.mp4'
+    bad.write_text('no video')
+    (tmp_path / 'list.txt').write_text(f'{folder}/videos/0.mp4\n\n{bad}\n')
+    code, out, err = encode('--window', '3', videos=tmp_path / 'list.txt')
+    assert (code, err) == (0, '')
+    assert out.splitlines() == [
+        '1 videos are in the index, 1 of them encoded now',
+        'skipped 1 videos that cannot be read:',
+        f'  {bad}: it is damaged or no video',
+    ]
+    code, out, _ = encode('--window', '3')
+    assert (code, out) == (0, '8 videos are in the index, 7 of them encoded now\n')
+    view = VideoIndex(tmp_path / 'index').store.view()
+    assert view.find(str(folder / 'videos/7.mp4')).num_windows == 7
+    assert view.num_windows == 7 + 7
+
+
+def test_a_model_without_a_frame_rate_keeps_videos_whole(encode, tmp_path):
+    code, _, err = encode()
+    assert (code, err.splitlines()[0]) == (
+        0,
+        'the model does not sample frames by rate, so videos stay whole; --window cuts them',
+    )
+    assert VideoStore(tmp_path / 'index').view().num_windows == 8
+
+
+@pytest.mark.parametrize(
+    'args', [['--whole', '--window', '3'], ['--stride', '3'], ['--window', '-1']]
+)
+def test_wrong_arguments(encode, args):
+    with pytest.raises(SystemExit) as stop:
+        encode(*args)
+    assert stop.value.code == 2
+
+
+def test_errors_in_one_line(encode, tmp_path):
+    (tmp_path / 'empty.txt').touch()
+    (tmp_path / 'binary').write_bytes(b'\xff\xfe')
+    for videos, message in (
+        (tmp_path / 'nowhere', 'does not exist'),
+        (tmp_path / 'empty.txt', 'names no video'),
+        (tmp_path / 'binary', 'no folder and no list of videos'),
+    ):
+        code, out, err = encode(videos=videos)
+        assert (code, out) == (1, '')
+        assert message in err
+        assert err.startswith('error: ')
+        assert err.count('\n') == 1
+    encode('--whole')
+    code, _, err = encode('--whole', '--fp16')
+    assert code == 1
+    assert 'was made with other settings: layout is' in err
+
+
+@pytest.mark.slow
+def test_processes_that_are_killed_lose_little(folder, tmp_path):
+    """Three processes, of which one is killed: the others finish, and a second run the rest."""
+    index = tmp_path / 'index'
+    processes = [
+        subprocess.Popen(
+            command(folder, index, '--whole', '--batch-size', '1'),
+            env=os.environ | dict(RANK=str(rank), WORLD_SIZE='3'),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(3)
+    ]
+    time.sleep(1)
+    processes[0].send_signal(signal.SIGKILL)
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [-signal.SIGKILL, 0, 0]
+    assert 'videos of process 1 are in the index' in outputs[1]
+    before = names(index) if index.joinpath('index.json').exists() else []
+    assert len(before) < 8
+    done = subprocess.run(command(folder, index, '--whole'), stdout=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stdout) == (
+        0,
+        f'8 videos are in the index, {8 - len(before)} of them encoded now\n',
+    )
+    assert names(index) == [f'{number}.mp4' for number in range(8)]
+    assert VideoStore(index).damaged_videos() == []
+
+
+@pytest.mark.slow
+def test_torchrun_starts_again_what_it_ended(folder, tmp_path):
+    """torchrun ends all processes when one is lost; they continue after its restart."""
+    index, flag = tmp_path / 'index', tmp_path / 'flag'
+    wrapper = tmp_path / 'die_once.py'
+    wrapper.write_text(
+        'import os, pathlib, runpy, signal, sys, threading\n'
+        f'flag = pathlib.Path({str(flag)!r})\n'
+        "if os.environ['RANK'] == '1' and not flag.exists():\n"
+        '    flag.touch()\n'
+        '    threading.Timer(4, os.kill, (os.getpid(), signal.SIGKILL)).start()\n'
+        'sys.argv = sys.argv[1:]\n'
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    launch = ['-m', 'torch.distributed.run', '--nproc-per-node', '2', '--max-restarts', '2']
+    arguments = command(folder, index, '--whole')[1:]
+    done = subprocess.run(
+        [sys.executable, *launch, wrapper, *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert names(index) == [f'{number}.mp4' for number in range(8)]

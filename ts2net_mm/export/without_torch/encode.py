@@ -1,0 +1,81 @@
+"""Encode videos for search.py, with numpy, onnxruntime, PyAV and Pillow.
+
+python encode.py features.npz a.mp4 b.mp4
+
+It reads videos of a constant frame rate, as models with SampleFramesByRate and CLIPResize do.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+HERE = Path(__file__).parent
+SETTINGS = json.loads((HERE / 'export.json').read_text(encoding='utf-8'))
+VIDEO = SETTINGS['video']
+STEPS = {step['type']: step for step in VIDEO['pipeline']}
+
+
+def choose_frames(total, fps, rate, most):
+    """Choose frame numbers: `rate` frames of each second, and of more than `most` a subset."""
+    second = max(1, int(fps))
+    within = np.arange(0, second, max(1, second // rate))[:rate]
+    frames = (np.arange(0, total, second)[:, None] + within).ravel()
+    frames = frames[frames < total]
+    return frames[np.linspace(0, len(frames) - 1, min(len(frames), most), dtype=int)]
+
+
+def read_frames(path):
+    """Decode the frames that the model sees, as pictures in their order."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        total = sum(packet.pts is not None for packet in container.demux(stream))
+        fps = float(stream.average_rate)
+    sampling = STEPS['SampleFramesByRate']
+    wanted = choose_frames(total, fps, sampling.get('frame_rate', 1), VIDEO['num_frames'])
+    with av.open(str(path)) as container:
+        decoded = enumerate(container.decode(video=0))
+        return [frame.to_image() for number, frame in decoded if number in set(wanted.tolist())]
+
+
+def prepare(picture):
+    """Resize, crop and normalise a picture: (3, H, W)."""
+    size = STEPS['CLIPResize'].get('size', 224)
+    scale = size / min(picture.size)
+    width, height = (max(size, int(side * scale)) for side in picture.size)
+    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    pixels = np.asarray(picture.crop((left, top, left + size, top + size)), np.float32)
+    return ((pixels - np.float32(VIDEO['mean'])) / np.float32(VIDEO['std'])).transpose(2, 0, 1)
+
+
+def encode(path, session):
+    """Encode a video: features (T, D) and mask (T,)."""
+    frames = [prepare(picture) for picture in read_frames(path)]
+    imgs = np.zeros((1, VIDEO['num_frames'], 3, VIDEO['height'], VIDEO['width']), np.float32)
+    imgs[0, : len(frames)] = frames
+    mask = np.arange(VIDEO['num_frames'])[None] < len(frames)
+    return session.run(None, {'imgs': imgs, 'frame_mask': mask})[0][0], mask[0]
+
+
+def main(index, *paths):
+    """Write the index of some videos."""
+    if not {'SampleFramesByRate', 'CLIPResize'} <= STEPS.keys():
+        sys.exit(f'error: this program cannot prepare frames as {", ".join(STEPS)} do')
+    session = onnxruntime.InferenceSession(HERE / VIDEO['file'])
+    features, masks = zip(*(encode(path, session) for path in paths), strict=True)
+    np.savez(
+        index,
+        ids=paths,
+        frame_features=features,
+        frame_mask=masks,
+        fingerprint=SETTINGS['fingerprint'],
+    )
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])

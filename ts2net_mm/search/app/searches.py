@@ -1,0 +1,112 @@
+"""Run a search: the query, the index and the cards of its hits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from fastapi import HTTPException
+
+from ..records import DamagedIndexError
+from ..results import SearchResult
+from ..view import StoredVideo, View
+from .cards import Card, make_cards
+from .library import Library
+from .queries import QueryEncoder, SearchForm, window_vector
+from .uploads import Uploads
+
+__all__ = ['Found', 'Searches']
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Args:
+        title: What was searched for.
+        result: The hits.
+        cards: The hits, for the page.
+    """
+
+    title: str
+    result: SearchResult
+    cards: list[Card]
+
+
+class Searches:
+    """Searches of an index.
+
+    Args:
+        library: The index.
+        encoder: Encodes sentences.
+        uploads: The uploaded queries.
+    """
+
+    def __init__(self, library: Library, encoder: QueryEncoder, uploads: Uploads) -> None:
+        self._library = library
+        self._encoder = encoder
+        self._uploads = uploads
+
+    def view(self) -> View:
+        """Return what is committed to the index now.
+
+        Raises:
+            HTTPException: If the index was deleted, or replaced by that of another model.
+        """
+        try:
+            return self._library.index().store.view()
+        except (OSError, ValueError) as error:
+            raise HTTPException(503, f'The index cannot be used: {error}') from error
+
+    def video(self, view: View, key: str) -> StoredVideo:
+        """Return a video by its key.
+
+        Raises:
+            HTTPException: If the index does not have it.
+        """
+        video = self._library.find(view, key)
+        if video is None:
+            raise HTTPException(404, 'The index does not have this video, or no longer.')
+        return video
+
+    def file(self, view: View, key: str) -> StoredVideo:
+        """Return a video whose file may be shown.
+
+        Raises:
+            HTTPException: If the index does not have it, or its file is not to be shown.
+        """
+        video = self.video(view, key)
+        if reason := self._library.why_withheld(view, video):
+            raise HTTPException(404, reason)
+        return video
+
+    def run(self, form: SearchForm) -> Found:
+        """Search.
+
+        Raises:
+            HTTPException: If the query is no longer known, or the index cannot be used.
+        """
+        view = self.view()
+        title, vector = self._query(form, view)
+        try:
+            (result,) = self._library.index().search(
+                vector[None],
+                topk=form.topk,
+                filters=form.filters(self._library.base(view)) if form.has_filters else None,
+                view=view,
+            )
+            return Found(title, result, make_cards(result, view, self._library))
+        except (DamagedIndexError, OSError) as error:
+            raise HTTPException(503, f'The index cannot be read: {error}') from error
+
+    def _query(self, form: SearchForm, view: View) -> tuple[str, np.ndarray]:
+        if form.q:
+            return form.q, self._encoder.encode_text(form.q)
+        if form.upload:
+            uploaded = self._uploads.get(form.upload)
+            if uploaded is None:
+                raise HTTPException(404, 'The uploaded file is no longer known: upload it again.')
+            return f'like {uploaded.name}', uploaded.vector
+        video = self.video(view, form.like)
+        name = self._library.short_name(view, video)
+        return f'like {name}', window_vector(view, video, form.at)

@@ -1,0 +1,202 @@
+"""Score the windows of an index that may be among the best for a query, until these are certain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from .bound import Score, ScoredFrames, Summary, dot_error
+from .records import DamagedIndexError
+from .results import Hit, Moment, SearchResult
+from .view import StoredVideo
+
+__all__ = ['WindowSearch', 'Windows']
+
+SEEDS_PER_HIT = 8  # windows that are scored first, by the products alone
+FIRST_STEP, LARGEST_STEP = 128, 4096  # windows that are scored before the best are looked at again
+FRAMES_AT_A_TIME = 128  # windows; 6 MB in double precision, which fits into a cache
+
+
+class Windows(Protocol):
+    """Windows among which to search; see `View`."""
+
+    num_frames: int
+    starts: np.ndarray
+    ends: np.ndarray
+    summary: Summary
+    video_of_window: np.ndarray
+
+    def video(self, number: int) -> StoredVideo:
+        """Describe a video by its number."""
+        ...
+
+    def windows_of(self, number: int) -> Sequence[int] | np.ndarray:
+        """Return the numbers of the windows of a video."""
+        ...
+
+    def read_frames(self, windows: np.ndarray) -> np.ndarray:
+        """Read the frames of windows: records of ``layout.record``."""
+        ...
+
+
+class WindowSearch:
+    """The search for one query.
+
+    Args:
+        view: The windows.
+        score: The score.
+        query: The query, of length 1.
+        products: Products of the query and the means of the windows, single precision.
+        is_live: Whether a window may be found.
+
+    Shape:
+        query: (D,), products: (N,), is_live: (N,)
+    """
+
+    def __init__(
+        self,
+        view: Windows,
+        score: Score,
+        query: np.ndarray,
+        products: np.ndarray,
+        is_live: np.ndarray,
+    ) -> None:
+        self.view = view
+        self.score = score
+        self.query = query
+        self.products = np.where(is_live, products, -np.inf)
+        _, upper = score.bounds(products, view.summary, dot_error(len(query)))
+        self.upper = np.where(is_live, upper, -np.inf)  # that of a scored window is -inf, too
+        empty = np.empty(0, np.int64), np.empty(0), np.empty((0, view.num_frames))
+        self.scored = _Scored(empty[0], empty[0], empty[1], empty[2], empty[2])
+
+    def run(self, topk: int, max_candidates: int, num_moments: int) -> SearchResult:
+        """Score candidates until the best are certain, and collect the hits."""
+        seeds = _largest(self.products, min(SEEDS_PER_HIT * topk, max_candidates))
+        self._add(seeds[np.isfinite(self.products[seeds])])
+        candidates = np.arange(len(self.upper))
+        size = FIRST_STEP
+        while True:
+            threshold = self.scored.threshold(topk)
+            candidates = candidates[self.upper[candidates] > threshold]
+            left = max_candidates - len(self.scored.windows)
+            if not len(candidates) or left <= 0:
+                break
+            if len(candidates) <= left:
+                part = candidates[_largest(self.upper[candidates], size)]
+            else:  # not all of them can be scored: the likeliest
+                part = candidates[_largest(self.products[candidates], min(size, left))]
+            self._add(part)
+            size = min(2 * size, LARGEST_STEP)
+        hits = self._hits(topk, num_moments)
+        return SearchResult(hits, not len(candidates), len(self.scored.windows))
+
+    def _add(self, windows: np.ndarray) -> None:
+        """Score windows."""
+        for first in range(0, len(windows), FRAMES_AT_A_TIME):
+            part = np.sort(windows[first : first + FRAMES_AT_A_TIME])
+            records = self.view.read_frames(part)
+            num_frames = self.view.summary.num_frames[part]
+            cosines = records['frames'].astype(np.float64) @ self.query
+            cosines[np.arange(cosines.shape[1]) >= num_frames[:, None]] = np.nan
+            self._check_means(part, cosines)
+            mean_norm = self.view.summary.mean_norm[part]
+            frames = ScoredFrames(
+                cosines, records['frames'], records['norms'], num_frames, mean_norm
+            )
+            scores = self.score.exact(self.query, frames)
+            videos = self.view.video_of_window[part]
+            self.scored.add(_Scored(part, videos, scores, cosines, records['seconds']))
+            self.upper[part] = -np.inf
+
+    def _check_means(self, windows: np.ndarray, cosines: np.ndarray) -> None:
+        """Raise if the mean of a window is not that of its frames."""
+        error = np.abs(np.nanmean(cosines, axis=1) - self.products[windows])
+        if error.max(initial=0) > (tolerance := 2 * dot_error(len(self.query))):
+            window = int(windows[np.argmax(error > tolerance)])
+            path = self.view.video(int(self.view.video_of_window[window])).path
+            raise DamagedIndexError(f'the index is damaged: a mean of {path} is wrong')
+
+    def _hits(self, topk: int, num_moments: int) -> list[Hit]:
+        """Describe the best videos, with the moments of each."""
+        videos = self.scored.best_videos()[:topk]
+        likely = [np.empty(0, np.int64)]
+        for video in videos.tolist():
+            windows = np.array(self.view.windows_of(video))
+            likely.append(windows[_largest(self.products[windows], SEEDS_PER_HIT * num_moments)])
+        windows = np.concatenate(likely)
+        self._add(windows[self.upper[windows] > -np.inf])
+        hits = []
+        for rank, number in enumerate(videos.tolist(), start=1):
+            moments = self._moments(number, num_moments)
+            video = self.view.video(number)
+            duration = None if math.isnan(video.duration) else video.duration
+            hits.append(Hit(rank, moments[0].score, video.path, duration, moments))
+        return hits
+
+    def _moments(self, video: int, num_moments: int) -> list[Moment]:
+        """Return the best windows of a video that do not overlap a better one."""
+        rows = np.flatnonzero(self.scored.videos == video)
+        moments: list[Moment] = []
+        for row in rows[np.argsort(-self.scored.scores[rows], kind='stable')]:
+            window = self.scored.windows[row]
+            start, end = float(self.view.starts[window]), float(self.view.ends[window])
+            if all(end <= other.start or other.end <= start for other in moments):
+                moments.append(self._moment(row, start, end))
+            if len(moments) == num_moments:
+                break
+        return moments
+
+    def _moment(self, row: int, start: float, end: float) -> Moment:
+        count = int(self.view.summary.num_frames[self.scored.windows[row]])
+        cosines = self.scored.cosines[row, :count]
+        seconds = self.scored.seconds[row, :count]
+        best = float(seconds[np.argmax(cosines)])
+        return Moment(
+            score=float(self.scored.scores[row]),
+            start=start,
+            end=end,
+            best_seconds=None if math.isnan(best) else best,
+            frame_scores=cosines.tolist(),
+            frame_seconds=seconds.tolist(),
+        )
+
+
+@dataclass
+class _Scored:
+    """Windows whose frames were read: N windows of T frames."""
+
+    windows: np.ndarray
+    videos: np.ndarray
+    scores: np.ndarray
+    cosines: np.ndarray
+    seconds: np.ndarray
+
+    def add(self, other: _Scored) -> None:
+        for name in vars(self):
+            setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
+
+    def best_videos(self) -> np.ndarray:
+        """Return the videos by their best score, the best first; of equal ones the earlier."""
+        order = np.lexsort((self.windows, -self.scores))
+        _, first = np.unique(self.videos[order], return_index=True)
+        return self.videos[order][np.sort(first)]
+
+    def threshold(self, topk: int) -> float:
+        """Return the score of the k-th video, -inf if there are fewer."""
+        order = np.argsort(-self.scores)
+        _, first = np.unique(self.videos[order], return_index=True)
+        if len(first) < topk:
+            return -np.inf
+        return float(self.scores[order[np.sort(first)[topk - 1]]])
+
+
+def _largest(values: np.ndarray, number: int) -> np.ndarray:
+    """Return the places of the largest values, in any order."""
+    if number >= len(values):
+        return np.arange(len(values))
+    return np.argpartition(values, len(values) - number)[len(values) - number :]
