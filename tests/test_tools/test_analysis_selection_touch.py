@@ -75,7 +75,7 @@ def test_the_patches_with_the_best_scores_of_valid_frames_count(tool):
     inputs = dict(imgs=imgs, frame_mask=torch.tensor([[True, True, False]]))
     boxes = {'a': [[16, 16, 32, 32], [0, 0, 64, 64], [16, 0, 32, 32]]}  # 5; all; 1 and 5
     batch = dict(inputs=inputs, data_samples=[sample])
-    found = tool.count_touches(_Brightness(), iter([batch]), boxes)
+    found = tool.count_touches(_Brightness(), [batch], boxes)
     assert found.chosen.tolist() == [2, 1]
     assert found.touched.tolist() == [2, 1]
     assert (found.topk, found.num_patches) == (2, 16)

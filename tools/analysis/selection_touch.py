@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import comb
 from pathlib import Path
@@ -17,7 +17,8 @@ from ts2net_mm.utils.cli import require_path, run
 
 if TYPE_CHECKING:
     from mmengine.config import Config
-    from torch import nn
+
+    from ts2net_mm.models import TS2Net
 
 EPILOG = """\
 The boxes are in {split}_boxes.json of a rendered data set; the config decodes its
@@ -86,24 +87,25 @@ def touched_patches(
     return (rows[:, :, None] & columns[:, None]).reshape(len(boxes), -1)
 
 
-def read_batches(cfg: Config, split: str) -> Iterator[Any]:
+def build_loader(cfg: Config, split: str) -> Iterable[Any]:
     """Load the videos of a split, with their frame numbers and sizes."""
     from mmengine.runner import Runner
 
     loader = cfg[f'{split}_dataloader']
     packing = loader.dataset.pipeline[-1]
     packing.meta_keys = (*packing.get('meta_keys', ()), 'frame_inds', 'original_shape')
-    return iter(Runner.build_dataloader(loader))
+    return Runner.build_dataloader(loader)
 
 
-def count_touches(model: nn.Module, batches: Iterator[Any], boxes: dict[str, Any]) -> Touches:
+def count_touches(model: TS2Net, batches: Iterable[Any], boxes: dict[str, Any]) -> Touches:
     """Encode the videos and compare the patches with the best scores to the boxes."""
     import torch
 
     from ts2net_mm.models.layers.perturbed_topk import hard_topk
 
+    neck: Any = model.neck
     kept: list[torch.Tensor] = []
-    hook = model.neck.score_mlp.register_forward_hook(lambda *call: kept.append(call[2]))
+    hook = neck.score_mlp.register_forward_hook(lambda *call: kept.append(call[2]))
     chosen, touched = [], []
     for batch in batches:
         data = model.data_preprocessor(batch, False)
@@ -111,7 +113,7 @@ def count_touches(model: nn.Module, batches: Iterator[Any], boxes: dict[str, Any
         with torch.no_grad():
             model.encode_video(imgs, mask)
         scores = kept.pop().squeeze(-1)[..., 1:]
-        best = hard_topk(scores.flatten(0, 1), model.neck.topk).unflatten(0, scores.shape[:2])
+        best = hard_topk(scores.flatten(0, 1), neck.topk).unflatten(0, scores.shape[:2])
         for sample, patches, valid in zip(data['data_samples'], best, mask, strict=True):
             own = np.array(boxes[sample.video_id])[np.ravel(sample.frame_inds)]
             grid = round(scores.shape[-1] ** 0.5)
@@ -120,9 +122,7 @@ def count_touches(model: nn.Module, batches: Iterator[Any], boxes: dict[str, Any
             chosen.append(hits[valid.numpy()])
             touched.append(touches.sum(axis=1)[valid.numpy()])
     hook.remove()
-    return Touches(
-        np.concatenate(chosen), np.concatenate(touched), model.neck.topk, scores.shape[-1]
-    )
+    return Touches(np.concatenate(chosen), np.concatenate(touched), neck.topk, scores.shape[-1])
 
 
 def report(args: argparse.Namespace) -> None:
@@ -144,11 +144,12 @@ def report(args: argparse.Namespace) -> None:
     model = MODELS.build(cfg.model).eval()
     if not hasattr(model.neck, 'score_mlp'):
         raise ValueError(f'config {args.config}: the model has no TokenSelection')
+    loader = build_loader(cfg, args.split)
     print(HEADER)
     print('| --- ' * 5 + '|')
     for checkpoint in args.checkpoints:
         load_weights(model, checkpoint)
-        rates = count_touches(model, read_batches(cfg, args.split), boxes).rates()
+        rates = count_touches(model, loader, boxes).rates()
         print(f'| {checkpoint} | {" | ".join(f"{rate:.1f}" for rate in rates)} |', flush=True)
 
 

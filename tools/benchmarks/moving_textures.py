@@ -58,9 +58,10 @@ def _agreement(half: np.ndarray, motion: Motion) -> float:
     """Correlate the warped frames with the next ones, where something can be seen of both."""
     back, _ = step_of(motion.reversal)
     grid = np.stack(np.meshgrid(np.arange(HALF), np.arange(FRAME_SIZE)), axis=-1).astype(float)
-    source = back(grid.reshape(-1, 2)).reshape(grid.shape).astype(np.float32)
+    source: np.ndarray = back(grid.reshape(-1, 2)).reshape(grid.shape).astype(np.float32)
     visible = ((source >= 0) & (source <= (HALF - 1, FRAME_SIZE - 1))).all(axis=-1)
-    warped = [cv2.remap(frame, source, None, cv2.INTER_LINEAR)[visible] for frame in half[:-1]]
+    x, y = np.moveaxis(source, -1, 0)
+    warped = [cv2.remap(frame, x, y, cv2.INTER_LINEAR)[visible] for frame in half[:-1]]
     expected = np.stack(warped).ravel().astype(float)
     return float(np.corrcoef(expected, half[1:, visible].ravel())[0, 1])
 

@@ -54,10 +54,10 @@ class Plan:
     path: Path
     title: str
     variants: tuple[Variant, ...]
-    seeds: tuple[int, ...] = (0, 1, 2)
-    metrics: tuple[str, ...] = ('t2v/R1',)
-    checkpoint: str = 'last'
-    hours: float | None = None
+    seeds: tuple[int, ...]
+    metrics: tuple[str, ...]
+    checkpoint: str
+    hours: float | None
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,10 @@ def read_plan(path: str | Path) -> Plan:
         path=path,
         title=found.get('title', path.stem),
         variants=tuple(_read_variants(path, found)),
-        **{key: tuple(found[key]) for key in ('seeds', 'metrics') if key in found},
-        **{key: found[key] for key in ('checkpoint', 'hours') if key in found},
+        seeds=tuple(found.get('seeds', (0, 1, 2))),
+        metrics=tuple(found.get('metrics', ('t2v/R1',))),
+        checkpoint=found.get('checkpoint', 'last'),
+        hours=found.get('hours'),
     )
     _check(plan)
     return plan

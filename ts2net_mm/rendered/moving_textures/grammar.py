@@ -109,8 +109,8 @@ class Meaning:
     @property
     def parts(self) -> Mapping[Hashable, int]:
         """The movement of each half, and the background."""
-        halves = {(side, motion): 1 for side, motion in zip(SIDES, self.motions, strict=True)}
-        return {**halves, self.ground: 1} if self.ground else halves
+        parts: list[Hashable] = list(zip(SIDES, self.motions, strict=True))
+        return dict.fromkeys([*parts, self.ground] if self.ground else parts, 1)
 
 
 def all_meanings(num_grounds: int = 0) -> list[Meaning]:
@@ -120,9 +120,9 @@ def all_meanings(num_grounds: int = 0) -> list[Meaning]:
         num_grounds: Backgrounds that sentences name; with 0 there are 288 meanings, else 288 each.
     """
     motions = [None, *(Motion(*parts) for parts in product(MOTIONS, SPEEDS))]
-    pairs = [pair for pair in product(motions, repeat=2) if pair != (None, None)]
     grounds = GROUNDS[:num_grounds] or (None,)
-    return [Meaning(pair, ground) for ground in grounds for pair in pairs]
+    found = [Meaning((left, right), g) for g, left, right in product(grounds, motions, motions)]
+    return [meaning for meaning in found if meaning.moving]
 
 
 def all_captions(meaning: Meaning) -> list[str]:

@@ -192,4 +192,4 @@ def _uniform(num_dots: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _is_inside(position: np.ndarray) -> np.ndarray:
-    return ((position >= 0) & (position < (FRAME_SIZE / 2, FRAME_SIZE))).all(axis=1)
+    return np.all((position >= 0) & (position < (FRAME_SIZE / 2, FRAME_SIZE)), axis=1)
