@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ts2net_mm.rendered.command import main
+from ts2net_mm.rendered.command import run_command
 from ts2net_mm.rendered.moving_textures import Difficulty, moving_textures
 
 
@@ -14,7 +14,7 @@ def _few(difficulty):
 
 
 def _main(*argv):
-    return main(_few, Difficulty, title='Render.', argv=list(map(str, argv)))
+    return run_command(_few, Difficulty, title='Render.', argv=list(map(str, argv)))
 
 
 def test_difficulties_are_options_and_settings_of_the_folder(tmp_path, capsys):

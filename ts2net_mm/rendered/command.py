@@ -11,7 +11,7 @@ from ..utils.cli import expecting, run
 from .planning import RenderedSet
 from .rendering import render
 
-__all__ = ['main']
+__all__ = ['run_command']
 
 _EPILOG = """
 The same command again renders only what is missing or incomplete, so an interrupted rendering
@@ -19,7 +19,7 @@ continues where it stopped. Other settings need another folder.
 """
 
 
-def main(
+def run_command(
     describe: Callable[..., RenderedSet],
     difficulty: type | None = None,
     *,

@@ -2,8 +2,14 @@
 
 import sys
 
-from ts2net_mm.rendered.command import main
+from ts2net_mm.rendered.command import run_command
 from ts2net_mm.rendered.moving_shapes import MOVING_SHAPES
 
+
+def main() -> int:
+    """Run the command and return its exit code."""
+    return run_command(lambda: MOVING_SHAPES, title=__doc__)
+
+
 if __name__ == '__main__':
-    sys.exit(main(lambda: MOVING_SHAPES, title=__doc__))
+    sys.exit(main())

@@ -2,8 +2,14 @@
 
 import sys
 
-from ts2net_mm.rendered.command import main
+from ts2net_mm.rendered.command import run_command
 from ts2net_mm.rendered.moving_textures import Difficulty, moving_textures
 
+
+def main() -> int:
+    """Run the command and return its exit code."""
+    return run_command(moving_textures, Difficulty, title=__doc__)
+
+
 if __name__ == '__main__':
-    sys.exit(main(moving_textures, Difficulty, title=__doc__))
+    sys.exit(main())
