@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -123,7 +122,7 @@ def test_an_interruption_ends_the_trainings_and_the_next_call_resumes(runs, laun
         if len(begun) == 2:
             while len(log_of(tmp_path) if (tmp_path / 'log.txt').exists() else ()) < 1:
                 time.sleep(0.02)
-            os.kill(os.getpid(), signal.SIGINT)
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_all(runs[:2], launcher, on_start=interrupt)

@@ -104,7 +104,7 @@ class RenderedSet:
         ]
 
     def _plan_video(
-        self, seed: int, split: str, number: int, meaning: Any, *, paired: bool = False
+        self, seed: int, split: str, number: int, meaning: Meaning, *, paired: bool = False
     ) -> Video:
         """Plan video ``number``; if ``paired``, each even one is followed by its reversal."""
         backwards = paired and number % 2 == 1
@@ -139,7 +139,7 @@ class Video:
     """
 
     name: str
-    meaning: Any
+    meaning: Meaning
     captions: tuple[str, ...]
     sample_scene: Callable[[Any, np.random.Generator], Scene]
     scene_seed: np.random.SeedSequence
@@ -177,11 +177,11 @@ class HeldOut:
         others: The remaining meanings.
     """
 
-    pairs: tuple[tuple[Any, Any], ...]
-    others: tuple[Any, ...]
+    pairs: tuple[tuple[Meaning, Meaning], ...]
+    others: tuple[Meaning, ...]
 
     @property
-    def meanings(self) -> list[Any]:
+    def meanings(self) -> list[Meaning]:
         """All meanings of the split, those of the pairs first."""
         return [meaning for pair in self.pairs for meaning in pair] + list(self.others)
 
@@ -196,13 +196,13 @@ class Split:
         test: Meanings for the report.
     """
 
-    train: tuple[Any, ...]
+    train: tuple[Meaning, ...]
     val: HeldOut
     test: HeldOut
 
 
 def split_meanings(
-    meanings: list[Any], rng: np.random.Generator, num_paired: int, num_others: int
+    meanings: list[Meaning], rng: np.random.Generator, num_paired: int, num_others: int
 ) -> Split:
     """Divide all meanings at random, evenly over their parts.
 
@@ -210,7 +210,7 @@ def split_meanings(
     combinations of them.
 
     Args:
-        meanings: All meanings, as `Meaning`.
+        meanings: All meanings.
         rng: Source of all choices.
         num_paired: Meanings in reversal pairs of each held-out split.
         num_others: Other meanings of each held-out split.
@@ -221,7 +221,9 @@ def split_meanings(
     return Split(train=tuple(pool), val=val, test=test)
 
 
-def _hold_out(pool: list[Any], num_paired: int, num_others: int) -> tuple[HeldOut, list[Any]]:
+def _hold_out(
+    pool: list[Meaning], num_paired: int, num_others: int
+) -> tuple[HeldOut, list[Meaning]]:
     """Take meanings out of ``pool``, first whole reversal pairs, and return what is left."""
     # A sequence such as (left, right) is its own reversal, so it has no counterpart.
     available = set(pool)
@@ -243,7 +245,7 @@ def _hold_out(pool: list[Any], num_paired: int, num_others: int) -> tuple[HeldOu
 def _take_evenly(groups: Iterable, count: int, usage: Counter[Hashable]) -> list:
     """Take ``count`` groups, always the first of those whose parts are used least."""
 
-    def cost(meaning: Any) -> int:
+    def cost(meaning: Meaning) -> int:
         return sum(weight * usage[part] for part, weight in meaning.parts.items())
 
     remaining = list(groups)
