@@ -106,6 +106,21 @@ def test_a_failing_run_does_not_stop_the_others_and_is_tried_again(runs, launche
     assert not any(RunState.from_folder(run).failure for run in runs[:6])
 
 
+@pytest.mark.parametrize(
+    ('tool', 'line', 'failure'),
+    [
+        ('train.py', "(work_dir / 'epoch_2.pth').write_text('weights')", 'has no last checkpoint'),
+        ('test.py', "(folder / 'result.json').write_text", 'holds no results of a test'),
+    ],
+)
+def test_a_step_that_leaves_nothing_is_a_failure(runs, launcher, tool, line, failure):
+    path = launcher.tools / tool
+    path.write_text(path.read_text().replace(line, 'str'))
+    run_all(runs[:2], launcher)
+    for run in runs[:2]:
+        assert failure in RunState.from_folder(run).failure
+
+
 def test_a_test_of_weights_that_do_not_exist_fails(runs, launcher, tmp_path):
     (tmp_path / 'fail').touch()
     test_of_failed = replace(runs[2], source=runs[1])

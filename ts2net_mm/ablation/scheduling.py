@@ -113,7 +113,7 @@ def run_all(
                 step.log.close()
                 code, seconds = step.process.returncode, time.monotonic() - step.started
                 step.state.record(step.run, code, seconds)
-                if code == 0 and not step.state.is_done:
+                if not step.state.failure and not step.state.is_done:
                     _begin(step.run, active, launcher, on_start, on_end)
                 else:
                     on_end(step.run, step.state)

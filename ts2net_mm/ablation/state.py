@@ -64,10 +64,13 @@ class RunState:
         """Note the end of a step, training or test, and save."""
         self.seconds += seconds
         self.failure = '' if code == 0 else reason_of_failure(run, code)
-        if code == 0 and self.trained:
-            self.metrics = read_test_metrics(run.folder)
-        elif code == 0:
-            self.trained = True
+        try:
+            if code == 0 and self.trained:
+                self.metrics = read_test_metrics(run.folder)
+            elif code == 0:
+                self.trained = bool(tested_checkpoint(run))
+        except (OSError, ValueError) as error:
+            self.failure = str(error)
         self.save(run)
 
     @property
