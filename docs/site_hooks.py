@@ -10,7 +10,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ('configs', 'docs', 'requirements', 'tests', 'tools')
-SUFFIXES = {'.jpg', '.md', '.py', '.sh', '.svg', '.txt', '.yml'}
+SUFFIXES = {'.jpg', '.md', '.png', '.py', '.sh', '.svg', '.txt', '.yml'}
 API_PAGE = '# ts2net_mm.{0}\n\n::: ts2net_mm.{0}\n'
 PACKAGES = (
     'models',

@@ -21,6 +21,7 @@ from ts2net_mm.utils.cli import (
 )
 
 PASSWORD_VARIABLE = 'TS2NET_MM_PASSWORD'
+MAX_PIXELS = 2**27  # of an uploaded picture, which takes 400 MB
 GRACE = 3  # seconds to end what is being sent when the app stops
 
 EPILOG = f"""\
@@ -117,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(args: argparse.Namespace) -> None:
     """Load the model and serve the app."""
     check_arguments(args)
+    os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(MAX_PIXELS))  # read when it is imported
     import uvicorn
 
     with contextlib.redirect_stdout(sys.stderr):
@@ -143,6 +145,13 @@ def check_arguments(args: argparse.Namespace) -> None:
     """Raise an error for what is missing, before the imports that take seconds."""
     require_packages('the app', ('fastapi', 'uvicorn'), 'app')
     require_path('config', args.config)
+    from ts2net_mm.search.milvus_client import is_milvus_address
+
+    if is_milvus_address(args.index):
+        raise ValueError(
+            f'the app opens an index in a folder, and {args.index} is in Milvus: '
+            'tools/index.py copy brings it into a folder'
+        )
     require_path('index', args.index)
     for folder in args.folder:
         require_path('folder', folder)

@@ -104,6 +104,7 @@ def encode(args: argparse.Namespace) -> None:
         from ts2net_mm.apis.inferencer import load_config
         from ts2net_mm.apis.reading import find_readable, split_test_pipeline
         from ts2net_mm.search.encoding import Progress, Share, encode_into
+        from ts2net_mm.search.text_encoder import copy_text_encoder, source_of
         from ts2net_mm.video.video_files import read_video_list
 
         share = Share.from_environment(os.environ)
@@ -127,6 +128,8 @@ def encode(args: argparse.Namespace) -> None:
                 num_workers=args.workers,
                 on_progress=progress.advance,
             )
+        if share.rank == 0 and report.num_known + report.num_encoded:
+            copy_text_encoder(args.index, inferencer, source_of(args.config, args.checkpoint))
     print_report(report, share)
 
 

@@ -13,7 +13,8 @@ From nothing to a trained TS2-Net that finds videos by a sentence:
   3. decodes them once, so that training need not (530 MB)                -> data/moving_shapes/frames
      and trains a small model on them, with an ETA                        -> work_dirs/quickstart
   4. tests it: the retrieval table, and how often it tells a video from the same one played backwards
-  5. finds test videos by two sentences                  -> work_dirs/quickstart/search.html
+  5. encodes the test videos into an index                               -> work_dirs/quickstart/index
+     and finds two of them by sentences                                  -> work_dirs/quickstart/search.html
 
 Steps 2 to 5 take about 8 minutes on two idle CPU cores. Run again, it reuses what is
 complete; stopped with Ctrl-C, the same command continues where it stopped.
@@ -107,14 +108,16 @@ search() {
         names+=("${name##*/}")
         sentences+=("$sentence")
     done < <(choose_sentences)
-    say "Searching $data/test for two sentences"
-    python tools/search.py "$config" "$checkpoint" "$data/test" "${sentences[@]}" --topk 5 \
-        --cache-dir "$work_dir/gallery" --html "$work_dir/search.html"
+    say "Encoding $data/test into an index"
+    python tools/encode.py "$config" "$checkpoint" "$data/test" --index "$index" --whole
+    say 'Searching the index for two sentences'
+    python tools/search.py "$config" "$checkpoint" "$index" "${sentences[@]}" --topk 5 \
+        --html "$work_dir/search.html"
     echo 'The videos made for these sentences (each is a time reversal of what the other one shows):'
     printf '  %s: %s\n' "${names[0]}" "${sentences[0]}" "${names[1]}" "${sentences[1]}"
 }
 
-set_up_environment
+set_up_environment app
 # The loaders' processes need the cores too: with a thread a core, a training step took up to five
 # times as long on a busy machine. It also makes the arithmetic the same on every number of cores.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -122,9 +125,12 @@ say "Rendering $data"
 python tools/data/moving_shapes/render.py --out "$data"
 train
 checkpoint=$(find_checkpoint)
+index=$work_dir/index
 say "Testing $checkpoint"
 python tools/test.py "$config" "$checkpoint" --work-dir "$work_dir/test"
 search
 say "Done. Frames of the hits: $work_dir/search.html"
+python=$(command -v python)
 printf 'Another sentence: %q tools/search.py %q %q %q %q\n' \
-    "$(command -v python)" "$config" "$checkpoint" "$data/test" 'a green circle sinks'
+    "$python" "$config" "$checkpoint" "$index" 'a green circle sinks'
+printf 'In the browser: %q tools/app.py %q %q %q\n' "$python" "$config" "$checkpoint" "$index"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ts2net_mm.search.command import add_index_arguments, is_index, search_index
 from ts2net_mm.utils.cli import is_missing_weights, positive_int, require_path, run
 from ts2net_mm.utils.files import ensure_folder, ensure_writable
 from ts2net_mm.utils.text import has_words, printable
@@ -37,12 +38,22 @@ Every file is tried, whatever its ending. Videos that cannot be read are skipped
 named with the reason on stderr and tried again in the next run; one that hangs is
 skipped after a minute. Files with other endings that are not videos are counted.
 
---json prints one object and nothing else on stdout:
+An index of tools/encode.py is searched as it is: nothing is encoded, and the
+model is not built where the index has a copy of its text encoder. Hits name the
+moment that fits best. A result is certain unless the table says that it is not.
+
+--json prints one object and nothing else on stdout, for a folder:
   {"folder": the searched folder, "videos": their number, "skipped": {name: reason},
    "left": {ending: number of files that are not videos},
    "queries": [{"query": the sentence, "hits": [{"rank": from 1, "score": number,
      "name": path inside the folder, "video": absolute path,
      "best_seconds": presentation time of its best frame, null if unknown}]}]}
+
+and for an index:
+  {"index": its folder, "videos": their number, "queries": [{"query": the query,
+   "exact": whether no other video can fit better, "hits": [{"rank", "score",
+     "video", "duration": seconds, "moments": [{"start", "end", "score",
+     "best_seconds"}]}]}]}
 
 The page of --html shows the frames of each hit and plays it from the best one.
 The page may be moved. The videos may not: it opens them at their absolute paths.
@@ -65,9 +76,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file of the model')
     parser.add_argument('checkpoint', help='weights of that model, in any format')
-    parser.add_argument('folder', help='folder with videos, also in sub-folders')
     parser.add_argument(
-        'sentence', nargs='+', type=_sentence, help='what to search for; one table each'
+        'folder',
+        help='folder with videos, also in sub-folders, or an index of tools/encode.py, or a copy '
+        'of such an index in Milvus (gallery.db or http://host:19530)',
+    )
+    parser.add_argument(
+        'sentence', nargs='*', type=_sentence, help='what to search for; one table each'
     )
     parser.add_argument(
         '--topk', type=positive_int, default=5, help='hits per sentence (default: 5)'
@@ -80,6 +95,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="such as 'cpu' or 'cuda:1' (default: a GPU if there is one)",
     )
     parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='encode in half precision: bf16 on a CPU, fp16 on a GPU (keeps a cache of its own)',
+    )
+    parser.add_argument(
         '--batch-size', type=positive_int, default=8, help='videos per batch (default: 8)'
     )
     parser.add_argument(
@@ -90,7 +110,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cache-dir', help='folder for encoded videos (default: ~/.cache/ts2net_mm)'
     )
-    return parser.parse_args(argv)
+    add_index_arguments(parser)
+    args = parser.parse_args(argv)
+    if not args.sentence and not args.like:
+        parser.error('there is nothing to search for: name a sentence')
+    needs_index = dict(
+        like=args.like,
+        minus=args.minus,
+        under=args.under,
+        min_seconds=args.min_seconds,
+        max_seconds=args.max_seconds,
+        after=args.after,
+        before=args.before,
+        min_score=args.min_score,
+    )
+    given = [f'--{name.replace("_", "-")}' for name, value in needs_index.items() if value]
+    if given and not is_index(args.folder):
+        parser.error(f'{given[0]} needs an index of tools/encode.py instead of a folder of videos')
+    return args
 
 
 def check_paths(args: argparse.Namespace) -> None:
@@ -104,11 +141,12 @@ def check_paths(args: argparse.Namespace) -> None:
         raise FileNotFoundError(
             f'checkpoint {args.checkpoint} does not exist and is not a name like ViT-B/32'
         )
-    require_path('video folder', args.folder)
-    if not (folder := Path(args.folder).expanduser()).is_dir():
-        raise NotADirectoryError(f'{args.folder} is a file, expected a folder of videos')
-    if not _may_hold_videos(folder):
-        raise ValueError(f'there is no video file in {args.folder}')
+    if not is_index(args.folder):
+        require_path('video folder', args.folder)
+        if not (folder := Path(args.folder).expanduser()).is_dir():
+            raise NotADirectoryError(f'{args.folder} is a file, expected a folder of videos')
+        if not _may_hold_videos(folder):
+            raise ValueError(f'there is no video file in {args.folder}')
     if args.html:
         ensure_writable(args.html, 'page')
     if args.cache_dir:
@@ -123,6 +161,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def search(args: argparse.Namespace) -> None:
     """Search the videos, print the hits, and write the page if there is to be one."""
     check_paths(args)
+    if is_index(args.folder):
+        search_index(args)
+        return
     # keep the output of libraries and loggers out of the results
     with contextlib.redirect_stdout(sys.stderr):
         from ts2net_mm.apis import write_html_report
@@ -151,7 +192,7 @@ def find(
 
     pipeline, _ = split_test_pipeline(load_config(args.config))
     find_readable(args.folder, pipeline)  # raises before the model is loaded
-    inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device)
+    inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device, amp=args.amp)
     gallery = Gallery.open(
         args.folder,
         inferencer,

@@ -31,6 +31,11 @@ def build_parser() -> argparse.ArgumentParser:
         help='weights from whose shapes the model is inferred; the config needs no model then',
     )
     parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='encode in half precision: bf16 on a CPU, fp16 on a GPU; ranks hardly change',
+    )
+    parser.add_argument(
         '--dump',
         type=Path,
         metavar='FILE.pkl|FILE.npz',
@@ -95,6 +100,8 @@ def test(parser: argparse.ArgumentParser, args: argparse.Namespace, cfg: Config)
         parser.error(str(error))
     needed = ('model', 'test_dataloader', 'test_evaluator', 'test_cfg')
     require_settings(cfg, *needed, purpose='testing')
+    if args.amp:
+        cfg.test_cfg.fp16 = True  # MMEngine's name for autocast, which takes bf16 on a CPU
     cfg.load_from = weights
     cfg.resume = False
     if args.dump is not None:

@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
-from ts2net_mm.apis import RetrievalInferencer, find_videos
+from ts2net_mm.apis import Gallery, RetrievalInferencer, find_videos
 from ts2net_mm.apis.inferencer import build_model, load_config
 
 TEXTS = ['a red circle', 'the blue one grows', 'x']
@@ -205,6 +205,16 @@ def test_the_fingerprint_depends_on_weights_and_settings(
     torch.save(state_dict, tmp_path / 'new.pth')
     other = RetrievalInferencer(config_file, tmp_path / 'new.pth', device='cpu')
     assert other.fingerprint != inferencer.fingerprint
+
+
+def test_half_precision(config_file, checkpoint, inferencer, gallery, video_folder, tmp_path):
+    half = RetrievalInferencer(config_file, checkpoint, device='cpu', amp=True)
+    assert half.fingerprint != inferencer.fingerprint
+    found = Gallery.open(video_folder, half, cache_dir=tmp_path).frame_features
+    text, expected = half.encode_texts(['a red circle']), inferencer.encode_texts(['a red circle'])
+    for one, other in ((found, gallery.frame_features), (text, expected)):
+        assert one.dtype == torch.float32
+        assert 0 < (one - other).norm() < 0.03 * other.norm()
 
 
 @pytest.mark.parametrize('device', ['nonsense', 'cuda:99'])

@@ -58,6 +58,7 @@ def test_a_table_for_each_sentence(search, inferencer, video_folder, tmp_path):
     assert gallery.num_encoded == 0
     hits = inferencer.search('a red circle', gallery, topk=2)
     assert rows(out)[:2] == [[str(hit.rank), f'{hit.score:.4f}', hit.name] for hit in hits]
+    assert search('a red circle', '--amp')[2] == '6 videos, 6 of them encoded now\n'
 
 
 def test_files_that_are_not_searched_are_reported(search, bad_folder, make_video):

@@ -125,6 +125,9 @@ def test_replaced_and_removed_videos_are_not_found(store, entries, queries):
     with store.writer() as writer:
         writer.remove(entry.path for entry in entries[1:30])
         writer.add([replaced])
+    assert index.count() == (31, 2 + sum(len(entry.windows) for entry in entries[30:]))
+    assert len(index.read_video(replaced.path).table) == 2
+    assert index.read_video(entries[1].path) is None
     hits = index.search(queries[:1], topk=100)[0].hits
     expected = ranking([replaced, *entries[30:]], queries[0])
     assert [hit.path for hit in hits] == [path for path, _ in expected]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny import CONFIG, ROOT, make_project, model_config
+from tiny import CONFIG, ROOT, make_project, model_config, write_noise
 
 FOLDER = ROOT / 'tools/benchmarks'
 MODULES = (
@@ -22,6 +22,8 @@ MODULES = (
     'run',
     'processes',
     'as_released',
+    'step_profile',
+    'precision',
     'pipeline',
     'gpu',
     'lab',
@@ -56,6 +58,26 @@ def tiny_model():
 def project(tmp_path_factory) -> Path:
     """A folder with a config, five videos and their annotation."""
     return make_project(tmp_path_factory.mktemp('project'), num_videos=5)
+
+
+@pytest.fixture(scope='session')
+def folder(tmp_path_factory):
+    """A config, weights, and a folder of eight videos, of which the last is longer."""
+    import torch
+
+    from ts2net_mm.apis.inferencer import build_model, load_config
+
+    folder = make_project(tmp_path_factory.mktemp('encode'), num_videos=8)
+    write_noise(folder / '7.mp4', num_frames=120, seed=7)
+    torch.manual_seed(0)
+    model = build_model(load_config(folder / 'config.py'))
+    state = {key: 0.2 * torch.randn(value.shape) for key, value in model.state_dict().items()}
+    state |= {k: v for k, v in model.state_dict().items() if not v.is_floating_point()}
+    torch.save(dict(state_dict=state, meta=dict()), folder / 'model.pth')
+    (folder / 'videos').mkdir()
+    for path in folder.glob('*.mp4'):
+        path.rename(folder / 'videos' / path.name)
+    return folder
 
 
 @pytest.fixture(scope='session')

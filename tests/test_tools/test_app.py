@@ -75,6 +75,11 @@ def test_missing_files_are_named(tool, project, capsys):
         assert f'error: {kind} /nowhere does not exist' in capsys.readouterr().err
 
 
+def test_an_index_in_milvus_is_refused(tool, project, capsys):
+    assert tool.main([*project[:2], 'http://localhost:19530']) == 1
+    assert 'tools/index.py copy brings it into a folder' in capsys.readouterr().err
+
+
 def test_missing_packages_are_named(tool, project, capsys, monkeypatch):
     monkeypatch.setattr('ts2net_mm.utils.cli.find_spec', lambda name: None)
     assert tool.main(project) == 1

@@ -103,6 +103,29 @@ def test_released_step(load, tiny_model):
     assert after[0] != pytest.approx(before[0], rel=1e-4)
 
 
+def test_step_profile(load, tiny_model):
+    sizes = load('train_step').Sizes(videos=2, frames=3, words=6)
+    table = load('step_profile').run(sizes, tiny_model)
+    products, *others, everything = (
+        [float(cell.rstrip('%')) for cell in row[1:]] for row in table.rows
+    )
+    shares = [sum(column) for column in zip(products, *others, strict=True)]
+    assert shares[1::2] == pytest.approx([100, 100], abs=1)
+    assert everything[1::2] == [100, 100]
+    assert products[1] > 0 and products[3] > 0
+    assert f'ts2net_mm: {products[1]}% in products' in table.notes
+
+
+def test_precision(load, tiny_model):
+    precision, sizes = load('precision'), load('train_step').Sizes(videos=4, frames=3, words=6)
+    for run in (precision.run_encoding, precision.run_training):
+        assert names(run(1, sizes, tiny_model)) == ['bf16', 'fp32']
+    table = precision.run_compiled(sizes, tiny_model, backend='eager')
+    assert table.columns[1:] == [f'{i}, {n} videos' for n in (4, 1) for i in ('first', 'next')]
+    plain, compiled = ([float(cell) for cell in row[1:]] for row in table.rows)
+    assert compiled[0] > plain[0]  # it is traced
+
+
 @pytest.mark.slow
 def test_sides_in_processes_of_their_own(load, tiny_model):
     released, sizes = load('as_released'), load('train_step').Sizes(videos=2, frames=3, words=6)

@@ -7,33 +7,11 @@ import sys
 import time
 
 import pytest
-from tiny import ROOT, make_project, write_noise
+from tiny import ROOT
 
 from ts2net_mm.search import VideoIndex, VideoStore
 
 TOOL = ROOT / 'tools/encode.py'
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    """A config, weights and eight videos, of which the last is longer."""
-    import torch
-
-    from ts2net_mm.apis.inferencer import build_model, load_config
-
-    folder = make_project(tmp_path_factory.mktemp('encode'), num_videos=8)
-    write_noise(folder / '7.mp4', num_frames=120, seed=7)
-    torch.manual_seed(0)
-    model = build_model(load_config(folder / 'config.py'))
-    state = {key: 0.2 * torch.randn(value.shape) for key, value in model.state_dict().items()}
-    state |= {k: v for k, v in model.state_dict().items() if not v.is_floating_point()}
-    torch.save(dict(state_dict=state, meta=dict()), folder / 'model.pth')
-    for name in ('all.json',):
-        (folder / name).unlink()
-    (folder / 'videos').mkdir()
-    for path in folder.glob('*.mp4'):
-        path.rename(folder / 'videos' / path.name)
-    return folder
 
 
 def command(folder, index, *args):

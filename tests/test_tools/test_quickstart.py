@@ -90,8 +90,10 @@ STORE = f'tools/data/store_frames.py {TRAINING_CONFIG} --out data/moving_shapes/
 TRAIN = f'tools/train.py {TRAINING_CONFIG} --work-dir work_dirs/quickstart --seed 0'
 REPORT = [
     f'tools/test.py {CONFIG} work_dirs/quickstart/epoch_2.pth --work-dir work_dirs/quickstart/test',
-    f'tools/search.py {CONFIG} work_dirs/quickstart/epoch_2.pth data/moving_shapes/test d d e e '
-    '--topk 5 --cache-dir work_dirs/quickstart/gallery --html work_dirs/quickstart/search.html',
+    f'tools/encode.py {CONFIG} work_dirs/quickstart/epoch_2.pth data/moving_shapes/test '
+    '--index work_dirs/quickstart/index --whole',
+    f'tools/search.py {CONFIG} work_dirs/quickstart/epoch_2.pth work_dirs/quickstart/index d d e e '
+    '--topk 5 --html work_dirs/quickstart/search.html',
 ]
 
 
@@ -100,6 +102,8 @@ def test_the_steps_from_any_folder_and_once_more(quickstart):
     done = quickstart.run()
     assert quickstart.log.read_text().splitlines() == [RENDER, *REPORT]
     assert done.stdout.count('  000062.mp4: d d\n  000063.mp4: e e\n') == 1
+    app = f'tools/app.py {CONFIG} work_dirs/quickstart/epoch_2.pth work_dirs/quickstart/index'
+    assert done.stdout.endswith(f' {app}\n')
 
 
 def test_an_interrupted_training_is_resumed(quickstart):

@@ -62,6 +62,13 @@ def test_the_readme_states_the_recalls(printed):
     assert f'R@1 was {recalls} %' in (ROOT / 'README.md').read_text(encoding='utf-8')
 
 
+def test_the_readme_shows_hits_that_were_printed(page):
+    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
+    shown = re.findall(r'^   \d   0\.\d{4} .+\.mp4$', readme, re.M)
+    assert shown
+    assert set(shown) <= set(page.splitlines())
+
+
 def test_the_page_names_the_commit_of_the_index(page, entry):
     assert re.findall(r'at commit `([0-9a-f]+)`', page) == [entry['Metadata']['Commit']]
 

@@ -1,6 +1,7 @@
 """The command lines of training and testing, as a user runs them."""
 
 import json
+import pickle
 import re
 import shutil
 import socket
@@ -96,6 +97,16 @@ def table(run_tool, project, trained, tmp_path_factory) -> list[str]:
     assert len(found) == 6
     assert re.search(r'text to video +\| +\d+\.\d', found[1])
     return found
+
+
+@pytest.mark.slow
+def test_half_precision(run_tool, project, trained, table, tmp_path):
+    arguments = (project / 'config.py', trained / 'epoch_2.pth', '--work-dir', tmp_path)
+    code, output = run_tool('test.py', *arguments, '--amp', '--dump', tmp_path / 'all.pkl')
+    assert code == 0, output[-2000:]
+    assert len(table_of(output)) == len(table)
+    features = pickle.loads((tmp_path / 'all.pkl').read_bytes())[0]['features']
+    assert features['text_features'].dtype == torch.bfloat16
 
 
 @pytest.mark.slow

@@ -214,7 +214,7 @@ def compiled(lab: Lab) -> Table:
 
 def tests(lab: Lab) -> Table:
     """The tests that need a GPU."""
-    command = [sys.executable, '-m', 'pytest', '-q', '-m', 'gpu', 'tests/test_gpu.py']
+    command = [sys.executable, '-m', 'pytest', '-q', '-m', 'gpu', 'tests']
     code, seconds, output = run_command(lab, command, 200)
     rows = [['pytest -m gpu', code, seconds, last_line(output)]]
     return Table('tests', [], ['', 'exit code', 'seconds', 'last line'], rows)

@@ -1,6 +1,5 @@
 """Run several implementations in turn, and measure their time and memory."""
 
-import ctypes
 import gc
 import os
 import platform
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 import ts2net_mm
+from ts2net_mm.utils.memory import release_freed_memory
 
 __all__ = [
     'Measurement',
@@ -114,12 +114,11 @@ def measure(sides: Sequence[Side], repeats: int) -> list[Measurement]:
 def watch(run: Callable[[], Any]) -> tuple[Any, Memory | None]:
     """Run something once and give its result and its memory (known on Linux only)."""
     gc.collect()
+    release_freed_memory()  # else what runs next takes it without becoming larger
     try:
-        # give freed pages back, else what runs next takes them without becoming larger
-        ctypes.CDLL(None).malloc_trim(0)
         Path('/proc/self/clear_refs').write_text('5')  # the peak starts anew
         before = _resident('VmRSS')
-    except (AttributeError, OSError):
+    except OSError:
         return run(), None
     result = run()
     return result, Memory(before, _resident('VmHWM'))

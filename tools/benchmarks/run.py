@@ -100,6 +100,16 @@ BENCHMARKS: dict[str, Benchmark | Script] = {
     'train-step': Benchmark(
         'a step of ViT-B/32, and of a model shaped as the released code', 'as_released', repeats=3
     ),
+    'step-profile': Benchmark(
+        'the operations of both steps, with torch.profiler', 'step_profile', repeats=None
+    ),
+    'bf16-encoding': Benchmark('encoding in bf16 and fp32', 'precision', 'run_encoding'),
+    'bf16-training': Benchmark(
+        'a train step in bf16 and fp32', 'precision', 'run_training', repeats=3
+    ),
+    'compiled': Benchmark(
+        'a compiled train step and a plain one', 'precision', 'run_compiled', repeats=None
+    ),
     'attention': Benchmark(
         'the same with nn.MultiheadAttention in the blocks', 'train_step', repeats=2
     ),

@@ -19,12 +19,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ts2net_mm.search import Description, Layout, VideoEntry, VideoIndex, VideoStore, WindowFeatures
+from ts2net_mm.search import (
+    Description,
+    Layout,
+    SearchResult,
+    VideoEntry,
+    VideoIndex,
+    VideoStore,
+    View,
+    WindowFeatures,
+)
 from ts2net_mm.utils.cli import positive_int, run
 
 FRAMES, DIMS = 12, 512
@@ -130,6 +139,35 @@ def time_queries(folder: Path, features: Features, number: int) -> dict:
     )
 
 
+def score_all(view: View, queries: np.ndarray) -> np.ndarray:
+    """Compute the best score of each video from all frames, in blocks: (Q, D) -> (Q, V)."""
+    best = np.full((len(queries), view.num_videos), -2, np.float32)
+    for segment in view.segments:
+        for first in range(0, len(segment), BLOCK):
+            last = min(first + BLOCK, len(segment))
+            frames = segment.read_frames(range(first, last))['frames']
+            cosines = queries.astype(np.float32) @ frames.reshape(-1, DIMS).astype(np.float32).T
+            cosines = cosines.reshape(len(queries), -1, FRAMES)
+            norms = np.sqrt(np.einsum('qnt,qnt->qn', cosines, cosines))
+            weights = np.exp(4 * (cosines / norms[..., None] - 1))
+            scores = (weights * cosines).sum(axis=-1) / weights.sum(axis=-1)
+            scores = scores.reshape(len(queries), -1, WINDOWS_PER_VIDEO).max(axis=-1)
+            place = first // WINDOWS_PER_VIDEO
+            best[:, place : place + scores.shape[1]] = scores
+    return best
+
+
+def compare(best: np.ndarray, found: Sequence[SearchResult]) -> tuple[int, list[float]]:
+    """Count the results that hold the best videos, and give the largest difference of each."""
+    equal, differences = 0, []
+    for row, result in zip(best, found, strict=True):
+        numbers = [int(Path(hit.path).stem) for hit in result.hits]
+        expected = np.argsort(-row)[: len(numbers)]
+        differences.append(float(np.abs(row[numbers] - row[expected]).max()))
+        equal += bool(differences[-1] < 1e-6)  # ties within rounding may be in any order
+    return equal, differences
+
+
 def compare_with_all(folder: Path, features: Features, number: int) -> dict:
     """Compare the best ten with those of all scores, computed from all frames in blocks."""
     index = VideoIndex(folder)
@@ -139,26 +177,9 @@ def compare_with_all(folder: Path, features: Features, number: int) -> dict:
     found = index.search(queries, view=view)
     searching = time.perf_counter() - start
     start = time.perf_counter()
-    best = np.full((number, view.num_videos), -2, np.float32)
-    for segment in view.segments:
-        for first in range(0, len(segment), BLOCK):
-            last = min(first + BLOCK, len(segment))
-            frames = segment.read_frames(range(first, last))['frames']
-            cosines = queries.astype(np.float32) @ frames.reshape(-1, DIMS).astype(np.float32).T
-            cosines = cosines.reshape(number, -1, FRAMES)
-            norms = np.sqrt(np.einsum('qnt,qnt->qn', cosines, cosines))
-            weights = np.exp(4 * (cosines / norms[..., None] - 1))
-            scores = (weights * cosines).sum(axis=-1) / weights.sum(axis=-1)
-            scores = scores.reshape(number, -1, WINDOWS_PER_VIDEO).max(axis=-1)
-            place = first // WINDOWS_PER_VIDEO
-            best[:, place : place + scores.shape[1]] = scores
+    best = score_all(view, queries)
     brute_force = time.perf_counter() - start
-    equal, differences = 0, []
-    for row, result in zip(best, found, strict=True):
-        numbers = [int(Path(hit.path).stem) for hit in result.hits]
-        expected = np.argsort(-row)[: len(numbers)]
-        differences.append(float(np.abs(row[numbers] - row[expected]).max()))
-        equal += bool(differences[-1] < 1e-6)  # ties within rounding may be in any order
+    equal, differences = compare(best, found)
     return dict(
         queries=number,
         equal=equal,

@@ -39,7 +39,7 @@ def run(
     cfg = Config.fromfile(CONFIG)
     init_default_scope('mmaction')
     torch.manual_seed(0)
-    model = MODELS.build(model_cfg or cfg.model)
+    model = MODELS.build(dict(model_cfg or cfg.model, init_cfg=None))
     model.init_weights()
     model.train()
     other = to_multihead_attention(model)

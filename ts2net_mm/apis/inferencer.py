@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS, TRANSFORMS
@@ -69,6 +70,7 @@ class RetrievalInferencer:
         config: Config file of the model, or the config itself.
         checkpoint: Weights of any format (a file, folder, URL or name); every key has to fit.
         device: Where the model runs; by default the first GPU, or the CPU if there is none.
+        amp: Encode in half precision where torch's autocast does, bf16 on a CPU and fp16 on a GPU.
 
     Raises:
         FileNotFoundError: If config or checkpoint do not exist.
@@ -87,15 +89,20 @@ class RetrievalInferencer:
         checkpoint: str | Path,
         *,
         device: str | torch.device | None = None,
+        amp: bool = False,
     ) -> None:
         device = _resolve_device(device)
+        self._amp = amp
         self.cfg = load_config(config)
         self.name = f'{Path(self.cfg.filename or "config").name} with {Path(checkpoint).name}'
         self.video_pipeline, text_transform = split_test_pipeline(self.cfg)
         self._tokenize = TRANSFORMS.build(text_transform)
         self.model: Any = build_model(self.cfg)
         load_weights(self.model, checkpoint)
-        self.fingerprint = _fingerprint(self.model, self.cfg.model.to_dict(), self.video_pipeline)
+        settings = [self.cfg.model.to_dict(), self.video_pipeline]
+        if amp:
+            settings.append(torch.get_autocast_dtype(device.type))
+        self.fingerprint = _fingerprint(self.model, *settings)
         self.model.to(device).eval()
 
     @torch.inference_mode()
@@ -123,7 +130,8 @@ class RetrievalInferencer:
                 )
         tokens = torch.as_tensor(self._tokenize(dict(text=list(texts)))['text'])
         parts = tokens.to(self._device).split(TEXTS_AT_A_TIME)
-        return torch.cat([self.model.encode_text(part).float().cpu() for part in parts])
+        with self._autocast():
+            return torch.cat([self.model.encode_text(part).float().cpu() for part in parts])
 
     def encode_videos(
         self, paths: Sequence[str | Path], *, batch_size: int = 8, num_workers: int | None = None
@@ -179,7 +187,24 @@ class RetrievalInferencer:
         ]
         inputs = self.model.data_preprocessor(pseudo_collate(data), False)['inputs']
         mask = inputs['frame_mask']
-        return self.model.encode_video(inputs['imgs'], mask).float().cpu(), mask.cpu()
+        with self._autocast():
+            features = self.model.encode_video(inputs['imgs'], mask).float().cpu()
+        return features, mask.cpu()
+
+    @torch.inference_mode()
+    def score_frames(
+        self, texts: np.ndarray, features: np.ndarray, frame_mask: np.ndarray
+    ) -> np.ndarray:
+        """Compute similarities without the logit scale: (N, D), (B, T, D), (B, T) -> (N, B)."""
+        arrays = (texts.astype(np.float32), features.astype(np.float32), frame_mask)
+        tensors = (torch.from_numpy(array).to(self._device) for array in arrays)
+        scores = self.model.similarity(*tensors) / self.model.head.logit_scale.exp()
+        return scores.float().cpu().numpy()
+
+    @property
+    def max_words(self) -> int:
+        """Tokens of a sentence that the model reads, start and end included."""
+        return self._tokenize.max_words
 
     @property
     def index_score(self) -> dict[str, Any] | None:
@@ -246,6 +271,9 @@ class RetrievalInferencer:
             features = (item.to(self._device) for item in (text, video, mask))
             scores.append(self.model.similarity(*features)[0] / self.model.head.logit_scale.exp())
         return torch.cat(scores).float().cpu()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, enabled=self._amp)
 
     @property
     def _device(self) -> torch.device:

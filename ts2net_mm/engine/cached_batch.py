@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from ..models import TS2Net
 from ..models.layers.transformer import at_least_fp32
+from ..utils.memory import release_freed_memory
 from .loops import ResumableTrainLoop
 from .resuming import random_states, restore_random_states
 
@@ -70,6 +71,7 @@ class CachedStep:
             self._reducing_encoder = (
                 self._encoder if model is network else torch.compile(model, **compile_cfg)
             )
+        self._on_cpu = device == 'cpu'
         self._checked = False
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -161,6 +163,8 @@ class CachedStep:
                 [tensor for tensor, _ in pairs],
                 [(grad * scale).to(tensor.dtype) for tensor, grad in pairs],
             )
+            if self._on_cpu:
+                release_freed_memory()
         restore_random_states(after)
 
     def _reject_batch_norm(self) -> None:

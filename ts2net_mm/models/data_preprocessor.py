@@ -45,7 +45,7 @@ class TextVideoDataPreprocessor(ActionDataPreprocessor):
         if 'frame_mask' in inputs:
             frame_mask = torch.stack(tuple(inputs['frame_mask'])).bool()
             # after the normalisation, which turns black padding into other values
-            imgs = imgs * frame_mask[:, :, None, None, None]
+            imgs.mul_(frame_mask[:, :, None, None, None])
         else:
             frame_mask = imgs.new_ones(imgs.shape[:2], dtype=torch.bool)
         batch = dict(imgs=imgs, frame_mask=frame_mask)

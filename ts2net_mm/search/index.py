@@ -9,6 +9,7 @@ import numpy as np
 
 from .bound import Score, score_from_settings
 from .filters import VideoFilter
+from .packing import PackedVideo
 from .results import SearchResult
 from .store import Description, VideoStore
 from .view import View
@@ -38,6 +39,14 @@ class SearchIndex(Protocol):
         max_candidates: int | None = MAX_CANDIDATES,
     ) -> list[SearchResult]:
         """Find the best videos for each query: (Q, D) -> Q results."""
+        ...
+
+    def count(self) -> tuple[int, int]:
+        """Count the videos and the windows that may be found."""
+        ...
+
+    def read_video(self, path: str) -> PackedVideo | None:
+        """Read what is stored of a video; None if it is not there or was skipped."""
         ...
 
 
@@ -121,6 +130,21 @@ class VideoIndex:
                 limit = len(view) if max_candidates is None else max_candidates
                 results.append(search.run(topk, limit, num_moments))
         return results
+
+    def count(self) -> tuple[int, int]:
+        """Count the videos and the windows that may be found."""
+        view = self.store.view()
+        return view.num_videos, view.num_windows
+
+    def read_video(self, path: str) -> PackedVideo | None:
+        """Read what is stored of a video; None if it is not there or was skipped.
+
+        Raises:
+            DamagedIndexError: If a checksum is wrong.
+        """
+        view = self.store.view()
+        video = view.find(path)
+        return view.read_video(video.number) if video and video.num_windows else None
 
 
 def as_queries(queries: np.ndarray, topk: int, dims: int) -> np.ndarray:

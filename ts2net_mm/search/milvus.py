@@ -57,7 +57,7 @@ class MilvusStore:
 
     Attributes:
         description: What the index was made with.
-        is_exact: Whether a search of the database finds all vectors; approximate indices lose some.
+        index_type: How Milvus indexes the means.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class MilvusStore:
             self._names = {collection: f'{name}_{collection}' for collection in COLLECTIONS}
             self.description = self._read_description()
             self.score = score_from_settings(self.description.score or {})
-            self.is_exact = self._check_windows() == EXACT_INDEX
+            self.index_type = self._check_windows()
         except BaseException:
             self.connection.close()
             raise
@@ -139,6 +139,11 @@ class MilvusStore:
             raise
         return store
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether a search of the database finds all vectors; approximate indices lose some."""
+        return self.index_type == EXACT_INDEX
+
     def __enter__(self) -> MilvusStore:
         return self
 
@@ -155,21 +160,23 @@ class MilvusStore:
         self.connection.close()
 
     def count(self) -> tuple[int, int]:
-        """Count the videos and windows that may be found, and check that none is missing.
+        """Count the videos and the windows that may be found."""
+        videos = self.connection.count(self._names[VIDEOS], f'kind == {ENCODED}')
+        return videos, self.connection.count(self._names[WINDOWS])
+
+    def check_counts(self) -> None:
+        """Check that no window is missing, and none is there that belongs to no video.
 
         Raises:
             DamagedIndexError: If there are more or fewer windows or frames than there should be.
         """
-        condition = f'kind == {ENCODED}'
-        rows = self.connection.rows(self._names[VIDEOS], condition, ['num_windows'])
-        counts = [row['num_windows'] for row in rows]
-        expected = {WINDOWS: sum(counts)}
-        expected[FRAMES] = sum(counts) * len(frame_keys('', self.description.layout))
-        for collection, number in expected.items():
+        rows = self.connection.rows(self._names[VIDEOS], f'kind == {ENCODED}', ['num_windows'])
+        windows = sum(row['num_windows'] for row in rows)
+        frames = windows * len(frame_keys('', self.description.layout))
+        for collection, number in ((WINDOWS, windows), (FRAMES, frames)):
             name = self._names[collection]
             if (found := self.connection.count(name)) != number:
                 raise DamagedIndexError(f'{self.address} has {found} {name}, expected {number}')
-        return len(counts), sum(counts)
 
     def writer(self) -> MilvusWriter:
         """Return a writer; use it in a ``with`` statement."""
@@ -240,6 +247,8 @@ class MilvusStore:
         Shape:
             queries: (Q, D) float32
         """
+        # a graph is searched for at least as many windows as it is to return
+        options = dict(ef=limit) if self.index_type.startswith('HNSW') else {}
         return self.connection(
             'search',
             self._names[WINDOWS],
@@ -248,7 +257,7 @@ class MilvusStore:
             filter=condition,
             limit=limit,
             output_fields=list(WINDOW_FACTS),
-            search_params=dict(metric_type='IP'),
+            search_params=dict(metric_type='IP', params=options),
         )
 
     def _video_rows(self, paths: Sequence[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..utils.cli import require_packages
+from .store import DESCRIPTION
 
 __all__ = [
     'CONNECT_SECONDS',
@@ -46,7 +47,7 @@ def is_milvus_address(address: str | Path) -> bool:
     """Tell an address of Milvus, a file ``*.db`` or a URL, from a folder of an index."""
     place = str(address).rpartition('#')[0] or str(address)
     return urlsplit(place).scheme in SCHEMES or (
-        place.endswith('.db') and not (Path(place) / 'index.json').exists()
+        place.endswith('.db') and not (Path(place) / DESCRIPTION).exists()
     )
 
 

@@ -16,6 +16,7 @@ from .index import MAX_CANDIDATES, QUERIES_AT_A_TIME, as_queries
 from .milvus import MilvusStore
 from .milvus_client import CONNECT_SECONDS
 from .milvus_rows import NUMBERS, filter_expression, may_reach, unescape
+from .packing import PackedVideo
 from .records import DamagedIndexError
 from .results import SearchResult
 from .store import Description
@@ -109,6 +110,22 @@ class MilvusIndex:
                 search = _Search(self.store, query, condition, topk, max_candidates)
                 results.append(search.run(rows, limit, num_moments))
         return results
+
+    def count(self) -> tuple[int, int]:
+        """Count the videos and the windows that may be found."""
+        return self.store.count()
+
+    def read_video(self, path: str) -> PackedVideo | None:
+        """Read what is stored of a video; None if it is not there or was skipped.
+
+        Raises:
+            DamagedIndexError: If its checksum is wrong, or a row is missing.
+        """
+        try:
+            video = self.store.read(path)
+        except KeyError:
+            return None
+        return video if len(video.table) else None
 
 
 class _ChangedError(Exception):

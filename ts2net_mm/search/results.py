@@ -69,4 +69,6 @@ class SearchResult:
         """What is certain about the hits, in words."""
         if self.exact:
             return 'exact'
-        return "exact as far as the index's recall" if self.exact_as_found else 'not certain'
+        if self.exact_as_found:
+            return "exact as far as the index's recall"
+        return 'not certain: too many windows may fit as well'

@@ -91,11 +91,11 @@ class Segment:
         Raises:
             DamagedIndexError: If their checksum is wrong.
         """
-        record, crcs = self.layout.record, self.windows['frames_crc']
-        parts = []
-        for window in windows:
+        record, numbers, parts = self.layout.record, list(windows), []
+        crcs = self.windows['frames_crc'][numbers].tolist()
+        for window, crc in zip(numbers, crcs, strict=True):
             part = self._frames.read(window * record.itemsize, record.itemsize)
-            if len(part) < record.itemsize or zlib.crc32(part) != crcs[window]:
+            if len(part) < record.itemsize or zlib.crc32(part) != crc:
                 raise self._damage('frames', window)
             parts.append(part)
         return np.frombuffer(b''.join(parts), record)

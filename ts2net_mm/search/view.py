@@ -160,6 +160,11 @@ class View:
             raise DamagedIndexError(f'the index is damaged: a mean of {path} is not finite')
         return result
 
+    def mean(self, window: int) -> np.ndarray:
+        """Return the mean of the frames of a window: (D,)."""
+        segment, inner = self._locate(self._first_window, window)
+        return segment.means[inner]
+
     def read_frames(self, windows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Read the frames of windows: (len(windows),) of ``layout.record``.
 

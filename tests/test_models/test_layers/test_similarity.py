@@ -54,6 +54,16 @@ def test_chunks_have_no_effect(features, max_elements):
     torch.testing.assert_close(parts, whole)
 
 
+@pytest.mark.parametrize('count', [17, 205, 256])
+def test_equal_videos_tie_wherever_they_stand(count):
+    torch.manual_seed(0)
+    text, video = torch.randn(300, 64), torch.randn(count, 12, 64)
+    places = torch.arange(0, count, 7)
+    video[places] = video[0].clone()
+    scores = frame_weighted_similarity(text, video, torch.ones(count, 12, dtype=torch.bool))
+    assert (scores[:, places] == scores[:, :1]).all()
+
+
 @pytest.mark.parametrize('name', ['FrameWeightedSimilarity', 'MeanPooledSimilarity'])
 def test_padding_has_no_effect(features, name):
     text, video, mask = features

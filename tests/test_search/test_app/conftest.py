@@ -68,17 +68,17 @@ class Project:
         self.index = folder / 'index'
         self.fingerprint = fingerprint
         self.encoded = encoded
+        self.score = dict(type='frame_weighted', temperature=4.0)
 
     def add(self, name: str, *, source: str) -> Path:
         """Write a video and add it to the index; with the content of an encoded one."""
         content, entry = self.encoded[source]
-        path = self.videos / name
+        path = Path(os.path.normpath(self.videos / name))
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.write_bytes(content)
         layout = Layout(*entry.windows.features.shape[1:])
-        score = dict(type='frame_weighted', temperature=4.0)
-        description = Description(self.fingerprint, layout, score, model='tiny')
+        description = Description(self.fingerprint, layout, self.score, model='tiny')
         status = path.stat()
         entry = replace(entry, path=str(path), size=status.st_size, mtime_ns=status.st_mtime_ns)
         with VideoStore.create(self.index, description).writer() as writer:

@@ -87,6 +87,12 @@ def test_links_out_of_the_folder_are_refused(client, make_client, project, encod
     assert permissive.get(outer).status_code == 200
 
 
+def test_videos_of_another_folder_that_are_added_later_are_shown(client, project, tmp_path):
+    assert client.get('/', params=SENTENCE).status_code == 200
+    path = project.add('../others/9.mp4', source='0.mp4')
+    assert client.get(f'/video/{key_of(str(path))}').status_code == 200
+
+
 def test_a_folder_or_a_pipe_in_place_of_a_video(client, project, address):
     (project.videos / '1.mp4').unlink()
     os.mkfifo(project.videos / '1.mp4')

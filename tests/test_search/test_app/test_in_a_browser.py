@@ -86,7 +86,7 @@ def test_search_and_play(open_page):
     page.wait_for_url('**/?*q=a+clip*')
     cards = page.locator('li')
     assert cards.count() == 6
-    moments = page.locator('li .moment:not(details .moment)')
+    moments = page.locator('li .timeline:not(details .timeline)')
     for number in range(2):
         video = cards.nth(number).locator('video')
         wait_for(lambda video=video: is_ready(video))
@@ -193,7 +193,7 @@ def test_a_format_that_the_browser_does_not_play(open_page, project):
     assert video.evaluate('video => video.duration') == pytest.approx(1.5, abs=0.1)
     card.locator('summary').click()
     frame = card.locator('details a.frame').nth(2)
-    start = float(card.locator('details .moment').get_attribute('data-start'))
+    start = float(card.locator('details .timeline').get_attribute('data-start'))
     frame.click()  # shows the clip of the other moment
     seconds = float(frame.get_attribute('data-seek')) - start
     wait_for(lambda: video.evaluate(CURRENT_TIME) >= seconds)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import cv2
@@ -10,6 +11,8 @@ import pytest
 
 from ts2net_mm.search import VideoIndex
 from ts2net_mm.search.app.library import key_of
+
+SECONDS = 4  # of each video
 
 
 def names_on(page: str) -> list[str]:
@@ -48,6 +51,28 @@ def test_a_card_plays_from_the_best_moment_and_shows_its_frames(client, project)
         answer = client.get(picture)
         assert answer.headers['content-type'] == 'image/jpeg'
         assert answer.content[:2] == b'\xff\xd8'
+
+
+def test_the_overview_shows_the_best_frame_of_each_part(client, project, model, encoded):
+    query = model.encode_texts(['a clip'])[0].double().numpy()
+    query /= np.linalg.norm(query)
+    page = client.get('/', params=dict(q='a clip')).text
+    found = hits(client, q='a clip')
+    scores = [s for hit in found for m in hit['moments'] for s in m['frame_scores']]
+    for hit, card in zip(found, page.split('<li>')[1:], strict=True):
+        windows = encoded[hit['path'].rpartition('/')[2]][1].windows
+        frames = windows.features[windows.frame_mask].astype(np.float64)
+        cosines = frames @ query / np.linalg.norm(frames, axis=1)
+        seconds = windows.frame_seconds[windows.frame_mask]
+        overview = re.search(r'<svg class="overview".*?</svg>', card, re.S)[0]
+        bars = re.findall(r'<rect x="(.*?)" width="(.*?)" y=".*?" height="(.*?)"', overview)
+        assert len(bars) > 5
+        for x, width, height in np.array(bars, float):
+            inside = (seconds >= x / 100 * SECONDS - 1e-4) & (
+                seconds < (x + width) / 100 * SECONDS - 1e-4
+            )
+            share = (cosines[inside].max() - min(scores)) / (max(scores) - min(scores))
+            assert height == pytest.approx(100 * np.clip(share, 0, 1), abs=0.51)
 
 
 def test_the_frames_are_those_of_their_times(client, project):
@@ -103,10 +128,50 @@ def test_more_like_this_searches_by_the_mean_of_a_window(client, project, encode
     assert 'like 3.mp4' in client.get('/', params=dict(like=key)).text
 
 
+def test_a_sentence_minus_another(client, project, model):
+    wanted, other = model.encode_texts(['a clip', 'number 3']).double().numpy()
+    query = wanted / np.linalg.norm(wanted) - 0.5 * other / np.linalg.norm(other)
+    expected = VideoIndex(project.index).search(query[None])[0]
+    found = hits(client, q='a clip', minus='number 3')
+    assert [hit['score'] for hit in found] == pytest.approx([h.score for h in expected.hits])
+    page = client.get('/', params=dict(q='a clip', minus='number 3')).text
+    assert '<h1>a clip, not number 3</h1>' in page
+
+
+def test_a_similarity_without_a_bound_is_computed_by_the_model(project, make_client, encoded):
+    expected = hits(make_client(), q='a clip')
+    (project.index / 'index.json').unlink()
+    project.score = None
+    project.add('0.mp4', source='0.mp4')
+    found = hits(make_client(), q='a clip')
+    assert [hit['path'] for hit in found] == [hit['path'] for hit in expected]
+    scores = [hit['score'] for hit in expected]
+    assert [hit['score'] for hit in found] == pytest.approx(scores, abs=1e-5)
+
+
 def test_videos_added_meanwhile_are_found(client, project):
     assert len(hits(client, q='a clip')) == 6
     path = project.add('new/7.mp4', source='0.mp4')
     assert str(path) in [hit['path'] for hit in hits(client, q='a clip')]
+
+
+def test_many_searches_at_once_while_videos_are_added(client, project):
+    recent = dict(since='2010-01-01')
+    sentences = [f'clip number {number}' for number in range(4)]
+    expected = {sentence: hits(client, q=sentence, **recent) for sentence in sentences}
+    with ThreadPoolExecutor(8) as pool:
+        found = [
+            (sentence, pool.submit(hits, client, q=sentence, **recent))
+            for sentence in 10 * sentences
+        ]
+        for number in range(10):
+            path = project.videos / f'new/{number}.mp4'
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(project.encoded['0.mp4'][0])
+            os.utime(path, (1e9, 1e9))
+            project.add(f'new/{number}.mp4', source='0.mp4')
+    assert all(future.result() == expected[sentence] for sentence, future in found)
+    assert len(hits(client, q='a clip', topk=50)) == 16
 
 
 def test_an_index_that_was_made_again_is_opened_again(client, project):

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,23 @@ def test_an_uploaded_video_searches_by_the_mean_of_its_frames(
     assert [hit['path'] for hit in hits] == [hit.path for hit in expected.hits]
     scores = [hit.score for hit in expected.hits]
     assert [hit['score'] for hit in hits] == pytest.approx(scores, abs=1e-6)
+
+
+def test_a_picture_searches_like_a_video_of_one_frame(client, project, model, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    path = tmp_path / 'still.mkv'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('ffv1', rate=1)
+        stream.width, stream.height, stream.pix_fmt = 120, 90, 'bgr0'
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, 'rgb24')))
+        container.mux(stream.encode())
+    png = cv2.imencode('.png', picture[..., ::-1])[1].tobytes()
+    found = []
+    for content in (png, path.read_bytes()):
+        token = upload(client, content, name='still.png').json()['token']
+        hits = client.get('/search.json', params=dict(upload=token)).json()['hits']
+        found.append([(hit['path'], round(hit['score'], 5)) for hit in hits])
+    assert found[0] == found[1]
 
 
 def chunks_of(content, size=1000):

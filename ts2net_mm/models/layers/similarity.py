@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -86,7 +87,16 @@ def _slices(length: int, step: int) -> Iterator[slice]:
 def _weigh_frames(cosines: Tensor, bias: Tensor, temperature: float) -> Tensor:
     """Reduce the frames: cosines (n, T, b), bias (T, b), 0 or -inf for padding -> (n, b)."""
     # The frames are not the last axis, so that a CPU computes several videos with one instruction
-    squares = cosines.square().sum(dim=1, keepdim=True)
-    scale = temperature * squares.clamp_min(NORM_EPS**2).rsqrt()
-    weights = torch.addcmul(bias, cosines, scale).softmax(dim=1)
-    return (weights * cosines).sum(dim=1)
+    scale = temperature * _sum_frames(cosines.square()).clamp_min(NORM_EPS**2).rsqrt()
+    logits = torch.addcmul(bias, cosines, scale.unsqueeze(1))
+    weights = (logits - logits.amax(dim=1, keepdim=True)).exp()
+    return _sum_frames(weights * cosines) / _sum_frames(weights)
+
+
+def _sum_frames(x: Tensor) -> Tensor:
+    """Sum (n, T, b) over T, in the same order for all videos.
+
+    ``Tensor.sum`` and ``softmax`` have another order for the last columns of a matrix: two equal
+    videos would not tie.
+    """
+    return reduce(torch.add, x.unbind(dim=1))

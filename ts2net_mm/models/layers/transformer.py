@@ -79,7 +79,8 @@ class CLIPBlock(TransformerEncoderLayer):
             query, key, value = norm_heads(x, self.ln1, attn.qkv, attn.num_heads)
         else:
             tokens = self.ln1(x)
-            qkv = attn.qkv(tokens if shift is None else shift(tokens))
+            tokens = tokens if shift is None else shift(tokens)
+            qkv = linear(tokens, attn.qkv) if activation else attn.qkv(tokens)
             heads = qkv.unflatten(-1, (3, attn.num_heads, attn.head_dims))
             query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (N, heads, L, D / heads)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=is_causal)

@@ -6,11 +6,36 @@ import math
 import mimetypes
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..results import Hit, Moment, SearchResult
-from ..view import View
+from ..view import StoredVideo, View
 from .library import Library, key_of
 
-__all__ = ['Card', 'MomentStrip', 'StripFrame', 'make_cards', 'media_type_of']
+__all__ = ['Card', 'MomentStrip', 'OverviewBar', 'StripFrame', 'make_cards', 'media_type_of']
+
+
+MAX_BARS = 100  # of an overview
+MAX_WINDOWS = 200  # that it reads; of longer videos every second, third, ...
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps similarities to the heights of bars.
+
+    Args:
+        low: What has no height.
+        high: What has the full height.
+    """
+
+    low: float
+    high: float
+
+    def percent(self, value: float) -> int:
+        """Return the height of a similarity, 0 to 100."""
+        if self.high <= self.low:
+            return 100
+        return round(100 * min(max((value - self.low) / (self.high - self.low), 0.0), 1.0))
 
 
 @dataclass(frozen=True)
@@ -53,6 +78,21 @@ class MomentStrip:
 
 
 @dataclass(frozen=True)
+class OverviewBar:
+    """A part of a video on the overview of its length.
+
+    Args:
+        start: Where it begins, percent of the video.
+        width: Percent of the video.
+        height: The similarity of its best frame, percent of the highest of the page.
+    """
+
+    start: float
+    width: float
+    height: int
+
+
+@dataclass(frozen=True)
 class Card:
     """A hit.
 
@@ -62,6 +102,7 @@ class Card:
         name: Its name in the folder of all videos.
         withheld: Why its file is not shown; None if it is.
         moments: The best first.
+        overview: Bars over the length of the video; none if it has a single window.
     """
 
     hit: Hit
@@ -69,6 +110,7 @@ class Card:
     name: str
     withheld: str | None
     moments: list[MomentStrip]
+    overview: list[OverviewBar]
 
     @property
     def address(self) -> str:
@@ -76,11 +118,28 @@ class Card:
         return f'/video/{self.key}'
 
 
-def make_cards(result: SearchResult, view: View, library: Library) -> list[Card]:
+def make_cards(query: np.ndarray, result: SearchResult, view: View, library: Library) -> list[Card]:
     """Describe the hits of a search for the page."""
     scores = [s for hit in result.hits for moment in hit.moments for s in moment.frame_scores]
-    low, high = min(scores, default=0.0), max(scores, default=0.0)
-    return [_card(hit, view, library, low, high) for hit in result.hits]
+    scale = Scale(min(scores, default=0.0), max(scores, default=0.0))
+    query = query / max(float(np.linalg.norm(query)), 1e-12)
+    cards = []
+    for hit in result.hits:
+        key = key_of(hit.path)
+        video = view.find(hit.path)
+        assert video is not None  # the search was in this view
+        withheld = library.why_withheld(view, video)
+        cards.append(
+            Card(
+                hit=hit,
+                key=key,
+                name=library.short_name(view, video),
+                withheld=withheld,
+                moments=[_strip(moment, key, withheld is None, scale) for moment in hit.moments],
+                overview=_overview(query, video, view, scale),
+            )
+        )
+    return cards
 
 
 def media_type_of(path: str) -> str:
@@ -89,17 +148,29 @@ def media_type_of(path: str) -> str:
     return found if found.startswith('video/') else 'application/octet-stream'
 
 
-def _card(hit: Hit, view: View, library: Library, low: float, high: float) -> Card:
-    key = key_of(hit.path)
-    video = library.find(view, key)
-    if video is None:  # the view of the search has it
-        raise LookupError(hit.path)
-    withheld = library.why_withheld(view, video)
-    moments = [_strip(moment, key, withheld is None, low, high) for moment in hit.moments]
-    return Card(hit, key, library.short_name(view, video), withheld, moments)
+def _overview(query: np.ndarray, video: StoredVideo, view: View, scale: Scale) -> list[OverviewBar]:
+    """Show the similarity of the frames of all windows over the length of a video."""
+    windows = np.array(view.windows_of(video.number))
+    if len(windows) < 2 or not video.duration > 0:
+        return []
+    windows = windows[:: math.ceil(len(windows) / MAX_WINDOWS)]
+    records = view.read_frames(windows)
+    counts = np.arange(view.num_frames) < view.summary.num_frames[windows][:, None]
+    similarities = (records['frames'].astype(np.float32) @ query.astype(np.float32))[counts]
+    seconds = records['seconds'][counts]
+    if np.isnan(seconds).any():
+        return []
+    number = min(MAX_BARS, len(np.unique(seconds)))
+    places = np.clip((seconds / video.duration * number).astype(int), 0, number - 1)
+    highest = np.full(number, -np.inf)
+    np.maximum.at(highest, places, similarities)
+    return [
+        OverviewBar(100 * place / number, 100 / number, scale.percent(float(highest[place])))
+        for place in np.flatnonzero(np.isfinite(highest)).tolist()
+    ]
 
 
-def _strip(moment: Moment, key: str, has_file: bool, low: float, high: float) -> MomentStrip:
+def _strip(moment: Moment, key: str, has_file: bool, scale: Scale) -> MomentStrip:
     has_pictures = has_file and not any(map(math.isnan, moment.frame_seconds))
     times = ','.join(f'{seconds:.3f}' for seconds in moment.frame_seconds)
     best = max(range(len(moment.frame_scores)), key=moment.frame_scores.__getitem__)
@@ -107,7 +178,7 @@ def _strip(moment: Moment, key: str, has_file: bool, low: float, high: float) ->
         StripFrame(
             seconds=None if math.isnan(seconds) else seconds,
             score=score,
-            height=round(100 * (score - low) / (high - low)) if high > low else 100,
+            height=scale.percent(score),
             is_best=number == best,
             picture=f'/frames/{key}/{number}.jpg?t={times}' if has_pictures else None,
         )

@@ -9,9 +9,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..bound import Score
 from ..index import VideoIndex
 from ..records import video_key
-from ..store import DESCRIPTION
+from ..store import DESCRIPTION, VideoStore
 from ..view import StoredVideo, View
 
 __all__ = ['Library', 'OtherModelError', 'key_of']
@@ -31,6 +32,7 @@ class Library:
         fingerprint: That of the model which encodes the queries.
         folders: Folders whose files may be shown; by default the one in which all videos of the
             index lie. Links that lead out of them are not followed.
+        other_score: Computes the model's similarity where that has no certified bound.
 
     Raises:
         FileNotFoundError: If there is no index.
@@ -39,10 +41,15 @@ class Library:
     """
 
     def __init__(
-        self, folder: str | Path, fingerprint: str, folders: Sequence[str | Path] = ()
+        self,
+        folder: str | Path,
+        fingerprint: str,
+        folders: Sequence[str | Path] = (),
+        other_score: Score | None = None,
     ) -> None:
         self._folder = Path(folder).expanduser()
         self._fingerprint = fingerprint
+        self._other_score = other_score
         self._lock = threading.Lock()
         self._folders = [os.path.realpath(Path(item).expanduser()) for item in folders]
         self._base = ''
@@ -60,18 +67,26 @@ class Library:
             status = (self._folder / DESCRIPTION).stat()
             state = (status.st_ino, status.st_mtime_ns)
             if state != self._state:
-                index = VideoIndex(self._folder)
-                if index.description.fingerprint != self._fingerprint:
+                description = VideoStore(self._folder).description
+                score = self._other_score if description.score is None else None
+                index = VideoIndex(self._folder, score=score)
+                if description.fingerprint != self._fingerprint:
                     raise OtherModelError(
                         f'the index {self._folder} was made with another model or pipeline '
-                        f'({index.description.model or "without a name"})'
+                        f'({description.model or "without a name"})'
                     )
                 self._index, self._state = index, state
             return self._index
 
-    def base(self, view: View) -> str:
-        """Return the folder in which all videos lie; '' if there are none."""
-        if not self._base and view.num_videos:
+    def base(self, view: View, video: StoredVideo | None = None) -> str:
+        """Return the folder in which all videos lie; '' if there are none.
+
+        Args:
+            view: The videos.
+            video: One that may lie elsewhere, because it was added later.
+        """
+        is_outside = video is not None and not is_inside(video.path, self._base)
+        if view.num_videos and (not self._base or is_outside):
             parents = {os.path.dirname(video.path) for video in view.encoded_videos()}
             self._base = os.path.commonpath(parents)
         return self._base
@@ -94,8 +109,8 @@ class Library:
         if (status.st_size, status.st_mtime_ns) != (video.size, video.mtime_ns):
             return 'The file has changed since it was encoded.'
         real = os.path.realpath(video.path)
-        roots = self._folders or [os.path.realpath(self.base(view))]
-        if not any(os.path.commonpath([root, real]) == root for root in roots):
+        folders = self._folders or [os.path.realpath(self.base(view, video))]
+        if not any(is_inside(real, folder) for folder in folders):
             return 'It is a link out of the folders whose files are shown.'
         if not os.access(real, os.R_OK):
             return 'There is no permission to read the file.'
@@ -103,8 +118,12 @@ class Library:
 
     def short_name(self, view: View, video: StoredVideo) -> str:
         """Return the path inside the folder of all videos."""
-        base = os.path.join(self.base(view), '')
-        return video.path.removeprefix(base)
+        return video.path.removeprefix(os.path.join(self.base(view, video), ''))
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Tell whether a path lies in a folder; neither is followed."""
+    return path.startswith(os.path.join(folder, ''))
 
 
 def key_of(path: str) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
+from torch import Tensor
 
 from ...apis import RetrievalInferencer
 from ...utils.text import has_words
+from ..examples import encode_example
 from ..filters import VideoFilter
 from ..view import StoredVideo, View
 
@@ -21,6 +25,7 @@ __all__ = ['QueryEncoder', 'SearchForm', 'window_vector', 'without_empty']
 
 MAX_LETTERS = 1000  # of a sentence; the model reads fewer
 MAX_HITS = 100
+NUM_TEXTS = 1000  # whose features are kept
 FIRST_DAY, LAST_DAY = date(1971, 1, 1), date(2200, 1, 1)  # of which times are known everywhere
 
 
@@ -32,6 +37,7 @@ class SearchForm(BaseModel):
         like: Without a sentence, key of a video that the hits are to resemble.
         at: Where in that video, seconds.
         upload: Without a sentence, token of an uploaded file that the hits are to resemble.
+        minus: A sentence that the hits are not to fit.
         topk: Number of hits.
         folder: Only videos in it; its path, or its name in the folder of all videos.
         shortest: Only videos of at least so many seconds.
@@ -44,6 +50,7 @@ class SearchForm(BaseModel):
     like: str = Field(default='', max_length=32)
     at: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     upload: str = Field(default='', max_length=64)
+    minus: str = Field(default='', max_length=MAX_LETTERS, title='sentence to avoid')
     topk: int = Field(default=10, ge=1, le=MAX_HITS, title='number of hits')
     folder: str = Field(default='', max_length=4096)
     shortest: float | None = Field(default=None, ge=0, allow_inf_nan=False, title='shortest video')
@@ -51,7 +58,7 @@ class SearchForm(BaseModel):
     since: date | None = Field(default=None, ge=FIRST_DAY, le=LAST_DAY)
     until: date | None = Field(default=None, ge=FIRST_DAY, le=LAST_DAY)
 
-    @field_validator('q')
+    @field_validator('q', 'minus')
     @classmethod
     def _has_words(cls, sentence: str) -> str:
         sentence = sentence.strip()
@@ -88,7 +95,7 @@ def without_empty(values: Mapping[str, str]) -> dict[str, str]:
 
 
 class QueryEncoder:
-    """Encodes one query at a time, because all requests share the model.
+    """Encodes queries; the model, which all requests share, encodes one at a time.
 
     Args:
         inferencer: The model.
@@ -97,33 +104,44 @@ class QueryEncoder:
     def __init__(self, inferencer: RetrievalInferencer) -> None:
         self._inferencer = inferencer
         self._lock = threading.Lock()
-        self.encode_text = lru_cache(maxsize=1000)(self._encode_text)
+        self.encode_text = lru_cache(maxsize=NUM_TEXTS)(self._encode_text)
 
     def _encode_text(self, sentence: str) -> np.ndarray:
         with self._lock:
             return self._inferencer.encode_texts([sentence])[0].numpy()
 
     def encode_file(self, path: Path) -> np.ndarray:
-        """Encode a video: (D,).
+        """Encode a video or a picture: (D,).
 
         Raises:
             ValueError: If it cannot be read; the message is the reason.
         """
+        try:
+            return encode_example(_Shared(self._inferencer, self._lock), path)
+        except cv2.error as error:
+            raise ValueError(
+                f'it is a picture that is too large, or damaged: {error.err}'
+            ) from error
+        except ValueError as error:
+            raise ValueError(str(error).removeprefix(f'{path} cannot be read: ')) from error
+
+
+class _Shared:
+    """A model that is used by one thread at a time, while others read their files."""
+
+    def __init__(self, inferencer: RetrievalInferencer, lock: threading.Lock) -> None:
+        self._inferencer = inferencer
+        self._lock = lock
+        self.name, self.fingerprint = inferencer.name, inferencer.fingerprint
+        self.video_pipeline = inferencer.video_pipeline
+        self.index_score = inferencer.index_score
+
+    def encode_items(self, items: Sequence[dict[str, Any]]) -> tuple[Tensor, Tensor]:
         with self._lock:
-            (batch,) = self._inferencer.encode_videos([path], num_workers=1)
-        if batch.skipped:
-            raise ValueError(batch.skipped[str(path)])
-        return _mean_direction(batch.frame_features[0][batch.frame_mask[0]].numpy())
+            return self._inferencer.encode_items(items)
 
 
 def window_vector(view: View, video: StoredVideo, seconds: float) -> np.ndarray:
     """Return the mean of the frames of a video's window that begins closest to a time: (D,)."""
     windows = np.array(view.windows_of(video.number))
-    window = windows[np.argmin(np.abs(view.starts[windows] - seconds))]
-    frames = view.read_frames([window])['frames'][0]
-    return _mean_direction(frames[: view.summary.num_frames[window]])
-
-
-def _mean_direction(frames: np.ndarray) -> np.ndarray:
-    frames = frames.astype(np.float64)
-    return (frames / np.maximum(np.linalg.norm(frames, axis=1, keepdims=True), 1e-12)).mean(axis=0)
+    return view.mean(int(windows[np.argmin(np.abs(view.starts[windows] - seconds))]))

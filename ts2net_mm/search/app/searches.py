@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from fastapi import HTTPException
 
+from ..queries import subtract
 from ..records import DamagedIndexError
 from ..results import SearchResult
 from ..view import StoredVideo, View
@@ -95,11 +96,17 @@ class Searches:
                 filters=form.filters(self._library.base(view)) if form.has_filters else None,
                 view=view,
             )
-            return Found(title, result, make_cards(result, view, self._library))
+            return Found(title, result, make_cards(vector, result, view, self._library))
         except (DamagedIndexError, OSError) as error:
             raise HTTPException(503, f'The index cannot be read: {error}') from error
 
     def _query(self, form: SearchForm, view: View) -> tuple[str, np.ndarray]:
+        title, vector = self._wanted(form, view)
+        if not form.minus:
+            return title, vector
+        return f'{title}, not {form.minus}', subtract(vector, self._encoder.encode_text(form.minus))
+
+    def _wanted(self, form: SearchForm, view: View) -> tuple[str, np.ndarray]:
         if form.q:
             return form.q, self._encoder.encode_text(form.q)
         if form.upload:

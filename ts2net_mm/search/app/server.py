@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from ...apis import RetrievalInferencer
 from ...apis.pages import PAGE_STYLE, make_environment
 from ...utils.workers import Failure
+from ..bound import OtherScore
 from .access import Gate
 from .cards import media_type_of
 from .decoding import DecodingCache, Job
@@ -61,7 +62,8 @@ def create_app(
         FileNotFoundError: If there is no index.
         ValueError: If it was made with another model, or cannot be read.
     """
-    library = Library(index, inferencer.fingerprint, folders)
+    other_score = OtherScore(inferencer.score_frames)
+    library = Library(index, inferencer.fingerprint, folders, other_score)
     encoder = QueryEncoder(inferencer)
     uploads = Uploads(encoder.encode_file, max_upload)
     searches = Searches(library, encoder, uploads)
@@ -87,11 +89,11 @@ def create_app(
 def _add_styles(app: FastAPI) -> None:
     @app.get('/static/page.css')
     def page_style() -> FileResponse:
-        return FileResponse(PAGE_STYLE, headers=KEPT)
+        return FileResponse(PAGE_STYLE)
 
     @app.get('/favicon.ico')
     def icon() -> FileResponse:
-        return FileResponse(STATIC / 'icon.svg', headers=KEPT)
+        return FileResponse(STATIC / 'icon.svg')
 
     app.mount('/static', StaticFiles(directory=STATIC), 'static')
 

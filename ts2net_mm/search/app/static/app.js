@@ -39,9 +39,9 @@ class Player {
   constructor(card, video) {
     this.video = video;
     this.note = card.querySelector('.note');
-    this.moments = [...card.querySelectorAll('.moment')];
+    this.timelines = [...card.querySelectorAll('.timeline')];
     this.frames = [...card.querySelectorAll('a.frame')];
-    this.clip = null; // the moment whose clip is shown instead of the file
+    this.clip = null; // the timeline whose clip is shown instead of the file
     for (const frame of this.frames) {
       frame.addEventListener('click', (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -49,6 +49,11 @@ class Player {
         this.seek(frame);
       });
     }
+    card.querySelector('.overview')?.addEventListener('click', (event) => {
+      const box = event.currentTarget.getBoundingClientRect();
+      if (this.clip || !video.duration) return; // a clip is only a part
+      this.play(((event.clientX - box.left) / box.width) * video.duration);
+    });
     video.addEventListener('timeupdate', () => this.mark());
     video.addEventListener('play', () => {
       for (const other of document.querySelectorAll('video')) if (other !== video) other.pause();
@@ -65,17 +70,21 @@ class Player {
   }
 
   async seek(frame) {
-    const moment = frame.closest('.moment');
-    if (this.clip && this.clip !== moment) await this.show(moment);
+    const timeline = frame.parentNode;
+    if (this.clip && this.clip !== timeline) await this.show(timeline);
     // slightly later, because a time between two frames is that of the earlier one
-    this.video.currentTime = Number(frame.dataset.seek) - this.offset + 0.001;
+    this.play(Number(frame.dataset.seek) - this.offset + 0.001);
+  }
+
+  play(seconds) {
+    this.video.currentTime = seconds;
     this.video.play().catch(() => {}); // the event `error` explains it
   }
 
   mark() {
     const seconds = this.video.currentTime + this.offset + 0.01;
-    for (const moment of this.moments) {
-      const frames = this.frames.filter((frame) => moment.contains(frame));
+    for (const timeline of this.timelines) {
+      const frames = this.frames.filter((frame) => frame.parentNode === timeline);
       const shown = frames.filter((frame) => Number(frame.dataset.seek) <= seconds).at(-1);
       for (const frame of frames) frame.classList.toggle('now', frame === shown);
     }
@@ -90,18 +99,18 @@ class Player {
     const observer = new IntersectionObserver((entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       observer.disconnect();
-      this.show(this.moments[0]);
+      this.show(this.timelines[0]);
     });
     observer.observe(this.video);
   }
 
-  async show(moment) {
-    const address = `${moment.dataset.clip}?t=${moment.dataset.start},${moment.dataset.end}`;
+  async show(timeline) {
+    const address = `${timeline.dataset.clip}?t=${timeline.dataset.start},${timeline.dataset.end}`;
     this.tell('This browser cannot play this file: the moment is converted …');
     try {
       const answer = await fetch(address);
       if (!answer.ok) return this.explain((await answer.json()).detail);
-      this.clip = moment;
+      this.clip = timeline;
       this.video.src = URL.createObjectURL(await answer.blob());
       this.tell('This browser cannot play this file: the moment is shown converted, without sound.');
     } catch {
