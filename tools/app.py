@@ -26,7 +26,7 @@ GRACE = 3  # seconds to end what is being sent when the app stops
 
 EPILOG = f"""\
 The page searches by a sentence, or by a video or picture. Each hit is played from
-its best moment, with the similarity of each frame below the player.
+its best moment, with the similarity of each frame beside the player.
 
 Only this computer reaches the app, unless --host says otherwise. Then it asks for a
 password, with any user name: the first line of --password-file, or the environment
@@ -36,7 +36,7 @@ a trusted network, put the app behind a server with HTTPS.
 Only videos of the index are shown, and only as they were when they were encoded.
 Videos that are encoded while the app runs are found at once.
 
-exit codes: 0 stopped, 1 error, 2 wrong arguments, 130 stopped with Ctrl-C
+exit codes: 1 error, 2 wrong arguments, 130 stopped with Ctrl-C, 143 terminated
 
 example:
   python tools/app.py configs/clip_zero-shot.py ViT-B/32 my_index

@@ -21,7 +21,8 @@ from ts2net_mm.utils.files import ensure_folder
 from ts2net_mm.utils.text import printable
 
 if TYPE_CHECKING:
-    from ts2net_mm.search.encoding import EncodingReport, Share
+    from ts2net_mm.search.encoding import EncodingReport
+    from ts2net_mm.search.sharing import Share
     from ts2net_mm.search.windows import Windowing
 
 EPILOG = """\
@@ -103,7 +104,8 @@ def encode(args: argparse.Namespace) -> None:
         from ts2net_mm.apis import RetrievalInferencer
         from ts2net_mm.apis.inferencer import load_config
         from ts2net_mm.apis.reading import find_readable, split_test_pipeline
-        from ts2net_mm.search.encoding import Progress, Share, encode_into
+        from ts2net_mm.search.encoding import encode_into
+        from ts2net_mm.search.sharing import Progress, Share
         from ts2net_mm.search.text_encoder import copy_text_encoder, source_of
         from ts2net_mm.video.video_files import read_video_list
 

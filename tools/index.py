@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -74,6 +75,9 @@ def show_info(args: argparse.Namespace) -> None:
     cut = f'{about.window:g} s every {about.stride:g} s' if about.window else 'whole videos'
     print(f'model: {about.model}')
     print(f'{view.num_videos} videos, {view.num_windows} windows ({cut}), {size / 1e6:.1f} MB')
+    if view.num_windows:
+        radius = statistics.median(view.summary.radius[view.is_live].tolist())
+        print(f'median radius of a window: {radius:.2f} (docs/search.md says what it means)')
     if unused := len(view) - view.num_windows:
         print(f'{unused} windows were removed or replaced; compact frees their space')
     skipped = list(view.skipped_videos())
@@ -137,7 +141,8 @@ def export(args: argparse.Namespace) -> None:
     from ts2net_mm.search.exporting import export_features
 
     path = ensure_writable(args.to, 'export')
-    number = export_features(VideoStore(args.index).view(), path)
+    store = VideoStore(args.index)
+    number = export_features(store.view(), path, fingerprint=store.description.fingerprint)
     print(f'{number} windows: {path}')
 
 

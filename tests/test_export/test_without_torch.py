@@ -19,6 +19,10 @@ from tiny import DATA
 from ts2net_mm.datasets.transforms import CLIPResize, frames_by_rate
 from ts2net_mm.export import description, export_onnx, onnx_export, video_shape
 from ts2net_mm.models import FrameWeightedSimilarity, MeanPooledSimilarity
+from ts2net_mm.search import VideoStore
+from ts2net_mm.search.encoding import encode_into
+from ts2net_mm.search.exporting import export_features
+from ts2net_mm.video.video_files import find_videos
 
 pytest.importorskip('onnxruntime')
 
@@ -120,11 +124,12 @@ def test_search_in_a_process_without_torch(inferencer, project, tmp_path):
     run(folder / 'encode.py', index, *videos)
     with np.load(index) as found:
         (expected,) = inferencer.encode_videos(videos, num_workers=1)
-        assert found['ids'].tolist() == expected.paths
-        assert found['frame_mask'].tolist() == expected.frame_mask.tolist()
-        mask = found['frame_mask']
+        assert found['path'].tolist() == expected.paths
+        mask = expected.frame_mask.numpy()
+        assert found['num_frames'].tolist() == mask.sum(axis=1).tolist()
+        np.testing.assert_allclose(found['frame_seconds'], expected.frame_seconds, atol=1e-6)
         np.testing.assert_allclose(
-            found['frame_features'][mask], expected.frame_features.numpy()[mask], atol=1e-3
+            found['features'][mask], expected.frame_features.numpy()[mask], atol=1e-3
         )
     sentence = 'a small dog catches a ball'
     scores = (
@@ -136,8 +141,14 @@ def test_search_in_a_process_without_torch(inferencer, project, tmp_path):
     ranked = scores.argsort(descending=True).tolist()
     lines = run(folder / 'search.py', index, sentence).splitlines()
     assert [line.split()[-1] for line in lines] == [expected.paths[place] for place in ranked]
-    found_scores = [float(line.split()[1]) for line in lines]
+    found_scores = [float(line.split()[0]) for line in lines]
     assert found_scores == pytest.approx(scores[ranked].tolist(), abs=2e-4)
+
+    encode_into(tmp_path / 'index', find_videos(project), inferencer, windowing=None)
+    store = VideoStore(tmp_path / 'index')
+    export_features(store.view(), index, fingerprint=store.description.fingerprint)
+    lines = run(folder / 'search.py', index, sentence).splitlines()
+    assert [line.split()[-1] for line in lines] == [expected.paths[place] for place in ranked]
 
     np.savez(index, **dict(np.load(index), fingerprint='another'))
     message = run(folder / 'search.py', index, sentence, code=1)

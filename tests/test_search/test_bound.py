@@ -61,7 +61,19 @@ def check_bounds(rng, *, n, frames, dims, spread, temperature, dtype):
     lower, upper = FrameWeightedScore(temperature).bounds(products, summary, dot_error(dims))
     assert np.all(lower <= scores)
     assert np.all(scores <= upper)
+    check_excess(FrameWeightedScore(temperature), q, means, summary, scores)
     return n
+
+
+def check_excess(score, queries, means, summary, scores):
+    """The excess of bands holds for the products in them, that of the first for negative ones."""
+    error = dot_error(means.shape[1])
+    products = np.einsum('nd,nd->n', queries, means.astype(np.float64))
+    edges = [0.0, 0.01, 0.1, 0.3, 0.7, 1.1]
+    for low, high in zip(edges, edges[1:], strict=False):
+        in_band = (products <= high) & ((products >= low) | (low == 0))
+        excess = score.excess(low, high, summary)[in_band]
+        assert np.all(scores[in_band] <= products[in_band] + excess + error)
 
 
 @pytest.mark.parametrize('dtype', [np.float16, np.float32, np.float64])
@@ -117,6 +129,15 @@ def test_climbing_towards_the_bound_does_not_pass_it():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+
+
+def test_the_excess_of_mean_pooled_scores():
+    rng = np.random.default_rng(3)
+    x = random_frames(rng, 2000, 6, 8, 1.0).astype(np.float32)
+    means, summary = summarise(x, np.full(2000, 6))
+    q = adversarial_queries(rng, x.astype(np.float64), np.full(2000, 6))
+    exact = means / np.linalg.norm(means.astype(np.float64), axis=1, keepdims=True)
+    check_excess(MeanPooledScore(), q, means, summary, np.einsum('nd,nd->n', q, exact))
 
 
 def test_scores_are_those_of_the_registered_similarities():

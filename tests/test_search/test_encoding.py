@@ -10,8 +10,10 @@ import torch
 from tiny import write_noise
 
 from ts2net_mm.search import VideoStore
-from ts2net_mm.search.encoding import Progress, Share, encode_files, encode_into
-from ts2net_mm.search.windows import Windowing
+from ts2net_mm.search.encoding import encode_files, encode_into
+from ts2net_mm.search.sharing import Progress, Share
+from ts2net_mm.search.windows import Windowing, WindowReader
+from ts2net_mm.utils.workers import Failure
 from ts2net_mm.video.video_files import find_videos
 
 PIPELINE = [
@@ -106,11 +108,17 @@ def test_damaged_videos_are_listed_and_tried_again_once_they_change(folder, tmp_
 
 
 def test_a_failure_that_may_pass_is_tried_again(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr('ts2net_mm.search.encoding.VIDEO_TIMEOUT', 1e-3)
-    report = encode(folder, tmp_path / 'index')
-    assert set(report.skipped.values()) == {'no answer within 0.001 seconds'}
+    late = Failure('no answer within 600 seconds')
+    monkeypatch.setattr(WindowReader, '__call__', lambda self, part: late)
+    encode(folder, tmp_path / 'index', files=find_videos(folder)[:1])
     monkeypatch.undo()
-    assert encode(folder, tmp_path / 'index').num_encoded == 3
+    encode(folder, tmp_path / 'index', files=find_videos(folder)[1:])
+    monkeypatch.setattr(WindowReader, '__call__', lambda self, part: late)
+    report = encode(folder, tmp_path / 'index')
+    assert report.skipped == {str(folder / '0.mp4'): late.reason}
+    assert VideoStore(tmp_path / 'index').view().find(str(folder / '0.mp4')).note == late.reason
+    monkeypatch.undo()
+    assert encode(folder, tmp_path / 'index').num_encoded == 1
 
 
 @pytest.mark.parametrize('change', ['rename', 'rewrite', 'delete'])
@@ -139,9 +147,6 @@ def test_files_that_change_while_they_are_encoded(folder, tmp_path, change):
 
 def test_a_long_video_that_ends_early_is_skipped_whole(folder, tmp_path, monkeypatch):
     """A later part fails, after windows of the first part were encoded."""
-    from ts2net_mm.search.windows import WindowReader
-    from ts2net_mm.utils.workers import Failure
-
     read = WindowReader.__call__
     monkeypatch.setattr(
         WindowReader,
@@ -199,7 +204,7 @@ def test_launchers_tell_the_share(environment, expected):
 
 
 def test_the_first_process_shows_what_all_did(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr('ts2net_mm.search.encoding.LOOK_INTERVAL', 0.0)
+    monkeypatch.setattr('ts2net_mm.search.sharing.LOOK_INTERVAL', 0.0)
     monkeypatch.setattr('ts2net_mm.utils.progress.LINE_INTERVAL', 0.0)
     index, files = tmp_path / 'index', find_videos(folder)
     encode(folder, index, files=files[:1])

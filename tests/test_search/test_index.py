@@ -39,6 +39,18 @@ def test_hits_are_those_of_all_scores(store, entries, queries, topk):
         np.testing.assert_allclose(scores, [score for _, score in expected], atol=1e-6)
 
 
+def test_an_index_of_several_segments_is_read_in_blocks(store, entries, queries, monkeypatch):
+    monkeypatch.setattr('ts2net_mm.search.view.WINDOWS_AT_A_TIME', 7)
+    with store.writer() as one, store.writer() as two:
+        one.add(entries[:25])
+        two.add(entries[25:])
+        one.add(entries[:5])  # again
+    index = VideoIndex(store.folder)
+    assert len(index.store.view().segments) == 2
+    for query, result in zip(queries, index.search(queries, topk=5), strict=True):
+        assert [hit.path for hit in result.hits] == [p for p, _ in ranking(entries, query)[:5]]
+
+
 @pytest.mark.parametrize('dtype', ['float16', 'float32'])
 def test_few_windows_are_scored_where_frames_are_alike(tmp_path, queries, dtype):
     layout = Layout(FRAMES, DIMS, dtype)

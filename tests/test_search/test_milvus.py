@@ -1,6 +1,7 @@
 """An index in Milvus Lite, against scores by the definition and the index in a folder."""
 
 import math
+import signal
 import socket
 import subprocess
 import sys
@@ -376,6 +377,31 @@ def test_copies_are_whole_and_are_made_once(tmp_path, entries, queries):
         writer.remove([entries[1].path])
     report = copy_index(folder, database)
     assert (report.num_copied, report.num_others) == (1, 1)
+
+
+COPY = """
+import os, signal, sys
+from ts2net_mm.search import copy_index
+steps = iter(range(2))
+def kill(*_):
+    if next(steps, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+copy_index(sys.argv[1], sys.argv[2], on_progress=kill)
+"""
+
+
+@pytest.mark.slow
+def test_a_copy_that_is_killed_is_finished_by_the_next_one(tmp_path, entries, queries):
+    store = VideoStore.create(tmp_path / 'index', describe())
+    fill(store, entries)
+    command = [sys.executable, '-c', COPY, str(store.folder), str(tmp_path / 'gallery.db')]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (-signal.SIGKILL, '')
+    report = copy_index(store.folder, tmp_path / 'gallery.db')
+    assert report.num_present >= 32
+    assert report.num_videos == len(entries)
+    with MilvusStore(tmp_path / 'gallery.db') as milvus, opened(milvus) as index:
+        check(index, entries, queries, 10)
 
 
 def test_damaged_videos_are_named_and_not_copied(tmp_path, entries):

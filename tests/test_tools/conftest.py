@@ -33,6 +33,7 @@ MODULES = (
     'data_preparation',
     'resize_fidelity',
     'frame_store',
+    'onnx_export',
 )
 
 

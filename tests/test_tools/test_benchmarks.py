@@ -120,6 +120,8 @@ def test_precision(load, tiny_model):
     precision, sizes = load('precision'), load('train_step').Sizes(videos=4, frames=3, words=6)
     for run in (precision.run_encoding, precision.run_training):
         assert names(run(1, sizes, tiny_model)) == ['bf16', 'fp32']
+    report = precision.run_products(1, rows=6, width=4)
+    assert names(report) == ['fp32 in the blocks', 'fp32, torch.mm', 'bf16, torch.mm']
     table = precision.run_compiled(sizes, tiny_model, backend='eager')
     assert table.columns[1:] == [f'{i}, {n} videos' for n in (4, 1) for i in ('first', 'next')]
     plain, compiled = ([float(cell) for cell in row[1:]] for row in table.rows)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 from tiny import CONFIG
 
 from ts2net_mm.apis.inferencer import build_model, load_config
@@ -73,3 +74,24 @@ def test_selection_of_a_model_without_token_selection(tool, model, tmp_path, cap
     )
     assert tool.main([str(config), model[1], '--out', 'x', '--selection', 'hard']) == 1
     assert 'the neck of the model is CLSOnly' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_benchmark(load, project, tmp_path, quick_runs):
+    benchmark = load('onnx_export')
+    exported, timed = benchmark.run(1, 'tiny', Config.fromfile(project / 'config.py'))
+    assert [row[0] for row in exported.rows] == ['float32', 'int8']
+    assert all(float(cell) < 1e-4 for cell in exported.rows[0][1:3])
+    assert all(float(cell) > 1e-4 for cell in exported.rows[1][1:3])
+    assert [one.side.name for one in timed.measurements] == [
+        'onnxruntime',
+        'onnxruntime, int8',
+        'torch',
+    ]
+    torch.manual_seed(0)
+    network = build_model(load_config(project / 'config.py'))
+    network.init_weights()
+    torch.save(network.state_dict(), tmp_path / 'model.pth')
+    recalls = benchmark.recall_table(project / 'config.py', [tmp_path / 'model.pth']).rows
+    assert len(recalls) == 3
+    assert recalls[0][1:] == recalls[1][1:] and all(0 <= one <= 100 for one in recalls[2][1:])

@@ -35,12 +35,14 @@ def run(tool, store, capsys):
     return run
 
 
-def test_info(run):
+def test_info(run, store):
     code, out, _ = run('info')
     assert code == 0
     assert out.splitlines()[0] == 'model: a model'
     assert out.splitlines()[1].startswith('3 videos, 6 windows (12 s every 6 s), ')
+    radius = np.median(store.view().summary.radius[store.view().is_live])
     assert out.splitlines()[2:] == [
+        f'median radius of a window: {radius:.2f} (docs/search.md says what it means)',
         '2 windows were removed or replaced; compact frees their space',
         '1 videos could not be read:',
         r'  /bad\n: it is damaged',

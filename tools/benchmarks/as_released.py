@@ -10,7 +10,6 @@ the same when those change.
 import copy
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from measuring import Measurement
@@ -129,7 +128,9 @@ def released_step(sizes: Sizes, model_cfg: dict | None = None) -> Job:
     return Job(step, partial(output_of, model, data))
 
 
-def plain_step(model: TS2Net, optimizer: torch.optim.Optimizer, data: dict, max_norm: float) -> Any:
+def plain_step(
+    model: TS2Net, optimizer: torch.optim.Optimizer, data: dict, max_norm: float
+) -> None:
     """Run forward, backward, the clip of all gradients and the optimiser."""
     losses = model.loss(model.data_preprocessor(data, training=True)['inputs'])
     optimizer.zero_grad()

@@ -1,4 +1,4 @@
-"""Encoding and training in bf16 against fp32, and a compiled step against a plain one."""
+"""Matrix products, encoding and training in fp32 and bf16, and a compiled step."""
 
 import time
 from functools import partial
@@ -15,11 +15,30 @@ from report import Report, Table
 from train_step import Sizes, draw_batch
 
 from ts2net_mm.models import TS2Net
+from ts2net_mm.models.layers.products import matmul
 
-__all__ = ['run_compiled', 'run_encoding', 'run_training']
+__all__ = ['run_compiled', 'run_encoding', 'run_products', 'run_training']
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 PRECISIONS = {'fp32': 'ts2net_msrvtt.py', 'bf16': 'features/amp_bf16.py'}
+
+
+def run_products(repeats: int, rows: int = 4800, width: int = 768) -> Report:
+    """Multiply the tokens of 8 videos x 12 frames with the first matrix of an MLP."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(rows, width), torch.randn(width, 4 * width)
+    half = x.bfloat16(), weight.bfloat16()
+    sides = [
+        Side('fp32 in the blocks', partial(matmul, x, weight)),
+        Side('fp32, torch.mm', partial(torch.mm, x, weight)),
+        Side('bf16, torch.mm', partial(torch.mm, *half)),
+    ]
+    difference = (sides[0].run() - sides[1].run()).abs().max()
+    return Report(
+        f'product of {rows} x {width} and {width} x {4 * width}',
+        [f'both in fp32 differ by at most {difference:.1e}'],
+        measure(sides, repeats),
+    )
 
 
 def run_encoding(

@@ -28,7 +28,7 @@ from ts2net_mm.utils.cli import run as run_command
 from ts2net_mm.utils.files import ensure_writable, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / 'docs/performance.md', ROOT / 'docs/scaling.md')
+PAGES = tuple(ROOT / 'docs' / name for name in ('performance.md', 'scaling.md', 'export.md'))
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,9 @@ BENCHMARKS: dict[str, Benchmark | Script] = {
     'step-profile': Benchmark(
         'the operations of both steps, with torch.profiler', 'step_profile', repeats=None
     ),
+    'products': Benchmark(
+        'a matrix product in fp32 and bf16', 'precision', 'run_products', repeats=9
+    ),
     'bf16-encoding': Benchmark('encoding in bf16 and fp32', 'precision', 'run_encoding'),
     'bf16-training': Benchmark(
         'a train step in bf16 and fp32', 'precision', 'run_training', repeats=3
@@ -143,6 +146,20 @@ BENCHMARKS: dict[str, Benchmark | Script] = {
         'bytes of a video in training', 'cached_batch', 'memory_table', repeats=None
     ),
     'complexity': Benchmark('parameters and multiply-adds', 'complexity', repeats=None),
+    'onnx-b32': Benchmark(
+        'exported ViT-B/32: difference, size and time',
+        'onnx_export',
+        arguments=dict(name='ViT-B/32'),
+    ),
+    'onnx-b16': Benchmark(
+        'the same of ViT-B/16', 'onnx_export', repeats=3, arguments=dict(name='ViT-B/16')
+    ),
+    'onnx-64-frames': Benchmark(
+        'the same of ViT-B/32 with 64 frames',
+        'onnx_export',
+        repeats=3,
+        arguments=dict(name='ViT-B/32, 64 frames'),
+    ),
     'pipeline': Benchmark('from file to batch, and how long a step waits', 'pipeline', repeats=2),
     'scaling': Benchmark('time and memory against each size', 'scaling', repeats=2),
     'decoding': Script('PyAV and decord: docs/evidence/videos.md', ['decoding.py']),
@@ -161,6 +178,10 @@ BENCHMARKS: dict[str, Benchmark | Script] = {
         'what fp16 arithmetic changes: docs/evidence/recipe.md', ['fp16_arithmetic.py']
     ),
     'data-preparation': Script('annotations: tools/data/README.md', ['data_preparation.py']),
+    'search-index': Script(
+        'an index of 100,000 windows; docs/search.md has a million',
+        ['search_index.py', 'work_dirs/search_index', '--windows', '100000'],
+    ),
     'startup': Script('imports: docs/mmaction2.md', ['startup.py', '--skip-help']),
 }
 PAGE_BENCHMARKS = [name for name, one in BENCHMARKS.items() if isinstance(one, Benchmark)]

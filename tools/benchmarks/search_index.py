@@ -6,7 +6,8 @@ decides how alike the frames of a window are. A query is the common direction, t
 video, and content that no video has. --spread takes the share from:
 
 alike: 0.05 to 0.45, evenly; cosines of two frames of a window from 0.9 to 1.0
-shapes: so that the radius has the distribution of the moving-shapes gallery, see --gallery
+shapes: 0.7 to 1.0; as different as the frames of a model that was trained from scratch on moving
+    shapes, or nearly so
 
 Each step that is timed has a process of its own.
 """
@@ -17,12 +18,14 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from startup import Seconds, measure, median
 
 from ts2net_mm.search import (
     Description,
@@ -40,6 +43,8 @@ FRAMES, DIMS = 12, 512
 WINDOWS_PER_VIDEO = 10
 SECONDS = 12.0
 BLOCK = 1000  # windows
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = ('build', 'start', 'queries', 'equality', 'adding', 'clients')
 COMMON, CONTENT = 0.75, 0.66
 SHARES = dict(alike=(0.05, 0.45), shapes=(0.7, 1.0))
 
@@ -116,19 +121,22 @@ def time_queries(folder: Path, features: Features, number: int) -> dict:
     index = VideoIndex(folder)
     view = index.store.view()
     opening = time.perf_counter() - start
-    seconds, results = [], []
+    seconds, cpu, results = [], [], []
     num_videos = view.num_videos
     for query in range(number):
         feature = features.query(query, num_videos)
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         results.append(index.search(feature[None])[0])
         seconds.append(time.perf_counter() - start)
+        cpu.append(time.process_time() - cpu_start)
     return dict(
         windows=view.num_windows,
         opening=opening,
         first=seconds[0],
         median=statistics.median(seconds),
         slowest_of_a_hundred=float(np.quantile(seconds, 0.99)),
+        median_cpu=statistics.median(cpu),
+        slowest_cpu_of_a_hundred=float(np.quantile(cpu, 0.99)),
         scored=statistics.median(result.num_scored for result in results),
         most_scored=max(result.num_scored for result in results),
         exact=sum(result.exact for result in results),
@@ -269,11 +277,44 @@ def best_of(view, query: np.ndarray, windows: np.ndarray) -> dict[str, float]:
     return best
 
 
+def time_start(features: Features) -> dict:
+    """Compare a search of one sentence from the command line with importing torch.
+
+    The index is small, and has a text encoder of the size of CLIP's ViT-B/32 with random weights.
+    """
+    import torch
+
+    from ts2net_mm.models import CLIPTextEncoder
+    from ts2net_mm.search.text_encoder import TextSettings, source_of, store_text_encoder
+
+    model = (str(ROOT / 'configs/clip_zero-shot.py'), 'ViT-B/32')
+    encoder = CLIPTextEncoder()
+    state = {key: 0.02 * torch.randn_like(value) for key, value in encoder.state_dict().items()}
+    rounds: dict[str, list[Seconds]] = dict(torch=[], search=[])
+    with tempfile.TemporaryDirectory() as name:
+        build(Path(name), features, BLOCK)
+        settings = TextSettings(source_of(*model), 32, 12, 8, 'QuickGELU')
+        store_text_encoder(name, state, settings)
+        search = [str(ROOT / 'tools/search.py'), *model, name, 'a dog catches a ball']
+        for _ in range(6):
+            rounds['torch'].append(measure(['-c', 'import torch']))
+            rounds['search'].append(measure(search))
+    times = {name: median(runs[1:]) for name, runs in rounds.items()}
+    found, base = times['search'], times['torch']
+    return dict(
+        cpu={name: seconds.cpu for name, seconds in times.items()},
+        wall={name: seconds.wall for name, seconds in times.items()},
+        cpu_ratio=found.cpu / base.cpu,
+        wall_ratio=found.wall / base.wall,
+    )
+
+
 def run_step(args: argparse.Namespace) -> None:
     """Run one step, and print what it found as JSON."""
     features = Features(args.spread)
     steps = dict(
         build=lambda: build(args.folder, features, args.windows),
+        start=lambda: time_start(features),
         queries=lambda: time_queries(args.folder, features, 100),
         adding=lambda: time_adding(args.folder, features),
         equality=lambda: compare_with_all(args.folder, features, args.queries),
@@ -292,13 +333,11 @@ def main() -> int:
     parser.add_argument('--queries', type=positive_int, default=1000, help='compared with all')
     parser.add_argument('--seconds', type=positive_int, default=60, help='of the eight clients')
     parser.add_argument('--spread', choices=sorted(SHARES), default='alike')
-    parser.add_argument(
-        '--step', choices=('build', 'queries', 'adding', 'equality', 'clients'), help='only this'
-    )
+    parser.add_argument('--step', choices=STEPS, help='only this')
     args = parser.parse_args()
     if args.step:
         return run(run_step, args)
-    for step in ('build', 'queries', 'equality', 'adding', 'clients'):
+    for step in STEPS:
         print(f'{step}:', flush=True)
         command = [sys.executable, __file__, *sys.argv[1:], '--step', step]
         subprocess.run(command, check=True, env=os.environ)

@@ -154,6 +154,7 @@ class CachedStep:
             with torch.enable_grad(), self.optim_wrapper.optim_context(self.model):
                 inputs = self.network.data_preprocessor(chunk, True)['inputs']
                 features = encoder(inputs, mode='tensor')
+            del inputs  # the graph keeps what it needs of the frames
             pairs = list(zip(features, grads, strict=True)) + (
                 direct if number == direct_at else []
             )

@@ -98,4 +98,9 @@ def _quantise(folder: Path) -> None:
     for name in (TEXT_ENCODER, VIDEO_ENCODER):
         with replacing(folder / name) as temporary:
             # the convolution of the patches stays as it is: onnxruntime's integer one is slow
-            quantize_dynamic(folder / name, temporary, op_types_to_quantize=['MatMul', 'Gather'])
+            quantize_dynamic(
+                folder / name,
+                temporary,
+                op_types_to_quantize=['MatMul', 'Gather'],
+                per_channel=True,
+            )

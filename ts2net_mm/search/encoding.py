@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,18 +13,16 @@ import numpy as np
 from torch import Tensor
 
 from ..apis.reading import VIDEO_TIMEOUT, with_threads
-from ..utils.progress import VideoProgress
 from ..utils.workers import Failure, available_cpus, map_in_workers
 from ..video.video_files import VideoFile
-from .records import Layout, VideoEntry, WindowFeatures, video_key
+from .records import Layout, VideoEntry, WindowFeatures
+from .sharing import index_path, look_up
 from .store import DESCRIPTION, Description, StoreWriter, VideoStore
-from .view import StoredVideo
 from .windows import Part, ReadPart, Windowing, WindowReader
 
-__all__ = ['EncodingReport', 'ItemEncoder', 'Progress', 'Share', 'encode_files', 'encode_into']
+__all__ = ['EncodingReport', 'ItemEncoder', 'encode_files', 'encode_into']
 
 COMMIT_INTERVAL = 2.0  # seconds of work that a crash may lose, besides the videos it was at
-LOOK_INTERVAL = 10.0  # seconds between two looks at what other processes did
 MAY_PASS = -1  # the size that is stored of a file whose failure may pass, so that it is tried again
 
 
@@ -45,35 +43,6 @@ class ItemEncoder(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Share:
-    """Which videos a process encodes, of several that work on the same list.
-
-    Args:
-        rank: Number of the process, from 0.
-        num_processes: Number of processes.
-    """
-
-    rank: int = 0
-    num_processes: int = 1
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Share:
-        """Read what torchrun or Slurm tell a process about itself."""
-        for rank, number in (('RANK', 'WORLD_SIZE'), ('SLURM_PROCID', 'SLURM_NTASKS')):
-            if rank in environment and number in environment:
-                return cls(int(environment[rank]), int(environment[number]))
-        return cls()
-
-    def of(self, files: Iterable[VideoFile]) -> list[VideoFile]:
-        """Return the files of this process; a path always goes to the same one."""
-        return [
-            file
-            for file in files
-            if video_key(index_path(file))[1] % self.num_processes == self.rank
-        ]
-
-
 @dataclass
 class EncodingReport:
     """What `encode_into` did.
@@ -87,11 +56,6 @@ class EncodingReport:
     num_known: int = 0
     num_encoded: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
-
-
-def index_path(file: VideoFile) -> str:
-    """Return the path that identifies a file in an index."""
-    return os.path.abspath(file.path)
 
 
 def encode_into(
@@ -125,7 +89,7 @@ def encode_into(
         ValueError: If the index was made with another model or other settings.
         OSError: If it cannot be written.
     """
-    missing, known = _look_up(folder, files)
+    missing, known = look_up(folder, files)
     report = EncodingReport(
         num_known=sum(video.note is None for video in known),
         skipped={video.path: video.note for video in known if video.note is not None},
@@ -174,64 +138,6 @@ def encode_files(
             del waiting[:batch_size]
     if waiting:
         yield from _encode(inferencer, waiting)
-
-
-def _look_up(
-    folder: str | Path, files: Sequence[VideoFile]
-) -> tuple[list[VideoFile], list[StoredVideo]]:
-    """Return the files that an index lacks in their present state, and the videos that it has."""
-    if not (Path(folder) / DESCRIPTION).exists():
-        return list(files), []
-    view = VideoStore(folder).view()
-    missing, known = [], []
-    for file in files:
-        video = view.find(index_path(file))
-        if video and (video.size, video.mtime_ns) == (file.size, file.mtime_ns):
-            known.append(video)
-        else:
-            missing.append(file)
-    return missing, known
-
-
-class Progress:
-    """Show how many of all videos are in an index, with those of other processes, and when it ends.
-
-    The first process shows it, and looks into the index every ten seconds.
-
-    Args:
-        folder: The folder of the index.
-        files: The videos of all processes.
-        share: Which process this is.
-    """
-
-    def __init__(self, folder: str | Path, files: Sequence[VideoFile], share: Share) -> None:
-        self._folder = Path(folder)
-        self._is_alone = share.num_processes == 1
-        is_shown = share.rank == 0
-        missing = _look_up(folder, files)[0] if is_shown else []
-        self._num_before = self._count()
-        self._bar = VideoProgress(len(missing), enabled=is_shown)
-        self._next_look = time.monotonic() + LOOK_INTERVAL
-
-    def __enter__(self) -> Progress:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._bar.__exit__(*error)
-
-    def advance(self, num_videos: int) -> None:
-        """Add videos that this process finished."""
-        if self._is_alone:
-            self._bar.advance(num_videos)
-        elif self._bar.total and time.monotonic() >= self._next_look:
-            self._bar.advance(self._count() - self._num_before - self._bar.num_done)
-            self._next_look = time.monotonic() + LOOK_INTERVAL
-
-    def _count(self) -> int:
-        if not (self._folder / DESCRIPTION).exists():
-            return 0
-        return len(VideoStore(self._folder).view().videos)
 
 
 class _Video:

@@ -18,17 +18,18 @@ __all__ = ['EXPORTS', 'export_features']
 WINDOWS_AT_A_TIME = 1000
 
 
-def export_features(view: View, path: str | Path) -> int:
+def export_features(view: View, path: str | Path, *, fingerprint: str) -> int:
     """Write all windows that may be found, and return their number.
 
     The ending of the name decides the format. Both have for each window: ``path``, ``start`` and
     ``end`` (seconds), ``num_frames`` (those that count come first), ``frame_seconds`` (T,) and
-    ``features`` (T, D) as the model returned them. Parquet needs pyarrow, and stores the features
-    of a window as one list of T x D values.
+    ``features`` (T, D) as the model returned them, and the ``fingerprint`` of the model. Parquet
+    needs pyarrow, and stores the features of a window as one list of T x D values.
 
     Args:
         view: What an index holds.
         path: The file to write, complete or not at all.
+        fingerprint: That of the index.
 
     Raises:
         ValueError: If the ending is unknown, or the index is empty.
@@ -42,7 +43,7 @@ def export_features(view: View, path: str | Path) -> int:
     if not len(windows):
         raise ValueError('the index holds no video')
     with replacing(path) as temporary:
-        write(view, windows, temporary)
+        write(view, windows, temporary, fingerprint)
     return len(windows)
 
 
@@ -63,12 +64,13 @@ def _paths(view: View, windows: np.ndarray) -> list[str]:
     return [names[place].encode(errors='backslashreplace').decode() for place in places]
 
 
-def _write_npz(view: View, windows: np.ndarray, path: Path) -> None:
+def _write_npz(view: View, windows: np.ndarray, path: Path, fingerprint: str) -> None:
     small = dict(
         path=np.array(_paths(view, windows), dtype=np.str_),
         start=view.starts[windows],
         end=view.ends[windows],
         num_frames=view.summary.num_frames[windows],
+        fingerprint=np.array(fingerprint),
     )
     layout = view.segments[0].layout
     shapes = dict(
@@ -88,7 +90,7 @@ def _write_npz(view: View, windows: np.ndarray, path: Path) -> None:
                     file.write(np.ascontiguousarray(block[name], '<f4').tobytes())
 
 
-def _write_parquet(view: View, windows: np.ndarray, path: Path) -> None:
+def _write_parquet(view: View, windows: np.ndarray, path: Path, fingerprint: str) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -99,8 +101,8 @@ def _write_parquet(view: View, windows: np.ndarray, path: Path) -> None:
     sizes = dict(frame_seconds=layout.num_frames, features=layout.num_frames * layout.dims)
     lists = {name: pa.list_(pa.float32(), size) for name, size in sizes.items()}
     numbers = dict(start=pa.float64(), end=pa.float64(), num_frames=pa.int32())
-    shape = {b'num_frames': str(layout.num_frames), b'dims': str(layout.dims)}
-    schema = pa.schema(dict(path=pa.string()) | numbers | lists, metadata=shape)
+    about = dict(num_frames=str(layout.num_frames), dims=str(layout.dims), fingerprint=fingerprint)
+    schema = pa.schema(dict(path=pa.string()) | numbers | lists, metadata=about)
     with pq.ParquetWriter(path, schema) as writer:
         first = 0
         for block in _blocks(view, windows):
@@ -118,7 +120,7 @@ def _write_parquet(view: View, windows: np.ndarray, path: Path) -> None:
             first += len(rows)
 
 
-EXPORTS: dict[str, Callable[[View, np.ndarray, Path], None]] = {
+EXPORTS: dict[str, Callable[[View, np.ndarray, Path, str], None]] = {
     '.npz': _write_npz,
     '.parquet': _write_parquet,
 }

@@ -86,8 +86,6 @@ class MilvusConnection:
     ) -> None:
         self.is_file = place.endswith('.db')
         self.place = str(Path(place).expanduser().absolute()) if self.is_file else place
-        for library in ('pymilvus', 'milvus_lite', 'grpc._server'):  # they print what they raise
-            logging.getLogger(library).setLevel(logging.CRITICAL)
         token = os.environ.get(TOKEN, '') if token is None else token
         with _users_lock:
             self._client = self._connect(token, timeout)
@@ -189,6 +187,8 @@ class MilvusConnection:
         require_packages(f'the index {self.place}', libraries, 'milvus')
         from pymilvus import MilvusClient, MilvusException
 
+        for library in ('pymilvus', 'milvus_lite', 'grpc._server'):  # they print what they raise
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         try:
             return MilvusClient(self.place, token=token, timeout=timeout)
         except MilvusException as error:

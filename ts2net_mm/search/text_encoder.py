@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -160,8 +160,7 @@ class StoredTextEncoder:
                 self._weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (ValueError, TypeError) as error:
             raise ValueError(f'{folder} holds no text encoder: {error}') from error
-        tokenizer = _import_tokenizer()
-        self._tokenize: Any = tokenizer.SimpleTokenizer(context_length=self.settings.max_words)
+        self._tokenize: Callable[..., Tensor] = _import_tokenizer().tokenize
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
@@ -173,8 +172,8 @@ class StoredTextEncoder:
         for text in texts:
             if not has_words(text):
                 raise ValueError(f'the sentence {text!r} has no word')
-        parts = self._tokenize(list(texts)).split(TEXTS_AT_A_TIME)
-        return torch.cat([self._encode(part) for part in parts])
+        tokens = self._tokenize(list(texts), context_length=self.settings.max_words)
+        return torch.cat([self._encode(part) for part in tokens.split(TEXTS_AT_A_TIME)])
 
     def _encode(self, tokens: Tensor) -> Tensor:
         """Compute what `CLIPTextEncoder` computes: (N, L) -> (N, D)."""

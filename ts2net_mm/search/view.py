@@ -150,10 +150,7 @@ class View:
             for first in range(0, len(segment), WINDOWS_AT_A_TIME):
                 means = segment.means[first : first + WINDOWS_AT_A_TIME]
                 place = slice(offset + first, offset + first + len(means))
-                if len(queries) == 1:
-                    np.dot(means, queries[0], out=result[0, place])
-                else:
-                    np.dot(queries, means.T, out=result[:, place])
+                np.matmul(queries, means.T, out=result[:, place])
         if not np.isfinite(result).all():
             window = int(np.argwhere(~np.isfinite(result))[0, 1])
             path = self.video(int(self.video_of_window[window])).path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,9 @@ from .view import StoredVideo
 __all__ = ['WindowSearch', 'Windows']
 
 SEEDS_PER_HIT = 8  # windows that are scored first, by the products alone
-FIRST_STEP, LARGEST_STEP = 128, 4096  # windows that are scored before the best are looked at again
+# windows that are scored before the best are looked at again: a share of those that are scored, so
+# that the time grows with their number alone
+FIRST_STEP, STEP_SHARE = 128, 0.25
 FRAMES_AT_A_TIME = 128  # windows; 6 MB in double precision, which fits into a cache
 
 
@@ -79,24 +81,24 @@ class WindowSearch:
         seeds = _largest(self.products, min(SEEDS_PER_HIT * topk, max_candidates))
         self._add(seeds[np.isfinite(self.products[seeds])])
         candidates = np.arange(len(self.upper))
-        size = FIRST_STEP
         while True:
             threshold = self.scored.threshold(topk)
             candidates = candidates[self.upper[candidates] > threshold]
             left = max_candidates - len(self.scored.windows)
             if not len(candidates) or left <= 0:
                 break
+            size = max(FIRST_STEP, int(STEP_SHARE * len(self.scored.windows)))
             if len(candidates) <= left:
                 part = candidates[_largest(self.upper[candidates], size)]
             else:  # not all of them can be scored: the likeliest
                 part = candidates[_largest(self.products[candidates], min(size, left))]
             self._add(part)
-            size = min(2 * size, LARGEST_STEP)
         hits = self._hits(topk, num_moments)
         return SearchResult(hits, not len(candidates), len(self.scored.windows))
 
     def _add(self, windows: np.ndarray) -> None:
         """Score windows."""
+        parts = [self.scored]
         for first in range(0, len(windows), FRAMES_AT_A_TIME):
             part = np.sort(windows[first : first + FRAMES_AT_A_TIME])
             records = self.view.read_frames(part)
@@ -110,8 +112,9 @@ class WindowSearch:
             )
             scores = self.score.exact(self.query, frames)
             videos = self.view.video_of_window[part]
-            self.scored.add(_Scored(part, videos, scores, cosines, records['seconds']))
+            parts.append(_Scored(part, videos, scores, cosines, records['seconds']))
             self.upper[part] = -np.inf
+        self.scored = _Scored.join(parts)
 
     def _check_means(self, windows: np.ndarray, cosines: np.ndarray) -> None:
         """Raise if the mean of a window is not that of its frames."""
@@ -131,7 +134,7 @@ class WindowSearch:
         windows = np.concatenate(likely)
         self._add(windows[self.upper[windows] > -np.inf])
         hits = []
-        for rank, number in enumerate(videos.tolist(), start=1):
+        for rank, number in enumerate(self.scored.best_videos()[:topk].tolist(), start=1):
             moments = self._moments(number, num_moments)
             video = self.view.video(number)
             duration = None if math.isnan(video.duration) else video.duration
@@ -166,7 +169,7 @@ class WindowSearch:
         )
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class _Scored:
     """Windows whose frames were read: N windows of T frames."""
 
@@ -176,9 +179,10 @@ class _Scored:
     cosines: np.ndarray
     seconds: np.ndarray
 
-    def add(self, other: _Scored) -> None:
-        for name in vars(self):
-            setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
+    @classmethod
+    def join(cls, parts: Sequence[_Scored]) -> _Scored:
+        columns = ([getattr(part, field.name) for part in parts] for field in fields(cls))
+        return cls(*map(np.concatenate, columns))
 
     def best_videos(self) -> np.ndarray:
         """Return the videos by their best score, the best first; of equal ones the earlier."""

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from ts2net_mm.models.layers import recomputing
 from ts2net_mm.models.layers.transformer import CLIPBlock, clip_layer_cfg
 
 WIDTH, HEADS, LENGTH = 16, 2, 5
@@ -56,6 +57,14 @@ def test_values_and_gradients(act, kwargs):
     torch.testing.assert_close(results(block, block, x, **kwargs), expected, rtol=1e-4, atol=1e-5)
     with torch.no_grad():
         torch.testing.assert_close(block(x, **kwargs), expected[0])
+
+
+@pytest.mark.parametrize('rows', [1, 3, 10, 11])
+def test_hidden_layers_in_parts(monkeypatch, rows):
+    block, x = build(), torch.randn(2, LENGTH, WIDTH)
+    expected = results(block, block, x)
+    monkeypatch.setattr(recomputing, 'PART_BYTES', rows * 4 * 4 * WIDTH)
+    torch.testing.assert_close(results(block, block, x), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('act', [dict(type='GELU'), None])

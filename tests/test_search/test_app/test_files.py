@@ -1,7 +1,10 @@
 """Which files the app shows: those of the index, as they were encoded, and no others."""
 
+import io
 import os
 
+import av
+import numpy as np
 import pytest
 
 from ts2net_mm.search.app.library import key_of
@@ -131,6 +134,25 @@ def test_names_that_are_hard_to_show(client, project):
 )
 def test_wrong_frames(client, address, frames, status):
     assert client.get(f'{address.replace("video", "frames")}/{frames}').status_code == status
+
+
+def test_a_clip_is_a_part_of_the_video(client, project, address, monkeypatch):
+    monkeypatch.setattr('ts2net_mm.search.app.pictures.BYTES_AT_A_TIME', 5 * 160 * 128 * 3)
+    answer = client.get(f'{address.replace("video", "clips")}.mp4?t=1.5,3')
+    assert answer.headers['content-type'] == 'video/mp4'
+    clip, video = (
+        [frame.to_ndarray(format='rgb24').astype(int) for frame in av.open(source).decode(video=0)]
+        for source in (io.BytesIO(answer.content), str(project.videos / '1.mp4'))
+    )
+    assert len(clip) == 18  # 1.5 seconds at 12 a second, of a video of 10 a second
+    for number, frame in enumerate(clip):
+        differences = [np.abs(frame - other).mean() for other in video]
+        assert int(np.argmin(differences)) == int(10 * (1.5 + number / 12) + 1e-6)
+
+
+@pytest.mark.parametrize('times', ['1', '2,1', '1,1', '1,2,3', 'x,2', '1,nan'])
+def test_wrong_clips(client, address, times):
+    assert client.get(f'{address.replace("video", "clips")}.mp4?t={times}').status_code == 422
 
 
 def test_frames_of_a_damaged_file(client, project, address):

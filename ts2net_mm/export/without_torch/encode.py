@@ -30,16 +30,17 @@ def choose_frames(total, fps, rate, most):
 
 
 def read_frames(path):
-    """Decode the frames that the model sees, as pictures in their order."""
+    """Decode the frames that the model sees: pictures and their times, and the duration."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         total = sum(packet.pts is not None for packet in container.demux(stream))
         fps = float(stream.average_rate)
-    sampling = STEPS['SampleFramesByRate']
-    wanted = choose_frames(total, fps, sampling.get('frame_rate', 1), VIDEO['num_frames'])
+    rate = STEPS['SampleFramesByRate'].get('frame_rate', 1)
+    chosen = choose_frames(total, fps, rate, VIDEO['num_frames']).tolist()
     with av.open(str(path)) as container:
         decoded = enumerate(container.decode(video=0))
-        return [frame.to_image() for number, frame in decoded if number in set(wanted.tolist())]
+        pictures = [frame.to_image() for number, frame in decoded if number in chosen]
+    return pictures, [number / fps for number in chosen], total / fps
 
 
 def prepare(picture):
@@ -54,12 +55,17 @@ def prepare(picture):
 
 
 def encode(path, session):
-    """Encode a video: features (T, D) and mask (T,)."""
-    frames = [prepare(picture) for picture in read_frames(path)]
+    """Encode a video: what search.py reads of it."""
+    pictures, seconds, end = read_frames(path)
+    num_frames = len(pictures)
     imgs = np.zeros((1, VIDEO['num_frames'], 3, VIDEO['height'], VIDEO['width']), np.float32)
-    imgs[0, : len(frames)] = frames
-    mask = np.arange(VIDEO['num_frames'])[None] < len(frames)
-    return session.run(None, {'imgs': imgs, 'frame_mask': mask})[0][0], mask[0]
+    imgs[0, :num_frames] = [prepare(picture) for picture in pictures]
+    mask = np.arange(VIDEO['num_frames'])[None] < num_frames
+    features = session.run(None, {'imgs': imgs, 'frame_mask': mask})[0][0]
+    times = np.pad(seconds, (0, VIDEO['num_frames'] - num_frames), mode='edge')
+    return dict(
+        path=path, start=0.0, end=end, num_frames=num_frames, frame_seconds=times, features=features
+    )
 
 
 def main(index, *paths):
@@ -67,14 +73,9 @@ def main(index, *paths):
     if not {'SampleFramesByRate', 'CLIPResize'} <= STEPS.keys():
         sys.exit(f'error: this program cannot prepare frames as {", ".join(STEPS)} do')
     session = onnxruntime.InferenceSession(HERE / VIDEO['file'])
-    features, masks = zip(*(encode(path, session) for path in paths), strict=True)
-    np.savez(
-        index,
-        ids=paths,
-        frame_features=features,
-        frame_mask=masks,
-        fingerprint=SETTINGS['fingerprint'],
-    )
+    rows = [encode(path, session) for path in paths]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    np.savez(index, allow_pickle=False, fingerprint=SETTINGS['fingerprint'], **columns)
 
 
 if __name__ == '__main__':

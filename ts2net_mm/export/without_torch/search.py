@@ -79,13 +79,16 @@ def similarity(text, frames, mask):
 
 
 def main(index, sentence, topk=5):
-    """Print the best videos of an index."""
-    videos = np.load(index)
-    if videos['fingerprint'] != SETTINGS['fingerprint']:
+    """Print the best parts of the videos of an index, which may be whole videos."""
+    parts = np.load(index)
+    if parts['fingerprint'] != SETTINGS['fingerprint']:
         sys.exit(f'error: {index} was encoded by another model')
-    scores = similarity(encode_sentence(sentence), videos['frame_features'], videos['frame_mask'])
-    for rank, place in enumerate(np.argsort(-scores, kind='stable')[:topk], start=1):
-        print(f'{rank}  {scores[place]:.4f}  {videos["ids"][place]}')
+    frames = parts['features']
+    mask = np.arange(frames.shape[1]) < parts['num_frames'][:, None]
+    scores = similarity(encode_sentence(sentence), frames, mask)
+    starts, ends, paths = parts['start'], parts['end'], parts['path']
+    for place in np.argsort(-scores, kind='stable')[:topk]:
+        print(f'{scores[place]:.4f}  {starts[place]:.1f} to {ends[place]:.1f} s  {paths[place]}')
 
 
 if __name__ == '__main__':

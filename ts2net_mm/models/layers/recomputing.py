@@ -4,7 +4,7 @@ What autograd would keep of a LayerNorm, a linear layer and an activation one af
 tensor each. The functions here keep the input and, of an MLP, what its activation gets.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from .products import matmul, product_linear
 __all__ = ['Activation', 'find_activation', 'linear', 'norm_heads', 'norm_mlp']
 
 aten = torch.ops.aten
+# glibc keeps freed memory of this size for the next tensor; from 32 MiB on the system takes it back
+PART_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -152,30 +154,61 @@ class _NormMLP(torch.autograd.Function):
         activation: Activation,
     ) -> Tensor:
         rows = _normalise(x, norm_weight, norm_bias, eps)[0].to(weight1.dtype)
-        hidden = product_linear(rows, weight1, bias1).mul_(activation.scale)
-        ctx.save_for_backward(x, norm_weight, norm_bias, weight1, weight2, hidden)
+        out, hidden = x.new_empty(x.shape), []
+        for part, identity, result in _parts(weight1, rows, x.flatten(0, -2), out.flatten(0, -2)):
+            hidden.append(product_linear(part, weight1, bias1).mul_(activation.scale))
+            added = product_linear(activation.run(hidden[-1]), weight2, activation.scale * bias2)
+            torch.add(identity, added, alpha=1 / activation.scale, out=result)
+        ctx.save_for_backward(x, norm_weight, norm_bias, weight1, weight2, *hidden)
         ctx.eps, ctx.activation = eps, activation
-        out = product_linear(activation.run(hidden), weight2, activation.scale * bias2)
-        return torch.add(x, out.view_as(x), alpha=1 / activation.scale)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, norm_weight, norm_bias, weight1, weight2, hidden = ctx.saved_tensors
-        activation, needed = ctx.activation, ctx.needs_input_grad
+        x, norm_weight, norm_bias, weight1, weight2, *hidden = ctx.saved_tensors
         grad_out = grad.flatten(0, -2).to(weight2.dtype)
-        grad_weight1 = grad_weight2 = None
-        if needed[6]:
-            grad_weight2 = matmul(grad_out.t(), activation.run(hidden)).div_(activation.scale)
-        # the two scales, before and behind the activation, cancel out
-        grad_hidden = activation.backward(matmul(grad_out, weight2), hidden)
         rows, *statistics = _normalise(x, norm_weight, norm_bias, ctx.eps)
-        if needed[4]:
-            grad_weight1 = matmul(grad_hidden.t(), rows.to(weight1.dtype))
-        grad_rows = matmul(grad_hidden, weight1)
-        grad_x, *grad_norm = _normalise_backward(grad_rows, x, norm_weight, norm_bias, *statistics)
-        weights = grad_weight1, grad_hidden.sum(0), grad_weight2, grad_out.sum(0)
+        grad_rows: list[Tensor] = []
+        sums: list[Tensor | None] = [None] * 3
+        parts = _parts(weight1, rows.to(weight1.dtype), grad_out)
+        for part, (inner, outer) in zip(hidden, parts, strict=True):
+            one, *found = _part_backward(ctx, part, inner, outer, weight1, weight2)
+            grad_rows.append(one)
+            sums = [_add(*pair) for pair in zip(sums, found, strict=True)]
+        grad_weight1, grad_bias1, grad_weight2 = sums
+        if grad_weight2 is not None:
+            grad_weight2.div_(ctx.activation.scale)
+        total = torch.cat(grad_rows) if len(grad_rows) > 1 else grad_rows[0]
+        grad_x, *grad_norm = _normalise_backward(total, x, norm_weight, norm_bias, *statistics)
+        weights = grad_weight1, grad_bias1, grad_weight2, grad_out.sum(0)
         return grad_x.add_(grad), *grad_norm, None, *weights, None
+
+
+def _part_backward(
+    ctx: Any, hidden: Tensor, rows: Tensor, grad: Tensor, weight1: Tensor, weight2: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+    """Gradients of some rows: of the rows, the first weight and bias, the second weight."""
+    activation, grad_weight1, grad_weight2 = ctx.activation, None, None
+    if ctx.needs_input_grad[6]:
+        grad_weight2 = matmul(grad.t(), activation.run(hidden))
+    # the two scales, before and behind the activation, cancel out
+    grad_hidden = activation.backward(matmul(grad, weight2), hidden)
+    if ctx.needs_input_grad[4]:
+        grad_weight1 = matmul(grad_hidden.t(), rows)
+    return matmul(grad_hidden, weight1), grad_weight1, grad_hidden.sum(0), grad_weight2
+
+
+def _add(total: Tensor | None, new: Tensor | None) -> Tensor | None:
+    return new if total is None or new is None else total.add_(new)
+
+
+def _parts(weight: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Split rows, so that the hidden layer of a part is small; not on a GPU."""
+    length = max(1, len(tensors[0]))
+    if weight.device.type == 'cpu':
+        length = max(1, PART_BYTES // (len(weight) * weight.element_size()))
+    return zip(*(tensor.split(length) for tensor in tensors), strict=True)
 
 
 def _normalise(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import av
 import cv2
@@ -11,6 +13,7 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from ...apis.reading import to_jpeg
+from ...video import GuardedVideoReader
 from .decoding import frames_at, open_video
 
 __all__ = ['Clip', 'FramesAt']
@@ -20,7 +23,7 @@ CLIP_HEIGHT = 360
 CLIP_RATE = 12  # frames per second, as in a preview
 CLIP_SECONDS = 60.0  # longest clip
 CLIP_SETTINGS = dict(preset='veryfast', crf='23')
-BYTES_AT_A_TIME = 2**28  # of decoded frames; each batch is decoded from a key frame on
+BYTES_AT_A_TIME = 2**27  # of decoded frames; each batch is decoded from a key frame on
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class FramesAt:
     def run(self) -> list[bytes]:
         """Decode."""
         reader = open_video(self.path)
-        images = reader.get_batch(frames_at(reader, self.seconds)).asnumpy()
+        images = _read(reader, frames_at(reader, self.seconds))
         return [to_jpeg(image, MAX_HEIGHT)[0] for image in images]
 
 
@@ -66,19 +69,26 @@ class Clip:
         end = min(self.end, self.start + CLIP_SECONDS, reader.seconds)
         count = max(1, round((end - self.start) * CLIP_RATE))
         times = self.start + np.arange(count) / CLIP_RATE
-        numbers = frames_at(reader, times.tolist())
-        first = reader.get_batch(numbers[:1]).asnumpy()
-        size = max(1, BYTES_AT_A_TIME // first.nbytes)
+        images = _read(reader, frames_at(reader, times.tolist()))
+        first = next(images)
         content = io.BytesIO()
         with av.open(content, 'w', format='mp4') as container:
             stream = container.add_stream('libx264', rate=CLIP_RATE, options=CLIP_SETTINGS)
             stream.pix_fmt = 'yuv420p'
-            stream.width, stream.height = _clip_size(*first.shape[1:3])
-            for begin in range(0, count, size):
-                for image in reader.get_batch(numbers[begin : begin + size]).asnumpy():
-                    container.mux(stream.encode(_to_frame(image, stream)))
+            stream.width, stream.height = _clip_size(*first.shape[:2])
+            for image in chain([first], images):
+                container.mux(stream.encode(_to_frame(image, stream)))
             container.mux(stream.encode())
         return content.getvalue()
+
+
+def _read(reader: GuardedVideoReader, numbers: list[int]) -> Iterator[np.ndarray]:
+    """Decode frames by their numbers, some at a time."""
+    first = reader.get_batch(numbers[:1]).asnumpy()
+    yield first[0]
+    size = max(1, BYTES_AT_A_TIME // first.nbytes)
+    for begin in range(1, len(numbers), size):
+        yield from reader.get_batch(numbers[begin : begin + size]).asnumpy()
 
 
 def _clip_size(height: int, width: int) -> tuple[int, int]:

@@ -51,8 +51,9 @@ class Player {
     }
     card.querySelector('.overview')?.addEventListener('click', (event) => {
       const box = event.currentTarget.getBoundingClientRect();
-      if (this.clip || !video.duration) return; // a clip is only a part
-      this.play(((event.clientX - box.left) / box.width) * video.duration);
+      const duration = Number(event.currentTarget.dataset.duration);
+      // a clip is only a part of it
+      if (!this.clip) this.play(((event.clientX - box.left) / box.width) * duration);
     });
     video.addEventListener('timeupdate', () => this.mark());
     video.addEventListener('play', () => {
