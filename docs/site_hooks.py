@@ -22,7 +22,8 @@ PACKAGES = (
     'export',
     'search',
     'preparation',
-    'moving_shapes',
+    'rendered',
+    'ablation',
     'video',
 )
 

@@ -23,7 +23,8 @@ from ts2net_mm.checkpoints import (
 CONFIGS = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted(path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
 NAMES = [path.stem for path in LEAVES]
-PRETRAINED = [path for path in LEAVES if not path.stem.endswith('moving-shapes')]
+RENDERED = ('moving-shapes', 'moving-textures', 'small-objects')
+PRETRAINED = [path for path in LEAVES if not path.stem.endswith(RENDERED)]
 DATA_SETS = ('msrvtt', 'msvd', 'vatex', 'lsmdc', 'activitynet', 'didemo')
 SPLITS = ('train', 'val', 'test')
 PARAGRAPHS = ('activitynet', 'didemo')
@@ -85,7 +86,7 @@ def sizes_of(cfg: Config, split: str) -> tuple[int, int]:
 
 def test_there_are_configs():
     expected = {f'ts2net_{model}{data}' for model in ('', 'vit-b16_') for data in DATA_SETS}
-    expected |= {'ts2net_moving-shapes', 'ts2net_msrvtt-7k', 'ts2net_msrvtt-full'}
+    expected |= {f'ts2net_{name}' for name in (*RENDERED, 'msrvtt-7k', 'msrvtt-full')}
     expected |= {f'clip4clip_{kind}_msrvtt' for kind in ('meanp', 'seqtransf', 'seqlstm')}
     assert expected <= set(NAMES)
     assert len(NAMES) == len(set(NAMES))

@@ -8,9 +8,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     ('utils', 'video', 'models', 'compat', 'version', 'registration', 'registry'),
-    ('datasets', 'checkpoints', 'moving_shapes'),
+    ('datasets', 'checkpoints', 'rendered'),
     ('evaluation', 'preparation', 'apis', 'search', 'export'),
-    ('engine',),
+    ('engine', 'ablation'),
     ('parts', '__init__'),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -10,7 +10,7 @@ import torch
 
 from ts2net_mm.apis import Gallery, RetrievalInferencer
 from ts2net_mm.apis.inferencer import build_model, load_config
-from ts2net_mm.moving_shapes.mp4 import encode_mp4
+from ts2net_mm.rendered import encode_mp4
 
 WIDTH = 16
 

@@ -6,7 +6,6 @@ import pytest
 
 from ts2net_mm.datasets import UnreadableVideoError
 from ts2net_mm.datasets.annotation import VideoAnnotation
-from ts2net_mm.moving_shapes.mp4 import encode_mp4
 from ts2net_mm.preparation.checking import (
     Checker,
     VideoFacts,
@@ -14,6 +13,7 @@ from ts2net_mm.preparation.checking import (
     describe_facts,
     videos_to_check,
 )
+from ts2net_mm.rendered import encode_mp4
 from ts2net_mm.utils.workers import Failure
 
 

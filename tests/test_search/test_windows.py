@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ts2net_mm.moving_shapes.mp4 import encode_mp4
+from ts2net_mm.rendered import encode_mp4
 from ts2net_mm.search.windows import MAX_WINDOWS, Part, Windowing, WindowReader, default_windowing
 from ts2net_mm.utils.workers import Failure
 

@@ -13,7 +13,7 @@ from tiny import Page
 
 from ts2net_mm.datasets.annotation import load_annotations
 from ts2net_mm.evaluation import save_similarity
-from ts2net_mm.moving_shapes.mp4 import encode_mp4
+from ts2net_mm.rendered import encode_mp4
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'tools/analysis'

@@ -13,7 +13,7 @@ import torch
 from tiny import ROOT, Page
 
 from ts2net_mm.apis import RetrievalInferencer
-from ts2net_mm.moving_shapes.mp4 import encode_mp4
+from ts2net_mm.rendered import encode_mp4
 from ts2net_mm.search import VideoIndex, copy_index
 from ts2net_mm.search.examples import encode_example
 

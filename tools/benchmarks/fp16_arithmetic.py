@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from ts2net_mm.engine import BertAdam
 from ts2net_mm.models import TS2Net
-from ts2net_mm.moving_shapes import plan_videos
+from ts2net_mm.rendered.moving_shapes import MOVING_SHAPES
 from ts2net_mm.utils.cli import positive_int
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -98,7 +98,7 @@ def render_batches(small: Config, sizes: Sizes) -> list[dict]:
     tokenizer = SimpleTokenizer(context_length=small.max_words)
     rng = np.random.default_rng(0)
     imgs, text = [], []
-    for video in plan_videos(0, sizes.videos)['train']:
+    for video in MOVING_SHAPES.plan_videos(0, sizes.videos)['train']:
         frames = video.draw()
         chosen = np.linspace(0, len(frames) - 1, small.num_frames).round().astype(int)
         shape = (small.img_size, small.img_size)

@@ -30,7 +30,8 @@ from run import as_json
 
 from ts2net_mm.engine.cached_batch import CachedStep
 from ts2net_mm.models import TS2Net
-from ts2net_mm.moving_shapes import render_moving_shapes
+from ts2net_mm.rendered import render
+from ts2net_mm.rendered.moving_shapes import MOVING_SHAPES
 from ts2net_mm.utils.files import ensure_writable, write_text
 
 
@@ -111,7 +112,7 @@ def mixed_precision(lab: Lab) -> Table:
 def processes(lab: Lab) -> Table:
     """tools/dist_train.sh on rendered videos, with one process and with two where possible."""
     data, rows = lab.folder / 'shapes', []
-    render_moving_shapes(data, num_train_videos=lab.pick(640, 64))
+    render(MOVING_SHAPES, data, num_train_videos=lab.pick(640, 64))
     counts = [1, 2] if lab.device == 'cpu' or torch.cuda.device_count() > 1 else [1]
     for count in counts:
         options = [f'data_root={data}', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=9']

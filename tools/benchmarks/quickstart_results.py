@@ -10,8 +10,6 @@ tests/test_tools/test_quickstart_results.py fails when the code no longer trains
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import re
 import subprocess
 import sys
@@ -22,9 +20,11 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from ts2net_mm.evaluation import format_table
-from ts2net_mm.moving_shapes import plan_videos, render_moving_shapes
+from ts2net_mm.evaluation.report import format_table, read_test_metrics
+from ts2net_mm.rendered import render
+from ts2net_mm.rendered.moving_shapes import MOVING_SHAPES
 from ts2net_mm.utils.files import write_text
+from ts2net_mm.utils.text import digest_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/ts2net_moving-shapes.py'
@@ -43,18 +43,18 @@ def settings_digest() -> str:
     """Condense the settings that decide about the results."""
     cfg = Config.fromfile(CONFIG)
     settings = [cfg[name] for name in SETTINGS]
-    return _digest(settings + [hook for hook in cfg.custom_hooks if hook.type == 'EMAHook'])
+    return digest_of(settings + [hook for hook in cfg.custom_hooks if hook.type == 'EMAHook'])
 
 
 def annotations_digest() -> str:
     """Condense names, sentences and meanings of all videos."""
-    splits = plan_videos(0, 2560).values()
-    return _digest({video.name: video.annotation for videos in splits for video in videos})
+    splits = MOVING_SHAPES.plan_videos(0, 2560).values()
+    return digest_of({video.name: video.annotation for videos in splits for video in videos})
 
 
 def first_losses(folder: Path) -> list[float]:
     """Train two epochs of two iterations on the first 128 training videos, with seed 0."""
-    render_moving_shapes(folder / 'data', num_train_videos=128)
+    render(MOVING_SHAPES, folder / 'data', num_train_videos=128)
     cfg = Config.fromfile(CONFIG)
     options = {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 9, 'randomness': dict(seed=0)}
     options |= {'default_hooks.checkpoint': None, 'log_level': 'ERROR'}
@@ -71,14 +71,6 @@ def first_losses(folder: Path) -> list[float]:
     runner.train()
     history, _ = runner.message_hub.get_scalar('train/loss').data
     return [round(float(loss), 4) for loss in history]
-
-
-def read_metrics(work_dir: Path) -> dict[str, float]:
-    """Read the newest test of a quickstart."""
-    found = sorted(work_dir.glob('test/*/*.json'))
-    if not found:
-        raise FileNotFoundError(f'{work_dir}: holds no test of a quickstart (test/*/*.json)')
-    return json.loads(found[-1].read_text(encoding='utf-8'))
 
 
 def update_docs(metrics: Sequence[dict[str, float]], commit: str) -> None:
@@ -116,10 +108,6 @@ def update_index(metrics: Sequence[dict[str, float]], commit: str, losses: list[
     )
 
 
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-
-
 def _replace(path: Path, *changes: tuple[str, str]) -> None:
     text = path.read_text(encoding='utf-8')
     for pattern, new in changes:
@@ -140,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--commit', help='that was measured (default: the one checked out)')
     args = parser.parse_args(argv)
     try:
-        metrics = [read_metrics(folder) for folder in args.work_dirs]
+        metrics = [read_test_metrics(folder) for folder in args.work_dirs]
         command = ['git', '-C', str(ROOT), 'rev-parse', '--short', 'HEAD']
         commit = args.commit or subprocess.check_output(command, text=True).strip()
         with tempfile.TemporaryDirectory() as folder:

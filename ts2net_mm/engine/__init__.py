@@ -14,6 +14,7 @@ from .hooks import (
 from .loops import ResumableTrainLoop
 from .optim_wrapper import AutocastOptimWrapper, CLIPOptimWrapperConstructor
 from .schedules import WarmupCosineLR
+from .selection_health import SelectionHealthHook
 from .termination import TerminationHook
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     'ResumableCheckpointHook',
     'ResumableTrainLoop',
     'StrictCheckpointHook',
+    'SelectionHealthHook',
     'TerminationHook',
     'WarmupCosineLR',
 ]

@@ -1,8 +1,10 @@
 """All metrics of a similarity matrix, and their table for people."""
 
+import json
 import re
 from collections.abc import Mapping
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 from rich import box
@@ -13,7 +15,7 @@ from .normalisation import INVERSE_TEMPERATURE, TOPK, DynamicInvertedSoftmax, In
 from .ranking import METRIC_NAMES, check_scores, measure_ranks
 from .tiles import DIRECTIONS, read_matrix
 
-__all__ = ['format_table', 'measure_normalised', 'measure_similarity']
+__all__ = ['format_table', 'measure_normalised', 'measure_similarity', 'read_test_metrics']
 
 ROWS = {
     't2v': 'text to video',
@@ -140,6 +142,18 @@ def format_table(metrics: Mapping[str, float]) -> str:
     if cells:
         lines.insert(0, _render(cells))
     return '\n'.join(lines)
+
+
+def read_test_metrics(work_dir: Path) -> dict[str, float]:
+    """Read the metrics of the newest ``tools/test.py --work-dir WORK_DIR/test``.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    found = sorted(work_dir.glob('test/*/*.json'))
+    if not found:
+        raise FileNotFoundError(f'{work_dir}: holds no results of a test (test/*/*.json)')
+    return json.loads(found[-1].read_text(encoding='utf-8'))
 
 
 def _render(cells: Mapping[tuple[str, str], Mapping[str, float]]) -> str:

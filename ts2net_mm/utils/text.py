@@ -1,9 +1,11 @@
-"""One-line error messages, printable file names, and whether a text has words."""
+"""One-line error messages, printable file names, digests, and whether a text has words."""
 
+import hashlib
+import json
 import re
 import unicodedata
 
-__all__ = ['has_words', 'one_line', 'printable']
+__all__ = ['digest_of', 'has_words', 'one_line', 'printable']
 
 
 def printable(text: str) -> str:
@@ -42,3 +44,14 @@ def has_words(text: str) -> bool:
     """
     categories = {unicodedata.category(char) for char in text}
     return any(category[0] in 'LN' or category == 'So' for category in categories)
+
+
+def digest_of(content: object) -> str:
+    """Condense what JSON can write, or else its ``repr``, to twelve characters.
+
+    Example:
+        >>> digest_of({'a': 1, 'b': 2}) == digest_of({'b': 2, 'a': 1})
+        True
+    """
+    text = json.dumps(content, sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import uvicorn
 
-from ts2net_mm.moving_shapes.mp4 import encode_mp4
+from ts2net_mm.rendered import encode_mp4
 from ts2net_mm.search.app import create_app
 
 playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')

@@ -1,4 +1,4 @@
-"""Rendering of the whole data set into a folder, by one process at a time."""
+"""Rendering of a whole data set into a folder, by one process at a time."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from filelock import FileLock, Timeout
 
 from ..utils.files import write_text
 from ..utils.workers import Failure, map_in_workers
-from .grammar import SPLITS
 from .mp4 import encode_mp4, is_complete_mp4
-from .scene import FPS, Video, plan_videos
+from .planning import SPLITS, RenderedSet, Video
 
-# Increase it whenever the same seed no longer gives the same videos or captions.
-_VERSION = 2
+__all__ = ['DatasetFolder', 'RenderSummary', 'one_writer', 'render']
+
 _MANIFEST = 'dataset.json'
 _SCRATCH = '.rendering'
 _LOCK = '.lock'
@@ -46,7 +45,8 @@ class RenderSummary:
     num_kept: int
 
 
-def render_moving_shapes(
+def render(
+    data_set: RenderedSet,
     out_dir: str | os.PathLike[str],
     *,
     seed: int = 0,
@@ -54,15 +54,18 @@ def render_moving_shapes(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> RenderSummary:
-    """Render the moving-shapes data set, or its missing videos.
+    """Render a data set, or its missing videos.
 
-    Writes ``{train,val,test}/*.mp4``, the annotation files ``{train,val,test}.json`` and, last,
-    ``dataset.json``. The videos depend on ``seed`` alone, not on ``workers`` or interruptions.
+    Writes ``{train,val,test}/*.mp4``, the annotation files ``{train,val,test}.json``, the boxes of
+    what the sentences are about in ``{train,val,test}_boxes.json`` and, last, ``dataset.json``. The
+    videos depend on ``seed`` and the settings of the data set alone, not on ``workers`` or
+    interruptions.
 
     Args:
+        data_set: What to render.
         out_dir: Folder of the data set.
         seed: Source of the split, the captions and the videos.
-        num_train_videos: Videos of the training split; 248 make one of each of its meanings.
+        num_train_videos: Videos of the training split.
         workers: Number of processes; by default one per CPU.
         progress: Called with the number of complete videos and of all videos.
 
@@ -78,16 +81,13 @@ def render_moving_shapes(
         if value is not None and value < lowest:
             raise ValueError(f'{name}={value}: expected a whole number of at least {lowest}')
     root = Path(out_dir)
-    splits = plan_videos(seed, num_train_videos)
+    splits = data_set.plan_videos(seed, num_train_videos)
     videos = [video for split in splits.values() for video in split]
     num_videos = {split: len(planned) for split, planned in splits.items()}
-    settings = {'name': 'moving_shapes', 'version': _VERSION, 'seed': seed, 'videos': num_videos}
-    annotations = {
-        split: {video.name: video.annotation for video in planned}
-        for split, planned in splits.items()
-    }
+    settings = {'name': data_set.name, 'version': data_set.version, 'seed': seed}
+    settings |= {'videos': num_videos, **data_set.settings}
     with one_writer(root):
-        folder = DatasetFolder(root, settings=settings, annotations=annotations)
+        folder = DatasetFolder(root, settings=settings, splits=splits)
         missing = [video for video in videos if not is_complete_mp4(root / video.name)]
         num_kept = len(videos) - len(missing)
 
@@ -98,19 +98,26 @@ def render_moving_shapes(
         report(0)
         if missing or not folder.is_closed:
             folder.open()
-            _render(folder, missing, workers, report)
+            _render(folder, missing, data_set.fps, workers, report)
             folder.close()
     return RenderSummary(num_videos, len(missing), num_kept)
 
 
 def _render(
-    folder: DatasetFolder, videos: list[Video], workers: int | None, report: Callable[[int], None]
+    folder: DatasetFolder,
+    videos: list[Video],
+    fps: int,
+    workers: int | None,
+    report: Callable[[int], None],
 ) -> None:
     num_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a forked process must not wait for the threads of its parent
     try:
         results = map_in_workers(
-            partial(_write_video, folder), videos, num_workers=workers, ordered=False
+            partial(_write_video, folder.root, folder.scratch, fps),
+            videos,
+            num_workers=workers,
+            ordered=False,
         )
         with closing(results) as steps:
             for num_rendered, (video, result) in enumerate(steps, start=1):
@@ -122,12 +129,12 @@ def _render(
         folder.drop_unfinished()
 
 
-def _write_video(folder: DatasetFolder, video: Video) -> None:
-    unfinished = folder.scratch / f'{video.name.replace("/", "-")}.{os.getpid()}.mp4'
-    unfinished.write_bytes(encode_mp4(video.draw(), fps=FPS))
+def _write_video(root: Path, scratch: Path, fps: int, video: Video) -> None:
+    unfinished = scratch / f'{video.name.replace("/", "-")}.{os.getpid()}.mp4'
+    unfinished.write_bytes(encode_mp4(video.draw(), fps=fps))
     # Not synced to the disk, which takes longer than the rendering: what a power cut leaves
     # incomplete is found by `is_complete_mp4` and rendered again.
-    os.replace(unfinished, folder.root / video.name)
+    os.replace(unfinished, root / video.name)
 
 
 class DatasetFolder:
@@ -138,7 +145,7 @@ class DatasetFolder:
     Args:
         root: The folder; it exists.
         settings: What the data set is rendered with.
-        annotations: Entries of the annotation file of each split.
+        splits: The videos of each split.
 
     Raises:
         FileExistsError: If ``root`` already holds something else.
@@ -146,14 +153,16 @@ class DatasetFolder:
     """
 
     def __init__(
-        self, root: Path, *, settings: dict[str, Any], annotations: dict[str, dict]
+        self, root: Path, *, settings: dict[str, Any], splits: dict[str, list[Video]]
     ) -> None:
         self.root = root
         self.scratch = root / _SCRATCH
         self._settings = settings
         self._annotations = {
-            root / f'{split}.json': _as_json(entries) for split, entries in annotations.items()
+            root / f'{split}.json': _as_json({video.name: video.annotation for video in videos})
+            for split, videos in splits.items()
         }
+        self._boxes = {root / f'{split}_boxes.json': videos for split, videos in splits.items()}
         manifests = [folder / _MANIFEST for folder in (self.root, self.scratch)]
         present = [manifest for manifest in manifests if manifest.exists()]
         for manifest in present:
@@ -166,20 +175,24 @@ class DatasetFolder:
                     f'{manifest}: rendered with {found}, but {settings} is requested; choose '
                     'another folder or remove this one'
                 )
-        ours = [*SPLITS, *(path.name for path in self._annotations)]
+        ours = [*SPLITS, *(path.name for path in (*self._annotations, *self._boxes))]
         foreign = [name for name in ours if (self.root / name).exists()]
         if foreign and not present:
             raise FileExistsError(
                 f'{self.root}: holds {foreign[0]!r} but no {_MANIFEST}, so it is not a '
-                f'moving-shapes data set; choose an empty folder'
+                f'rendered data set; choose an empty folder'
             )
 
     @property
     def is_closed(self) -> bool:
-        """Whether the settings and all annotation files are in place."""
-        return (self.root / _MANIFEST).exists() and all(
-            path.exists() and path.read_text(encoding='utf-8') == text
-            for path, text in self._annotations.items()
+        """Whether the settings, all annotation files and the boxes are in place."""
+        return (
+            (self.root / _MANIFEST).exists()
+            and all(path.exists() for path in self._boxes)
+            and all(
+                path.exists() and path.read_text(encoding='utf-8') == text
+                for path, text in self._annotations.items()
+            )
         )
 
     def open(self) -> None:
@@ -200,7 +213,10 @@ class DatasetFolder:
             video.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Write the annotation files, then mark the folder as complete."""
+        """Write the annotation files and the boxes, then mark the folder as complete."""
+        for path, videos in self._boxes.items():
+            boxes = {video.name: video.locate().tolist() for video in videos}
+            write_text(path, json.dumps(boxes) + '\n')
         for path, text in self._annotations.items():
             write_text(path, text)
         os.replace(self.scratch / _MANIFEST, self.root / _MANIFEST)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ts2net_mm.moving_shapes import render_moving_shapes, rendering
-from ts2net_mm.moving_shapes.mp4 import is_complete_mp4
-from ts2net_mm.moving_shapes.rendering import one_writer
+from ts2net_mm.rendered import is_complete_mp4, render, rendering
+from ts2net_mm.rendered.moving_shapes import MOVING_SHAPES
+from ts2net_mm.rendered.rendering import one_writer
 
 
 def _contents(folder):
@@ -24,7 +24,7 @@ def _contents(folder):
 def rendered(tmp_path_factory):
     """A small data set, not to be changed."""
     folder = tmp_path_factory.mktemp('moving_shapes')
-    render_moving_shapes(folder, num_train_videos=4, workers=2)
+    render(MOVING_SHAPES, folder, num_train_videos=4, workers=2)
     return folder
 
 
@@ -39,7 +39,7 @@ def folder(rendered, tmp_path):
 
 
 def _render(folder, **changes):
-    return render_moving_shapes(folder, **({'num_train_videos': 4, 'workers': 1} | changes))
+    return render(MOVING_SHAPES, folder, **({'num_train_videos': 4, 'workers': 1} | changes))
 
 
 def test_layout(rendered):
@@ -48,10 +48,13 @@ def test_layout(rendered):
         'dataset.json',
         'test',
         'test.json',
+        'test_boxes.json',
         'train',
         'train.json',
+        'train_boxes.json',
         'val',
         'val.json',
+        'val_boxes.json',
     ]
     for split, count in (('train', 4), ('val', 200), ('test', 200)):
         entries = json.loads((rendered / f'{split}.json').read_text())
@@ -91,8 +94,9 @@ def test_missing_and_incomplete_videos_are_rendered_again(folder, rendered):
     assert _contents(folder) == _contents(rendered)
 
 
-def test_a_missing_annotation_file_is_written_again(folder, rendered):
-    (folder / 'val.json').unlink()
+@pytest.mark.parametrize('name', ['val.json', 'test_boxes.json'])
+def test_a_missing_annotation_file_is_written_again(folder, rendered, name):
+    (folder / name).unlink()
     assert _render(folder).num_rendered == 0
     assert _contents(folder) == _contents(rendered)
 

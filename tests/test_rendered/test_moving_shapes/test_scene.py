@@ -1,19 +1,12 @@
-import hashlib
-import json
-
 import numpy as np
 import pytest
 
-from ts2net_mm.moving_shapes import (
+from ts2net_mm.rendered.moving_shapes import (
     COLOURS,
     FRAME_SIZE,
     NUM_FRAMES,
     Meaning,
-    all_captions,
     all_meanings,
-    draw_frames,
-    plan_videos,
-    rendering,
     sample_scene,
 )
 
@@ -50,7 +43,7 @@ def test_path_shows_the_events_in_order(events):
 def test_object_stays_inside_the_frame(events):
     for seed in range(20):
         scene = _scene(events, seed)
-        outermost = draw_frames(scene)
+        outermost = scene.draw()
         outermost[:, 1:-1, 1:-1] = scene.background[1:-1, 1:-1, None]
         assert (outermost == scene.background[..., None]).all()
 
@@ -87,7 +80,7 @@ def test_a_reversed_path_is_a_path_of_the_reversal(events):
 @pytest.mark.parametrize('shape', ['circle', 'triangle'])
 def test_object_is_drawn_where_the_scene_says(shape):
     scene = _scene(('left', 'shrinks'), shape=shape)
-    frames = draw_frames(scene)
+    frames = scene.draw()
     assert frames.shape == (NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3)
     assert frames.dtype == np.uint8
     area = np.pi if shape == 'circle' else 3**1.5 / 4
@@ -103,7 +96,7 @@ def test_object_is_drawn_where_the_scene_says(shape):
 
 def test_only_the_object_changes_between_frames():
     scene = _scene(('right',))
-    frames = draw_frames(scene)
+    frames = scene.draw()
     rows, columns = np.mgrid[:FRAME_SIZE, :FRAME_SIZE]
     for frame, (x, y), radius in zip(frames, scene.centres, scene.radii, strict=True):
         outside = np.hypot(columns - x, rows - y) > radius + 2
@@ -116,77 +109,10 @@ def test_colours_differ_from_each_other_and_from_the_background(shape):
     for colour in COLOURS:
         scene = _scene(('left',), colour=colour, shape=shape)
         x, y = np.rint(scene.centres[0]).astype(int)
-        colours[colour] = draw_frames(scene)[0, y, x].astype(int)
+        colours[colour] = scene.draw()[0, y, x].astype(int)
     colours['darkest grey'] = np.full(3, 15)
     colours['lightest grey'] = np.full(3, 70)
     names = list(colours)
     for index, first in enumerate(names[: len(COLOURS)]):
         for second in names[index + 1 :]:
             assert np.linalg.norm(colours[first] - colours[second]) > 100, (first, second)
-
-
-@pytest.fixture(scope='module')
-def plan():
-    return plan_videos(0, 500)
-
-
-def test_splits_share_no_meaning(plan):
-    meanings = {split: {video.meaning for video in videos} for split, videos in plan.items()}
-    assert len(meanings['val']) == 200
-    assert len(meanings['test']) == 200
-    assert not meanings['train'] & meanings['val']
-    assert not meanings['train'] & meanings['test']
-    assert not meanings['val'] & meanings['test']
-
-
-def test_captions_say_the_meaning(plan):
-    for split, videos in plan.items():
-        for video in videos:
-            assert len(set(video.captions)) == (4 if split == 'train' else 1)
-            assert set(video.captions) <= set(all_captions(video.meaning))
-
-
-def test_held_out_captions_use_no_new_word(plan):
-    words = {
-        split: {word for video in videos for text in video.captions for word in text.split()}
-        for split, videos in plan.items()
-    }
-    assert words['val'] | words['test'] <= words['train']
-
-
-@pytest.mark.parametrize('split', ['val', 'test'])
-def test_reversal_pairs_point_at_each_other(plan, split):
-    videos = {video.name: video for video in plan[split]}
-    paired = [video for video in videos.values() if video.reversal]
-    assert len(paired) == 100
-    for video in paired:
-        counterpart = videos[video.reversal]
-        assert counterpart.reversal == video.name
-        assert counterpart.meaning == video.meaning.reversal != video.meaning
-    assert all(video.reversal is None for video in plan['train'])
-
-
-def test_pair_is_one_video_forwards_and_backwards(plan):
-    videos = {video.name: video for video in plan['test']}
-    first = plan['test'][0]
-    frames = first.draw()
-    assert not np.array_equal(frames, frames[::-1])
-    assert np.array_equal(videos[first.reversal].draw(), frames[::-1])
-
-
-def test_a_version_means_these_videos(plan):
-    """Measured results depend on them: whoever changes them raises the version."""
-    entries = {video.name: video.annotation for videos in plan.values() for video in videos}
-    digest = hashlib.sha256(json.dumps(entries).encode()).hexdigest()
-    assert (rendering._VERSION, digest[:12]) == (2, 'cfd0bfbab72a')
-    means = [plan[split][number].draw().mean() for split in plan for number in (0, 7)]
-    assert means == pytest.approx([22.3262, 69.0927, 49.604, 48.9374, 65.1415, 49.1781], abs=1e-3)
-
-
-def test_a_video_depends_on_the_seed_but_not_on_how_many_there_are(plan):
-    fewer, other = plan_videos(0, 3), plan_videos(1, 3)
-    for ours, theirs in zip(fewer['train'], plan['train'], strict=False):
-        assert ours.annotation == theirs.annotation
-        assert np.array_equal(ours.draw(), theirs.draw())
-    assert [v.annotation for v in other['test']] != [v.annotation for v in fewer['test']]
-    assert not np.array_equal(other['train'][0].draw(), fewer['train'][0].draw())

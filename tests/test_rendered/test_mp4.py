@@ -2,13 +2,12 @@ import decord
 import numpy as np
 import pytest
 
-from ts2net_mm.moving_shapes import FPS, Meaning, Scene, draw_frames, sample_scene
-from ts2net_mm.moving_shapes.mp4 import encode_mp4, is_complete_mp4
+from ts2net_mm.rendered import encode_mp4, is_complete_mp4
+from ts2net_mm.rendered.moving_shapes import FPS, Meaning, Scene, sample_scene
 
 
 def _frames(colour='red'):
-    scene = sample_scene(Meaning(colour, 'circle', ('left',)), np.random.default_rng(0))
-    return draw_frames(scene)
+    return sample_scene(Meaning(colour, 'circle', ('left',)), np.random.default_rng(0)).draw()
 
 
 def _decode(path):
@@ -39,9 +38,7 @@ def test_decord_reads_the_frames_and_the_rate(video):
 def test_colours_survive(tmp_path, colour):
     path = tmp_path / 'video.mp4'
     background = np.full((96, 96), 40, dtype=np.uint8)
-    frames = draw_frames(
-        Scene(colour, 'circle', np.full((1, 2), 40.0), np.ones(1) * 14, background)
-    )
+    frames = Scene(colour, 'circle', np.full((1, 2), 40.0), np.ones(1) * 14, background).draw()
     path.write_bytes(encode_mp4(frames, fps=FPS))
     difference = _decode(path)[0, 36:44, 36:44].astype(int) - frames[0, 40, 40]
     assert np.abs(difference).max() <= 10

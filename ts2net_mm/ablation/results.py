@@ -1,0 +1,154 @@
+"""The results of a plan: a CSV file with a row a run, and a table with intervals."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from ..utils.files import write_text
+from .plan import Plan, Run
+from .state import RunState, curve_of
+
+__all__ = [
+    'Difference',
+    'ResultRow',
+    'format_results',
+    'paired_difference',
+    'read_rows',
+    'write_results',
+]
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """What a run measured.
+
+    Args:
+        run: The run.
+        state: How far it is.
+        validation: Last value of each metric of the plan on validation.
+        test: Value of each metric of the plan on the test.
+    """
+
+    run: Run
+    state: RunState
+    validation: dict[str, float]
+    test: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean difference to the base over the seeds that both have, with its interval.
+
+    Args:
+        mean: The mean.
+        half_width: Half of the 95 % interval of Student's t; NaN for fewer than two seeds.
+        count: Number of seeds.
+    """
+
+    mean: float
+    half_width: float
+    count: int
+
+    def __str__(self) -> str:
+        if not self.count:
+            return '-'
+        if np.isnan(self.half_width):
+            return f'{self.mean:+.1f}'
+        return f'{self.mean:+.1f} ± {self.half_width:.1f}'
+
+
+def read_rows(plan: Plan, runs: Sequence[Run]) -> list[ResultRow]:
+    """Read what the runs have measured so far.
+
+    Raises:
+        ValueError: If a run is done but lacks a metric of the plan.
+    """
+    rows = []
+    for run in runs:
+        state = RunState.from_folder(run)
+        if state.is_done and (missing := set(plan.metrics) - state.metrics.keys()):
+            raise ValueError(
+                f'{plan.path}: the test of {run} has no metric {min(missing)!r}, only '
+                f'{", ".join(sorted(state.metrics))}'
+            )
+        curves = {metric: curve_of(run, metric) for metric in plan.metrics}
+        validation = {
+            metric: curve[max(curve)] for metric, curve in curves.items() if curve and state.trained
+        }
+        test = {metric: state.metrics[metric] for metric in plan.metrics if state.metrics}
+        rows.append(ResultRow(run, state, validation, test))
+    return rows
+
+
+def write_results(plan: Plan, rows: Sequence[ResultRow], path: Path) -> None:
+    """Write a CSV file with a row for each run, complete or not at all."""
+    header = ['variant', 'seed', 'status', 'hours']
+    header += [f'{split} {metric}' for split in ('val', 'test') for metric in plan.metrics]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator='\n')
+    writer.writerow([*header, 'folder', 'failure'])
+    for row in rows:
+        values = [split.get(m, '') for split in (row.validation, row.test) for m in plan.metrics]
+        status = 'done' if row.state.is_done else 'failed' if row.state.failure else 'open'
+        hours = f'{row.state.seconds / 3600:.4f}'
+        start = [row.run.variant, row.run.seed, status, hours]
+        writer.writerow([*start, *values, row.run.folder.name, row.state.failure])
+    write_text(path, file.getvalue())
+
+
+def paired_difference(values: dict[int, float], base: dict[int, float]) -> Difference:
+    """Compare a variant with the base, seed by seed."""
+    pairs = [values[seed] - base[seed] for seed in values.keys() & base.keys()]
+    if not pairs:
+        return Difference(np.nan, np.nan, 0)
+    half_width = np.nan
+    if len(pairs) > 1:
+        quantile = student_t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 1)
+        half_width = quantile * np.std(pairs, ddof=1) / np.sqrt(len(pairs))
+    return Difference(float(np.mean(pairs)), float(half_width), len(pairs))
+
+
+def format_results(plan: Plan, rows: Sequence[ResultRow]) -> str:
+    """Write the test results as a Markdown table, a row for each variant and metric.
+
+    Example of a row: ``| no-shift | t2v/R1 | 97.2 | 1.4 | 3 | -0.8 ± 2.1 |``.
+    """
+    base = plan.variants[0].name
+    lines = [
+        f'## {plan.title}',
+        '',
+        f'| variant | metric | mean | sd | n | difference to {base} (95 % interval) |',
+        '| --- | --- | --- | --- | --- | --- |',
+    ]
+    for variant in plan.variants:
+        for metric in plan.metrics:
+            values = _values_of(rows, variant.name, metric)
+            numbers = list(values.values())
+            mean = f'{np.mean(numbers):.1f}' if numbers else '-'
+            spread = f'{np.std(numbers, ddof=1):.1f}' if len(numbers) > 1 else '-'
+            difference = paired_difference(values, _values_of(rows, base, metric))
+            shown = '' if variant.name == base else str(difference)
+            cells = [variant.name, metric, mean, spread, str(len(numbers)), shown]
+            lines.append(f'| {" | ".join(cells)} |')
+    failed = [row for row in rows if row.state.failure]
+    lines += ['', *(f'- failed: {row.run}: {row.state.failure}' for row in failed)]
+    hours = sum(row.state.seconds for row in rows) / 3600
+    lines.append(f'- {sum(bool(row.test) for row in rows)} of {len(rows)} runs, {hours:.1f} hours')
+    return '\n'.join(lines) + '\n'
+
+
+def _values_of(rows: Sequence[ResultRow], variant: str, metric: str) -> dict[int, float]:
+    return {
+        row.run.seed: row.test[metric]
+        for row in rows
+        if row.run.variant == variant and metric in row.test
+    }
