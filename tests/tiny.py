@@ -20,7 +20,7 @@ ENCODERS = {
     'backbone.num_heads': 2,
     'backbone.out_dims': 16,
     'text_encoder.width': 32,
-    'text_encoder.num_layers': 1,
+    'text_encoder.num_layers': 2,
     'text_encoder.num_heads': 2,
     'text_encoder.out_dims': 16,
 }
@@ -28,6 +28,7 @@ PARTS = dict(
     TokenSelection=dict(embed_dims=16, num_samples=10),
     TemporalTransformer=dict(embed_dims=16, num_layers=1, num_heads=2),
     TemporalLSTM=dict(embed_dims=16),
+    TokenWeights=dict(embed_dims=16),
 )
 
 
@@ -75,7 +76,9 @@ def shrinking_options(model: ConfigDict) -> dict[str, object]:
     found |= {'model.init_cfg': None}
     if model.backbone.shift_layers:
         found['model.backbone.shift_layers'] = (0, 1)
-    for name, part in {'neck': model.neck, 'head.temporal': model.head.temporal}.items():
+    parts = {'neck': model.neck, 'head.temporal': model.head.temporal}
+    parts |= {'head.token_weights': model.head.get('token_weights')}
+    for name, part in parts.items():
         sizes = PARTS.get(part.type, {}) if part else {}
         found |= {f'model.{name}.{key}': size for key, size in sizes.items()}
     return found

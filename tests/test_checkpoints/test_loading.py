@@ -78,6 +78,30 @@ def test_temporal_part_starts_from_the_text_encoder(square, square_config, tmp_p
     assert model.text_encoder.layers[0].attn.qkv.weight.abs().sum() > 0
 
 
+def test_temporal_part_stays_new_when_asked(square, square_config, tmp_path, messages):
+    square_config['head']['temporal']['start_from_clip'] = False
+    model = initialised(square_config, square, tmp_path / 'clip.pt')
+    found, theirs = model.head.temporal.layers[0], model.text_encoder.layers[0]
+    assert not torch.equal(found.attn.qkv.weight, theirs.attn.qkv.weight)
+    assert 'no such part: head.temporal, neck' in messages()
+
+
+def test_patches_of_three_frames_start_with_the_middle_one(openai, config, tmp_path, messages):
+    config['backbone']['patch_frames'] = 3
+    weight = initialised(
+        config, openai, tmp_path / 'clip.pt'
+    ).backbone.patch_embed.projection.weight
+    before, middle, after = weight.split(3, dim=1)
+    assert torch.equal(middle, openai['visual.conv1.weight'])
+    assert not before.any()
+    assert not after.any()
+    assert 'the patch embedding starts with the middle frame alone' in messages()
+    rebuilt = config_from_state_dict(
+        {**convert_state_dict(openai), 'backbone.patch_embed.projection.weight': weight}
+    )
+    assert rebuilt['backbone']['patch_frames'] == 3
+
+
 def test_temporal_part_of_another_width_stays_new(openai, config, tmp_path, messages):
     initialised(config, openai, tmp_path / 'clip.pt')
     assert 'no such part: head.temporal, neck' in messages()

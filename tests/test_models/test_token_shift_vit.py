@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ts2net_mm.models import TokenShiftViT
 
@@ -48,6 +49,32 @@ def test_padding_leaks_as_in_the_release_when_asked(imgs):
     released = build(mask_aware_shift=False)
     assert torch.equal(released(imgs, mask), released(imgs))
     assert not torch.allclose(released(imgs, mask)[:, :2], released(imgs[:, :2]))
+
+
+def test_patches_of_several_frames_are_a_convolution_over_time(imgs):
+    """Conv3d over three frames, with zeros before the first and after the last valid one."""
+    vit = build(patch_frames=3)
+    torch.nn.init.normal_(vit.patch_embed.projection.weight)
+    seen = []
+    vit.patch_embed.register_forward_hook(lambda module, args, out: seen.append(out[0]))
+    vit(imgs, torch.arange(4) < torch.tensor([[4], [3]]))
+    imgs[1, 3] = 0.0
+    # (D, 3 frames x 3 channels, P, P) -> (D, channels, frames, P, P)
+    kernel = vit.patch_embed.projection.weight.unflatten(1, (3, 3)).transpose(1, 2)
+    bias = vit.patch_embed.projection.bias
+    expected = F.conv3d(imgs.transpose(1, 2), kernel, bias, stride=(1, 8, 8), padding=(1, 0, 0))
+    expected = expected.permute(0, 2, 3, 4, 1).reshape(8, 16, 32)
+    torch.testing.assert_close(seen[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_patches_of_several_frames_are_trained():
+    for settings in (dict(frozen_stages=0), dict(frozen=True)):
+        assert not build(**settings).patch_embed.projection.weight.requires_grad
+        vit = build(**settings, patch_frames=3)
+        assert vit.patch_embed.projection.weight.requires_grad
+        assert not vit.pos_embed.requires_grad
+    with pytest.raises(ValueError, match='patch_frames=2 must be an odd number'):
+        build(patch_frames=2)
 
 
 def test_other_resolutions_are_logged_once(imgs, log_records):

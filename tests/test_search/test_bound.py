@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from ts2net_mm.models.layers.similarity import frame_weighted_similarity, mean_pooled_similarity
+from ts2net_mm.models.layers.similarity import (
+    best_frame_similarity,
+    frame_weighted_similarity,
+    mean_pooled_similarity,
+)
 from ts2net_mm.search.bound import (
+    AverageScore,
+    BestFrameScore,
     FrameWeightedScore,
     MeanPooledScore,
     ScoredFrames,
@@ -131,6 +137,38 @@ def test_climbing_towards_the_bound_does_not_pass_it():
         optimizer.step()
 
 
+def best_scores(cosines, num_frames):
+    return np.array([row[:count].max() for row, count in zip(cosines, num_frames, strict=True)])
+
+
+@pytest.mark.parametrize('spread', [0.0, 1e-3, 0.1, 0.5, 3.0])
+@pytest.mark.parametrize(('frames', 'dims'), [(1, 3), (2, 2), (3, 8), (12, 16)])
+def test_best_frame_and_average_lie_between_their_bounds(spread, frames, dims):
+    rng = np.random.default_rng(5)
+    x = random_frames(rng, 2000, frames, dims, spread).astype(np.float32)
+    num_frames = rng.integers(1, frames + 1, 2000)
+    means, summary = summarise(x, num_frames)
+    q = adversarial_queries(rng, x.astype(np.float64), num_frames)
+    cosines = np.einsum('nd,ntd->nt', q, x.astype(np.float64))
+    best = best_scores(cosines, num_frames)
+    average = (best + weighted_scores(cosines, num_frames, 4.0)) / 2
+    products = np.einsum('nd,nd->n', q.astype(np.float32), means)
+    both = AverageScore((BestFrameScore(), FrameWeightedScore(4.0)))
+    for score, exact in ((BestFrameScore(), best), (both, average)):
+        lower, upper = score.bounds(products, summary, dot_error(dims))
+        assert np.all((lower <= exact) & (exact <= upper))
+        check_excess(score, q, means, summary, exact)
+
+
+def test_the_bound_of_the_best_frame_is_reached():
+    """One frame leaves the others along the query."""
+    frames = unit(np.array([[[0.6, 0.8], [0.6, -0.8], [0.6, -0.8]]]))
+    means, summary = summarise(frames.astype(np.float32), np.array([3]))
+    q = np.array([0.0, 1.0])
+    _, upper = BestFrameScore().bounds((means @ q).astype(np.float32), summary, 0.0)
+    assert upper == pytest.approx([0.8], abs=1e-4)
+
+
 def test_the_excess_of_mean_pooled_scores():
     rng = np.random.default_rng(3)
     x = random_frames(rng, 2000, 6, 8, 1.0).astype(np.float32)
@@ -150,6 +188,13 @@ def test_scores_are_those_of_the_registered_similarities():
     for score, similarity in (
         (FrameWeightedScore(4.0), frame_weighted_similarity),
         (MeanPooledScore(), mean_pooled_similarity),
+        (BestFrameScore(), best_frame_similarity),
+        (
+            score_from_settings(
+                dict(type='average', scores=[dict(type='best_frame'), dict(type='mean_pooled')])
+            ),
+            lambda *args: (best_frame_similarity(*args) + mean_pooled_similarity(*args)) / 2,
+        ),
     ):
         expected = similarity(torch.from_numpy(q), torch.from_numpy(x), mask).numpy()
         found = [

@@ -107,7 +107,7 @@ class RetrievalInferencer:
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """Encode sentences: N strings -> (N, D) on the CPU, not normalised.
+        """Encode sentences: N strings -> (N, D), or words (N, L, D), on the CPU, not normalised.
 
         A sentence with more tokens than the model reads is cut, with a warning.
 
@@ -208,7 +208,16 @@ class RetrievalInferencer:
 
     @property
     def index_score(self) -> dict[str, Any] | None:
-        """The score of an index that computes the model's similarity; None if there is none."""
+        """The score of an index that computes the model's similarity; None if there is none.
+
+        Raises:
+            ValueError: If the model compares words, which a query of an index does not have.
+        """
+        if self.model.head.compares_words:
+            raise ValueError(
+                f'{self.name} compares the words of a sentence, but an index is searched with one '
+                'vector: search the folder of the videos with tools/search.py'
+            )
         return getattr(self.model.head.cosine_similarity, 'index_score', None)
 
     def read_frames(
@@ -282,7 +291,9 @@ class RetrievalInferencer:
 
 def _best_seconds(text: Tensor, gallery: Gallery, index: int) -> float | None:
     """Presentation time of the frame of a video with the largest cosine to a sentence."""
-    cosines = F.normalize(gallery.frame_features[index], dim=-1) @ F.normalize(text[0], dim=-1)
+    text = text.flatten(0, -2)  # a sentence, or its words
+    cosines = F.normalize(gallery.frame_features[index], dim=-1) @ F.normalize(text, dim=-1).T
+    cosines = cosines.amax(dim=-1)
     best = int(cosines.masked_fill(~gallery.frame_mask[index], -2).argmax())
     seconds = float(gallery.frame_seconds[index, best])
     return None if math.isnan(seconds) else seconds

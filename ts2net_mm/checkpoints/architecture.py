@@ -118,7 +118,7 @@ def model_config(shapes: Shapes, shift_layers: tuple[int, ...]) -> dict:
 
 def backbone_config(shapes: Shapes, shift_layers: tuple[int, ...] = ()) -> dict:
     """Derive the config of the ViT; its output has the default size if there is no projection."""
-    width, _, patch_size, _ = shapes.get('backbone.patch_embed.projection.weight', 4)
+    width, channels, patch_size, _ = shapes.get('backbone.patch_embed.projection.weight', 4)
     config = dict(
         type='TokenShiftViT',
         embed_dims=width,
@@ -128,6 +128,8 @@ def backbone_config(shapes: Shapes, shift_layers: tuple[int, ...] = ()) -> dict:
         patch_size=patch_size,
         shift_layers=shift_layers,
     )
+    if channels > 3:
+        config['patch_frames'] = channels // 3
     if shapes.has('backbone.proj.'):
         config['out_dims'] = shapes.get('backbone.proj.weight', 2)[0]
     return config

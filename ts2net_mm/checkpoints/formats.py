@@ -56,7 +56,7 @@ class Format:
     prefixes: tuple[str, ...]
     ignored: re.Pattern[str] = re.compile(r'(?!)')
     unused: frozenset[str] = frozenset()
-    new: tuple[str, ...] = ('neck.', 'head.temporal.')
+    new: tuple[str, ...] = ('neck.', 'head.temporal.', 'head.token_weights.')
     is_own = False
     image_only = False
     config_json: Callable[[Mapping], dict[str, Any]] | None = None

@@ -13,6 +13,8 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from ..models.layers.lora import is_lora
+from ..models.layers.patches import inflate_patch_weight
 from ..utils.config_types import type_name
 from .conversion import Conversion, check_state_dict
 from .downloading import fetch
@@ -21,6 +23,7 @@ from .reading import Checkpoint, load_content, read_checkpoint
 
 __all__ = ['CLIPPretrained', 'fit_weights', 'load_any', 'load_weights']
 
+_PATCHES = 'backbone.patch_embed.projection.weight'
 _VISUAL = 'backbone.pos_embed'
 _TEMPORAL = 'head.temporal.pos_embed'
 
@@ -93,7 +96,8 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, part: str = '') -> 
 
     Positions are resized to another resolution, and stretched for more frames. A temporal
     transformer that the format does not have gets the text encoder's first blocks and positions, as
-    in the released code. All of this is logged, and so are the parts of the model that the format
+    in the released code, and patches of several frames get the weights for their middle frame. All
+    of this is logged, and so are the parts of the model that the format
     does not have.
 
     Args:
@@ -112,14 +116,19 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, part: str = '') -> 
     notes += conversion.describe_unused()
     expected = {part + key: tensor for key, tensor in model.state_dict().items()}
     tensors = {key: t for key, t in conversion.tensors.items() if key.startswith(part)}
-    tensors |= _temporal_from_text(tensors, expected, notes)
+    temporal = getattr(getattr(model, 'head', None), 'temporal', None)
+    if getattr(temporal, 'start_from_clip', True):
+        tensors |= _temporal_from_text(tensors, expected, notes)
     _resize_positions(tensors, expected, notes)
+    _inflate_patches(tensors, expected, notes)
 
     # a part that is there must be complete
     new = tuple(p for p in fmt.new if not any(key.startswith(p) for key in tensors))
+    adapted = any(map(is_lora, tensors))
+    missing = {key for key in expected if key.startswith(new) or (is_lora(key) and not adapted)}
     check_state_dict(
         tensors,
-        {key: t for key, t in expected.items() if key in tensors or not key.startswith(new)},
+        {key: t for key, t in expected.items() if key in tensors or key not in missing},
         unknown=conversion.unknown,
         name=checkpoint.name,
         source_key=fmt.source_key,
@@ -190,6 +199,18 @@ def _resize_temporal(found: Tensor, wanted: Tensor, notes: list[str]) -> Tensor:
     # the first and the last frame keep their positions
     stretched = F.interpolate(table, size=new, mode='linear', align_corners=True)
     return stretched[0].T.to(found.dtype).contiguous()
+
+
+def _inflate_patches(
+    tensors: dict[str, Tensor], expected: Mapping[str, Tensor], notes: list[str]
+) -> None:
+    """Use the weights of a patch of one frame for the middle frame of a patch of several."""
+    found, wanted = tensors.get(_PATCHES), expected.get(_PATCHES)
+    if found is None or wanted is None or found.ndim != wanted.ndim:
+        return
+    if found.shape[1] == 3 < wanted.shape[1]:
+        notes.append('the patch embedding starts with the middle frame alone')
+        tensors[_PATCHES] = inflate_patch_weight(found, wanted.shape[1])
 
 
 def _check_settings(model: nn.Module, checkpoint: Checkpoint, part: str) -> None:

@@ -46,13 +46,26 @@ KNOWN_TYPES = frozenset(
         'TokenMean',
         'FrameWeightedSimilarity',
         'MeanPooledSimilarity',
+        'BestFrameSimilarity',
+        'AverageSimilarity',
+        'TokenInteraction',
+        'TokenWeights',
         'GELU',
         'mmpretrain.QuickGELU',
     )
 )
 # settings of the training, not of the architecture
 _TRAINING = frozenset(
-    ('init_cfg', 'data_preprocessor', 'frozen_stages', 'with_cp', 'loss', 'logit_scale')
+    (
+        'init_cfg',
+        'data_preprocessor',
+        'frozen_stages',
+        'frozen',
+        'start_from_clip',
+        'with_cp',
+        'loss',
+        'logit_scale',
+    )
 )
 LAYER_NORM_EPS = 1e-5  # of CLIP, and of the models here
 _ACTIVATIONS = {
@@ -151,6 +164,8 @@ def _architecture(config: Any) -> Any:
 
 def _with_known_types(config: Any) -> Any:
     """Write the types of this package by their registered names."""
+    if isinstance(config, list | tuple):
+        return [_with_known_types(part) for part in config]
     if not isinstance(config, Mapping):
         return config
     plain = {key: _with_known_types(value) for key, value in config.items() if key != '_scope_'}

@@ -11,6 +11,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from ..models.layers.lora import LoRASettings, merge_lora
 from ..utils.files import move_into_place, replacing, temporary_beside, write_text
 from ..version import __version__
 from .conversion import Conversion
@@ -35,9 +36,11 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         forward_offset=1,
         backward_offset=4,
     ),
-    'text_encoder': dict(num_heads=None, act_cfg=None),
+    'text_encoder': dict(num_heads=None, act_cfg=None, output='sentence'),
     'neck': dict(type='CLSOnly', topk=3, sigma=0.05),
-    'head.temporal': dict(type=None, num_heads=None, act_cfg=None),
+    'head.temporal': dict(
+        type=None, num_heads=None, act_cfg=None, positions='token', residual=True
+    ),
     'head.similarity': dict(type='FrameWeightedSimilarity', temperature=4.0),
 }
 _OF_THE_SHIFT = ('num_shift_tokens', 'forward_offset', 'backward_offset')
@@ -49,6 +52,8 @@ def convert_checkpoint(
     checkpoint: Checkpoint, to: str, *, has_config_json: bool = True
 ) -> tuple[dict[str, Tensor], dict]:
     """Rename and lay out weights for another library; values and dtypes do not change.
+
+    LoRA adapters are added to the weights that they adapt, and the result has none.
 
     Args:
         checkpoint: Weights of any format.
@@ -69,8 +74,11 @@ def convert_checkpoint(
     conversion = Conversion.from_checkpoint(checkpoint)
     config = conversion.config()
     conversion.check()
+    tensors, config = _merge_adapters(conversion.tensors, config)
     try:
-        written = fmt.from_ours(conversion.tensors, config)
+        if not fmt.is_own and _setting(config, 'backbone', 'patch_frames', 1) != 1:
+            raise ValueError(f'{fmt.name} weights cannot express patches of several frames')
+        written = fmt.from_ours(tensors, config)
         if not fmt.is_own:  # which stores the config itself
             understood = Conversion.from_checkpoint(Checkpoint(written)).config()
             has_config_json = has_config_json and fmt.config_json is not None
@@ -80,6 +88,20 @@ def convert_checkpoint(
     for note in conversion.describe_unused():
         print_log(f'{checkpoint.name}: {note}', logger='current')
     return written, config
+
+
+def _merge_adapters(tensors: dict[str, Tensor], config: dict) -> tuple[dict[str, Tensor], dict]:
+    """Add LoRA adapters to the weights that they adapt, and drop them from the config."""
+    merged, config = dict(tensors), dict(config)
+    for part in _ENCODERS:
+        settings = dict(config[part])
+        if (lora := settings.pop('lora', None)) is None:
+            continue
+        config[part] = settings
+        own = {key: tensors[key] for key in tensors if key.startswith(f'{part}.')}
+        merged = {key: tensor for key, tensor in merged.items() if key not in own}
+        merged |= merge_lora(own, LoRASettings.from_config(lora).scale)
+    return merged, config
 
 
 def check_lossless(

@@ -14,6 +14,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import autocast
 from torch import nn
 
+from ..models.layers.lora import is_lora
+
 __all__ = ['AutocastOptimWrapper', 'CLIPOptimWrapperConstructor']
 
 CLIP_PREFIXES = ('backbone.', 'text_encoder.', 'head.logit_scale')
@@ -49,8 +51,8 @@ class _Kind:
 class CLIPOptimWrapperConstructor:
     """Group trainable parameters: CLIP's or new, decayed or not, fp16 arithmetic or not.
 
-    Everything but biases is decayed, as in the release. The groups and the frozen parameters are
-    logged as a table.
+    Everything but biases is decayed, as in the release. LoRA adapters are new parameters. The
+    groups and the frozen parameters are logged as a table.
 
     Args:
         optim_wrapper_cfg: Config of the wrapper with its ``optimizer``; ``lr`` is the learning rate
@@ -125,7 +127,8 @@ class CLIPOptimWrapperConstructor:
             for leaf, parameter in module.named_parameters(recurse=False):
                 if not parameter.requires_grad:
                     continue
-                from_clip = f'{prefix}.{leaf}'.startswith(self.clip_prefixes)
+                name = f'{prefix}.{leaf}'
+                from_clip = name.startswith(self.clip_prefixes) and not is_lora(name)
                 # also in_proj_bias of attention and bias_ih_l0 of an LSTM
                 exempt = 'bias' in leaf or (self.decay_matrices_only and not is_matrix)
                 kind = _Kind(

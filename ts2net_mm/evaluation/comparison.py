@@ -21,7 +21,7 @@ class FeatureScores:
         matrix: Where to keep all tiles, None to keep none.
 
     Shape:
-        - texts: (N, D), frames: (M, T, D), frame_mask: (M, T) bool, matrix: (N, M)
+        - texts: (N, D) or (N, L, D), frames: (M, T, D), frame_mask: (M, T) bool, matrix: (N, M)
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class FeatureScores:
 
     @torch.no_grad()
     def compare(self, texts: Tensor, columns: slice = slice(None)) -> Tensor:
-        """Compute the logits of texts, those of the test set or others: (n, D) -> (n, m)."""
+        """Compute the logits of texts, those of the test set or others: (n, ...) -> (n, m)."""
         scores = self.similarity(
             texts.to(self.frames.device), self.frames[columns], self.frame_mask[columns]
         )

@@ -116,13 +116,13 @@ class TextVideoRetrievalMetric(RetrievalMetric):
 
         Args:
             bank: The captions of the bank.
-            features: Their features, (Q, D), on the main process; None on the others.
+            features: Their features, (Q, D) or (Q, L, D), on the main process; None on the others.
 
         Raises:
             ValueError: If a feature is not finite, naming its caption.
         """
         if features is not None:
-            bad = (~torch.isfinite(features).all(dim=1)).nonzero()
+            bad = (~torch.isfinite(features).flatten(1).all(dim=1)).nonzero()
             if len(bad):
                 raise ValueError(
                     f'query_bank: {len(bad)} of {len(features)} captions have NaN or infinite '

@@ -24,7 +24,7 @@ class VideoPrediction:
             gives no key; empty if the prediction has neither.
         captions: Sentences of the video, None if the pipeline does not pass them on.
         frames: Features of the valid frames, (T', D).
-        texts: Features of the captions, (C, D).
+        texts: Features of the captions, (C, D), or of their words, (C, L, D).
         logit_scale: Factor between cosine and logit.
         similarity: Config of the model's similarity module.
         hard_negative: Another video of the split, if the annotation names one.
@@ -151,11 +151,11 @@ def stack_features(predictions: list[VideoPrediction]) -> tuple[Tensor, Tensor, 
     features are not held twice.
 
     Returns:
-        Texts (N, D), frames (M, T, D) and frame mask (M, T) bool.
+        Texts (N, D) or (N, L, D), frames (M, T, D) and frame mask (M, T) bool.
     """
     lengths = torch.tensor([len(prediction.frames) for prediction in predictions])
     counts = [len(prediction.texts) for prediction in predictions]
-    texts = torch.empty(sum(counts), predictions[0].texts.shape[1])
+    texts = torch.empty(sum(counts), *predictions[0].texts.shape[1:])
     frames = torch.zeros(len(predictions), int(lengths.max()), predictions[0].frames.shape[1])
     for index, (rows, video) in enumerate(zip(texts.split(counts), frames, strict=True)):
         old = predictions[index]

@@ -24,8 +24,8 @@ PACKAGES = ('ts2net-mm', 'torch', 'onnx', 'onnxscript', 'onnxruntime', 'open_cli
 # what transforms do, for a reader who does not have them
 RULES = {
     'SampleFramesByRate': 'frame_rate frames of each second, with the rate of the video truncated '
-    'to a whole number; of more than num_frames an evenly spaced subset; fewer are padded with the '
-    'last one, for which frame_mask is false',
+    'to a whole number; of more than num_frames an evenly spaced subset, or the first or last by '
+    'position; fewer are padded with the last one, for which frame_mask is false',
     'UniformSample': 'clip_len frames, evenly spaced',
     'CLIPResize': 'the shorter side to size pixels with the antialiased bicubic filter of Pillow, '
     'then the square in the centre',

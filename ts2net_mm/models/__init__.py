@@ -2,13 +2,23 @@
 
 from .backbones import CLIPTextEncoder, TokenShiftViT
 from .data_preprocessor import TextVideoDataPreprocessor
-from .heads import FrameWeightedSimilarity, MeanPooledSimilarity, RetrievalHead
+from .heads import (
+    AverageSimilarity,
+    BestFrameSimilarity,
+    FrameWeightedSimilarity,
+    MeanPooledSimilarity,
+    RetrievalHead,
+    TokenInteraction,
+    TokenWeights,
+)
 from .losses import SymmetricContrastiveLoss
 from .necks import CLSOnly, TokenSelection
 from .temporal import TemporalLSTM, TemporalTransformer, TokenMean
 from .ts2net import TS2Net
 
 __all__ = [
+    'AverageSimilarity',
+    'BestFrameSimilarity',
     'CLSOnly',
     'CLIPTextEncoder',
     'FrameWeightedSimilarity',
@@ -19,7 +29,9 @@ __all__ = [
     'TemporalLSTM',
     'TemporalTransformer',
     'TextVideoDataPreprocessor',
+    'TokenInteraction',
     'TokenMean',
     'TokenSelection',
     'TokenShiftViT',
+    'TokenWeights',
 ]

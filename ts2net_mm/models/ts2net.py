@@ -33,6 +33,9 @@ class TS2Net(PretrainedLast, BaseModel):
         head: Config of temporal module, similarity and loss.
         data_preprocessor: Config of the batch preparation.
         init_cfg: MMEngine's initialisation settings, such as ``CLIPPretrained``.
+
+    Raises:
+        ValueError: If the parts do not fit each other.
     """
 
     def __init__(
@@ -58,10 +61,24 @@ class TS2Net(PretrainedLast, BaseModel):
         temporal = self.head.temporal
         if isinstance(temporal, TemporalTransformer) and temporal.tokens_per_frame is None:
             temporal.tokens_per_frame = self.neck.num_tokens
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        if self.head.temporal is None and getattr(self.neck, 'num_tokens', 1) > 1:
+            raise ValueError(
+                f"head.temporal=None uses each frame's [CLS] alone, so {type(self.neck).__name__} "
+                "would train nothing: use neck=dict(type='CLSOnly') or temporal="
+                "dict(type='TokenMean')"
+            )
+        output = getattr(self.text_encoder, 'output', 'sentence')
+        wanted = 'words' if self.head.compares_words else 'sentence'
+        if output != wanted:
+            name = type(self.head.cosine_similarity).__name__
+            raise ValueError(f'{name} needs text_encoder=dict(output={wanted!r}), found {output!r}')
 
     def encode_text(self, text: Tensor) -> Tensor:
-        """Encode sentences: (N, L) int64 -> (N, D), not normalised."""
-        return self.text_encoder(text)
+        """Encode sentences: (N, L) int64 -> (N, D), not normalised; words: (N, L, D)."""
+        return self.head.text_features(self.text_encoder(text))
 
     def encode_video(self, imgs: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """Encode videos: (B, T, 3, H, W) normalised, (B, T) bool -> (B, T, D), not normalised."""
@@ -74,7 +91,7 @@ class TS2Net(PretrainedLast, BaseModel):
     def similarity(
         self, text_feats: Tensor, video_feats: Tensor, frame_mask: Tensor | None = None
     ) -> Tensor:
-        """Compute logits, scale included: (N, D), (B, T, D), (B, T) bool -> (N, B)."""
+        """Compute logits, scale included: (N, D) or (N, L, D), (B, T, D), (B, T) -> (N, B)."""
         return self.head.similarity(text_feats, video_feats, _bool_mask(video_feats, frame_mask))
 
     def extract_feat(self, inputs: Tensor | dict[str, Any]) -> Tensor | tuple[Tensor, Tensor]:
@@ -129,7 +146,7 @@ class TS2Net(PretrainedLast, BaseModel):
     def loss_from_features(
         self, text_feats: Tensor, video_feats: Tensor, frame_mask: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Compute the losses of features: (B, D), (B, T, D), (B, T) bool."""
+        """Compute the losses of features: (B, D) or (B, L, D), (B, T, D), (B, T) bool."""
         num_texts, num_videos = len(text_feats), len(video_feats)
         if num_texts != num_videos:
             raise ValueError(

@@ -6,13 +6,15 @@ without torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 __all__ = [
+    'AverageScore',
+    'BestFrameScore',
     'FrameWeightedScore',
     'MeanPooledScore',
     'OtherScore',
@@ -237,6 +239,78 @@ class MeanPooledScore:
 
 
 @dataclass(frozen=True)
+class BestFrameScore:
+    """Cosine of the query and the frame that fits it best.
+
+    Computes `ts2net_mm.models.layers.similarity.best_frame_similarity`.
+    """
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that `score_from_settings` reads."""
+        return dict(type='best_frame')
+
+    def exact(self, query: np.ndarray, frames: ScoredFrames) -> np.ndarray:
+        """Compute the scores of a query of length 1 and N windows: (D,) -> (N,)."""
+        return np.where(frames.mask, frames.cosines, -np.inf).max(axis=1)
+
+    def bounds(
+        self, products: np.ndarray, summary: Summary, error: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Bound the scores, from the products of query and means: (N,) -> (N,), (N,)."""
+        rounding = np.float32(error)
+        return products - rounding, products + (rounding + self._excess(summary))
+
+    def excess(self, low: float, high: float, summary: Summary) -> np.ndarray:
+        """Bound how far the scores of N windows exceed products of ``low`` to ``high``: (N,)."""
+        return self._excess(summary)
+
+    def _excess(self, summary: Summary) -> np.ndarray:
+        """Bound how far the best cosine exceeds the mean one.
+
+        Of n numbers with standard deviation s, none is more than s * sqrt(n - 1) above the mean.
+        """
+        others = np.sqrt(np.maximum(summary.num_frames - 1, 0).astype(np.float32))
+        excess = np.minimum(summary.radius, summary.spread * others)
+        return excess * np.float32(1 + RELATIVE_ERROR)
+
+
+@dataclass(frozen=True)
+class AverageScore:
+    """Mean of several scores.
+
+    Args:
+        scores: The scores.
+    """
+
+    scores: tuple[Score, ...]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that `score_from_settings` reads."""
+        return dict(type='average', scores=[score.settings for score in self.scores])
+
+    def exact(self, query: np.ndarray, frames: ScoredFrames) -> np.ndarray:
+        """Compute the scores of a query of length 1 and N windows: (D,) -> (N,)."""
+        return np.mean([score.exact(query, frames) for score in self.scores], axis=0)
+
+    def bounds(
+        self, products: np.ndarray, summary: Summary, error: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Bound the scores, from the products of query and means: (N,) -> (N,), (N,)."""
+        lower, upper = zip(
+            *(score.bounds(products, summary, error) for score in self.scores), strict=True
+        )
+        rounding = np.float32(RELATIVE_ERROR)
+        return np.mean(lower, axis=0) - rounding, np.mean(upper, axis=0) + rounding
+
+    def excess(self, low: float, high: float, summary: Summary) -> np.ndarray:
+        """Bound how far the scores of N windows exceed products of ``low`` to ``high``: (N,)."""
+        parts = [score.excess(low, high, summary) for score in self.scores]
+        return np.mean(parts, axis=0) + np.float32(RELATIVE_ERROR)
+
+
+@dataclass(frozen=True)
 class OtherScore:
     """A score without a bound: every window is scored.
 
@@ -269,7 +343,12 @@ def score_from_settings(settings: Mapping[str, Any]) -> Score:
     Raises:
         ValueError: If they name no known score.
     """
-    kinds: dict[str, type] = dict(frame_weighted=FrameWeightedScore, mean_pooled=MeanPooledScore)
+    kinds: dict[str, Callable[..., Score]] = dict(
+        frame_weighted=FrameWeightedScore,
+        mean_pooled=MeanPooledScore,
+        best_frame=BestFrameScore,
+        average=_average_from_settings,
+    )
     options = dict(settings)
     kind = kinds.get(options.pop('type', ''))
     try:
@@ -278,6 +357,10 @@ def score_from_settings(settings: Mapping[str, Any]) -> Score:
     except TypeError:
         pass
     raise ValueError(f'the score {dict(settings)} is unknown, choose one of {sorted(kinds)}')
+
+
+def _average_from_settings(scores: Sequence[Mapping[str, Any]]) -> Score:
+    return AverageScore(tuple(score_from_settings(score) for score in scores))
 
 
 def _round_up(values: np.ndarray) -> np.ndarray:

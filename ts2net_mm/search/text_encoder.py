@@ -110,7 +110,12 @@ def copy_text_encoder(index: str | Path, inferencer: RetrievalInferencer, source
     if settings.activation not in ACTIVATIONS:
         return False
     if not has_copy(index, source):
-        store_text_encoder(index, encoder.state_dict(), settings)
+        weights = encoder.state_dict()
+        if encoder.lora:
+            from ..models.layers.lora import merge_lora  # imports MMAction2
+
+            weights = merge_lora(weights, encoder.lora.scale)
+        store_text_encoder(index, weights, settings)
     return True
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ts2net_mm.datasets import SampleFramesByRate, UnreadableVideoError
-from ts2net_mm.datasets.transforms import frames_by_rate, frames_by_time
+from ts2net_mm.datasets.transforms import ReorderFrames, frames_by_rate, frames_by_time
 
 REFERENCE = json.loads((Path(__file__).parents[2] / 'data' / 'frame_sampling.json').read_text())
 
@@ -49,6 +49,55 @@ def test_a_short_video_is_padded_with_its_last_frame():
     assert found['frame_mask'].dtype == bool
     assert found['clip_len'] == 6
     assert found['num_clips'] == 1
+
+
+@pytest.mark.parametrize(
+    ('position', 'expected'),
+    [('head', [0, 25, 50]), ('tail', [150, 175, 200]), ('uniform', [0, 100, 200])],
+)
+def test_which_of_many_frames(position, expected):
+    found = sample(SampleFramesByRate(num_frames=3, position=position), 210, 25.0)
+    assert found['frame_inds'].tolist() == expected
+    short = sample(SampleFramesByRate(num_frames=3, position=position), 40, 25.0)
+    assert short['frame_inds'].tolist() == [0, 25, 25]
+
+
+def reorder(*, video_id: str = 'a', valid: int = 5, **settings) -> list[int]:
+    """The places that six frames, of which some are padding, come from."""
+    item = dict(
+        imgs=[np.full((2, 2, 3), place, np.uint8) for place in range(6)],
+        frame_inds=np.arange(0, 60, 10),
+        frame_mask=np.arange(6) < valid,
+        filename=f'{video_id}.mp4',
+        video_id=video_id,
+    )
+    result = ReorderFrames(**settings)(item)
+    places = [int(frame[0, 0, 0]) for frame in result['imgs']]
+    assert result['frame_inds'].tolist() == [10 * place for place in places]
+    return places
+
+
+def test_reversed_frames_keep_the_padding_at_the_end():
+    assert reorder(order='reversed', valid=6) == [5, 4, 3, 2, 1, 0]
+    assert reorder(order='reversed', valid=4) == [3, 2, 1, 0, 4, 5]
+
+
+def test_the_shuffled_order_depends_on_video_and_seed_alone():
+    order = reorder(order='shuffled')
+    assert sorted(order[:5]) == [0, 1, 2, 3, 4]
+    assert order[5] == 5
+    assert reorder(order='shuffled') == order
+    others = [reorder(order='shuffled', video_id=str(number)) for number in range(9)]
+    seeds = [reorder(order='shuffled', seed=number) for number in range(1, 9)]
+    assert len({tuple(places) for places in others}) > 4
+    assert len({tuple(places) for places in seeds}) > 4
+
+
+def test_unknown_positions_and_orders():
+    with pytest.raises(ValueError, match="position='middle' is unknown"):
+        SampleFramesByRate(position='middle')
+    with pytest.raises(ValueError, match="order='random' is unknown"):
+        ReorderFrames(order='random')
 
 
 def test_parts_are_extended_to_whole_seconds():

@@ -2,12 +2,13 @@
 
 from .clip_inputs import CLIPResize, TokenizeCaptions
 from .decoding import FrameFolderInit, GuardedDecordInit, VideoDecode, VideoInit
-from .sampling import SampleFramesByRate, frames_by_rate, frames_by_time
+from .sampling import ReorderFrames, SampleFramesByRate, frames_by_rate, frames_by_time
 
 __all__ = [
     'CLIPResize',
     'FrameFolderInit',
     'GuardedDecordInit',
+    'ReorderFrames',
     'SampleFramesByRate',
     'TokenizeCaptions',
     'VideoDecode',

@@ -1,6 +1,8 @@
-"""Sample frames at a fixed rate up to a maximum number, as the released code does."""
+"""Sample frames at a fixed rate up to a maximum number, as the released code does; reorder them."""
 
 import math
+import zlib
+from typing import Literal, get_args
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -8,7 +10,10 @@ from mmcv.transforms import BaseTransform
 
 from ...video.errors import UnreadableVideoError
 
-__all__ = ['SampleFramesByRate', 'frames_by_rate', 'frames_by_time']
+__all__ = ['ReorderFrames', 'SampleFramesByRate', 'frames_by_rate', 'frames_by_time']
+
+Position = Literal['uniform', 'head', 'tail']
+Order = Literal['reversed', 'shuffled']
 
 ROUNDING = 1e-4  # seconds, of the times that files state
 MAX_TRUNCATED = 0.05  # of a rate, beyond which parts of a video are taken by time
@@ -78,7 +83,7 @@ def frames_by_time(
 
 @TRANSFORMS.register_module()
 class SampleFramesByRate(BaseTransform):
-    """Sample frames at a fixed rate, and of more than ``num_frames`` an evenly spaced subset.
+    """Sample frames at a fixed rate, and take ``num_frames`` of them.
 
     A video with fewer frames is padded with its last one, which ``frame_mask`` marks as False. At a
     constant rate the frames are those of `frames_by_rate`. At a variable rate, and for a part of a
@@ -90,18 +95,28 @@ class SampleFramesByRate(BaseTransform):
     Args:
         num_frames: Frames of an item; 12 in the paper, 64 for ActivityNet and DiDeMo.
         frame_rate: Frames to take per second; 1 in the paper.
+        position: Which ones to take if there are more: 'uniform' an evenly spaced subset, as the
+            paper does, 'head' the first and 'tail' the last. The released code has 'head', 'tail'
+            and 'uniform' as ``slice_framepos`` 0, 1 and 2.
 
     Raises:
         UnreadableVideoError: If the video, or its part from ``start`` to ``end``, has no frames.
     """
 
-    def __init__(self, *, num_frames: int = 12, frame_rate: int = 1) -> None:
+    def __init__(
+        self, *, num_frames: int = 12, frame_rate: int = 1, position: Position = 'uniform'
+    ) -> None:
         if num_frames < 1 or frame_rate < 1:
             raise ValueError(
                 f'num_frames={num_frames} and frame_rate={frame_rate} must be at least 1'
             )
+        if position not in get_args(Position):
+            raise ValueError(
+                f'position={position!r} is unknown, choose one of {get_args(Position)}'
+            )
         self.num_frames = num_frames
         self.frame_rate = frame_rate
+        self.position = position
 
     def transform(self, results: dict) -> dict:
         """Choose the frames of an item."""
@@ -119,7 +134,7 @@ class SampleFramesByRate(BaseTransform):
             what = f'has no frames{part} ({total} frames, {fps:g} a second)'
             raise UnreadableVideoError(f'video {results["filename"]} {what}', reason=f'it {what}')
         if len(frames) > self.num_frames:
-            frames = frames[np.linspace(0, len(frames) - 1, self.num_frames, dtype=int)]
+            frames = self._choose(frames)
         valid = len(frames)
         results['frame_inds'] = np.pad(frames, (0, self.num_frames - valid), mode='edge')
         results['frame_mask'] = np.arange(self.num_frames) < valid
@@ -128,6 +143,59 @@ class SampleFramesByRate(BaseTransform):
         results['num_clips'] = 1
         return results
 
+    def _choose(self, frames: np.ndarray) -> np.ndarray:
+        if self.position == 'head':
+            return frames[: self.num_frames]
+        if self.position == 'tail':
+            return frames[-self.num_frames :]
+        return frames[np.linspace(0, len(frames) - 1, self.num_frames, dtype=int)]
+
     def __repr__(self) -> str:
         """Show the settings."""
-        return f'{type(self).__name__}(num_frames={self.num_frames}, frame_rate={self.frame_rate})'
+        position = '' if self.position == 'uniform' else f', position={self.position!r}'
+        return (
+            f'{type(self).__name__}(num_frames={self.num_frames}, frame_rate={self.frame_rate}'
+            f'{position})'
+        )
+
+
+@TRANSFORMS.register_module()
+class ReorderFrames(BaseTransform):
+    """Reverse or shuffle the decoded frames of a video, to see what a model knows about time.
+
+    Padding stays at the end. A frame store needs it behind the step that resizes.
+
+    Required keys: imgs (a list), filename; optional: video_id, frame_mask. Modified keys: imgs,
+    frame_inds.
+
+    Args:
+        order: 'reversed', or 'shuffled' in an order that depends on the video alone.
+        seed: Of the shuffled order.
+
+    Raises:
+        ValueError: If ``order`` is unknown.
+    """
+
+    def __init__(self, *, order: Order, seed: int = 0) -> None:
+        if order not in get_args(Order):
+            raise ValueError(f'order={order!r} is unknown, choose one of {get_args(Order)}')
+        self.order = order
+        self.seed = seed
+
+    def transform(self, results: dict) -> dict:
+        """Reorder the frames of an item."""
+        places = np.arange(len(results['imgs']))
+        valid = int(np.sum(results.get('frame_mask', np.ones_like(places))))
+        places[:valid] = self._draw(valid, str(results.get('video_id', results['filename'])))
+        results['imgs'] = [results['imgs'][place] for place in places]
+        results['frame_inds'] = np.ravel(results['frame_inds'])[places]
+        return results
+
+    def _draw(self, number: int, video: str) -> np.ndarray:
+        if self.order == 'reversed':
+            return np.arange(number)[::-1]
+        return np.random.default_rng([self.seed, zlib.crc32(video.encode())]).permutation(number)
+
+    def __repr__(self) -> str:
+        """Show the settings."""
+        return f'{type(self).__name__}(order={self.order!r}, seed={self.seed})'

@@ -70,7 +70,9 @@ def encode(path, session):
 
 def main(index, *paths):
     """Write the index of some videos."""
-    if not {'SampleFramesByRate', 'CLIPResize'} <= STEPS.keys():
+    is_uniform = STEPS.get('SampleFramesByRate', {}).get('position', 'uniform') == 'uniform'
+    is_known = {'SampleFramesByRate', 'CLIPResize'} <= STEPS.keys() and is_uniform
+    if not is_known or 'ReorderFrames' in STEPS:
         sys.exit(f'error: this program cannot prepare frames as {", ".join(STEPS)} do')
     session = onnxruntime.InferenceSession(HERE / VIDEO['file'])
     rows = [encode(path, session) for path in paths]

@@ -1,19 +1,26 @@
 """CLIP's text transformer."""
 
+from typing import Literal, get_args
+
 import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..layers.lora import adapt_encoder
 from ..layers.pretrained_last import PretrainedLast
 from ..layers.transformer import LAYER_NORM_EPS, CLIPTransformer
 
 __all__ = ['CLIPTextEncoder']
 
+Output = Literal['sentence', 'words']
+
 
 @MODELS.register_module()
 class CLIPTextEncoder(PretrainedLast, BaseModule):
     """CLIP's causal text transformer; the feature is the hidden state at the end-of-text token.
+
+    Features of all tokens are computed in the same way, for similarities that compare words.
 
     Args:
         vocab_size: Size of the vocabulary; the end-of-text token has the largest id.
@@ -24,16 +31,20 @@ class CLIPTextEncoder(PretrainedLast, BaseModule):
         act_cfg: Activation of the blocks; QuickGELU by default, as in OpenAI's weights. Most
             weights from open_clip need ``dict(type='GELU')``.
         out_dims: Size of the joint embedding.
+        output: 'sentence' for the end-of-text token, 'words' for all tokens, 0 after the end.
         frozen_stages: -1 trains everything, 0 freezes the token and position embeddings (the
             released recipe), n > 0 also the first n blocks.
+        frozen: Train nothing.
+        lora: Train adapters alone: settings of `LoRASettings`, ``{}`` for its defaults. Needs peft.
         with_cp: Recompute each block's activations in the backward pass to save memory.
         init_cfg: MMEngine's initialisation settings, such as ``CLIPPretrained``.
 
     Shape:
-        - text: (N, L) int64 -> (N, out_dims)
+        - text: (N, L) int64 -> (N, out_dims), or (N, L, out_dims) for words
 
     Raises:
-        ValueError: If a sentence is longer than ``context_length`` tokens.
+        ValueError: If a sentence is longer than ``context_length`` tokens, ``output`` is unknown,
+            or both ``frozen`` and ``lora`` are set.
 
     Example:
         >>> import torch, ts2net_mm
@@ -55,11 +66,17 @@ class CLIPTextEncoder(PretrainedLast, BaseModule):
         num_heads: int = 8,
         out_dims: int = 512,
         act_cfg: dict | None = None,
+        output: Output = 'sentence',
         frozen_stages: int = -1,
+        frozen: bool = False,
+        lora: dict | None = None,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if output not in get_args(Output):
+            raise ValueError(f'output={output!r} is unknown, choose one of {get_args(Output)}')
+        self.output = output
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.pos_embed = nn.Parameter(torch.zeros(context_length, width))
         self.layers = CLIPTransformer(
@@ -77,6 +94,7 @@ class CLIPTextEncoder(PretrainedLast, BaseModule):
             self.pos_embed.requires_grad_(False)
             for module in (self.token_embedding, *list(self.layers)[:frozen_stages]):
                 module.requires_grad_(False)
+        self.lora = adapt_encoder(self, num_layers, frozen=frozen, lora=lora)
 
     def forward(self, text: Tensor) -> Tensor:
         """Encode sentences."""
@@ -89,6 +107,9 @@ class CLIPTextEncoder(PretrainedLast, BaseModule):
         x = self.token_embedding(text) + self.pos_embed[:length]
         x = self.layers(x, is_causal=True)
         end_of_text = text.argmax(dim=1)  # the token with the largest id
+        if self.output == 'words':
+            is_padding = torch.arange(length, device=x.device) > end_of_text[:, None]
+            return self.proj(self.ln_final(x)).masked_fill(is_padding[..., None], 0.0)
         x = x[torch.arange(num_texts, device=x.device), end_of_text]
         return self.proj(self.ln_final(x))
 

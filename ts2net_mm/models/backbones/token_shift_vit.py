@@ -9,6 +9,8 @@ from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..layers.lora import adapt_encoder
+from ..layers.patches import with_neighbours
 from ..layers.pretrained_last import PretrainedLast
 from ..layers.token_shift import shift_indices, shift_tokens
 from ..layers.transformer import CLIPBlock, clip_layer_cfg, init_clip_blocks
@@ -31,6 +33,9 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
             weights from open_clip need ``dict(type='GELU')``.
         img_size: Height and width of a frame, pixels.
         patch_size: Height and width of a patch, pixels.
+        patch_frames: Neighbouring frames that a patch covers, an odd number: 1 in CLIP; 3 is the
+            3-d patch embedding of CLIP4Clip, whose weights are kept in one layer of 3 x
+            ``patch_frames`` channels. CLIP's weights become those of the middle frame.
         out_dims: Size of the joint embedding.
         shift_layers: Indices of the blocks with a shift; negative from the end, () for none.
         num_shift_tokens: Approximate number of tokens that move in each direction; 7 in the
@@ -40,7 +45,10 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         mask_aware_shift: Stop the shift at the last valid frame; in the released model padding
             leaks into valid frames.
         frozen_stages: -1 trains everything, 0 freezes the embeddings and the first LayerNorm (the
-            released recipe), n > 0 also the first n blocks.
+            released recipe), n > 0 also the first n blocks. An embedding of patches with several
+            frames is always trained, because its weights are new.
+        frozen: Train nothing else.
+        lora: Train adapters alone: settings of `LoRASettings`, ``{}`` for its defaults. Needs peft.
         with_cp: Recompute each block's activations in the backward pass to save memory.
         init_cfg: MMEngine's initialisation settings, such as ``CLIPPretrained``.
 
@@ -48,8 +56,9 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         - imgs: (B, T, 3, H, W), frame_mask: (B, T) bool -> (B, T, 1 + P, out_dims), [CLS] first
 
     Raises:
-        ValueError: If a shift layer does not exist, the shift does not fit the number of tokens, or
-            the frame size is not a multiple of the patch size.
+        ValueError: If a shift layer does not exist, the shift does not fit the number of tokens,
+            the frame size is not a multiple of the patch size, ``patch_frames`` is not odd, or both
+            ``frozen`` and ``lora`` are set.
 
     Example:
         >>> import torch, ts2net_mm
@@ -70,6 +79,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         num_heads: int = 12,
         img_size: int = 224,
         patch_size: int = 32,
+        patch_frames: int = 1,
         out_dims: int = 512,
         shift_layers: Sequence[int] = (10, 11),
         num_shift_tokens: int = 7,
@@ -78,9 +88,13 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         mask_aware_shift: bool = True,
         act_cfg: dict | None = None,
         frozen_stages: int = -1,
+        frozen: bool = False,
+        lora: dict | None = None,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
+        if patch_frames < 1 or patch_frames % 2 == 0:
+            raise ValueError(f'patch_frames={patch_frames} must be an odd number')
         layer = clip_layer_cfg(embed_dims, num_heads, act_cfg)
         super().__init__(
             arch=dict(
@@ -91,6 +105,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
             ),
             img_size=img_size,
             patch_size=patch_size,
+            in_channels=3 * patch_frames,
             out_indices=0,
             pre_norm=True,  # CLIP's ln_pre
             out_type='raw',  # all tokens
@@ -98,6 +113,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
             init_cfg=init_cfg,
         )
         self.num_layers = num_layers
+        self.patch_frames = patch_frames
         self.layers.extend(CLIPBlock(**layer) for _ in range(num_layers))
         self.proj = nn.Linear(embed_dims, out_dims, bias=False)
         self.shift_layers = _resolve_layers(shift_layers, num_layers)
@@ -117,10 +133,15 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
             raise ValueError(f'frozen_stages={frozen_stages} must be -1 to {num_layers}')
         self.frozen_stages = frozen_stages
         self._freeze_stages()
+        self.lora = adapt_encoder(self, num_layers, frozen=frozen, lora=lora)
+        if patch_frames > 1:
+            self.patch_embed.requires_grad_(True)
 
     def forward(self, imgs: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """Encode all tokens of all frames."""
         batch, num_frames = imgs.shape[:2]
+        if self.patch_frames > 1:
+            imgs = with_neighbours(imgs, frame_mask, self.patch_frames)
         x = self._embed(imgs.flatten(0, 1))
         shift = self._shift(x.shape[1], num_frames, frame_mask)
         for index, layer in enumerate(self.layers):
@@ -133,7 +154,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         return self.proj(self.ln1(x)).unflatten(0, (batch, num_frames))
 
     def _embed(self, frames: Tensor) -> Tensor:
-        """Embed the patches of frames: (N, 3, H, W) -> (N, 1 + P, D)."""
+        """Embed the patches of frames: (N, C, H, W) -> (N, 1 + P, D)."""
         patch_height, patch_width = self.patch_embed.projection.kernel_size
         if frames.shape[-2] % patch_height or frames.shape[-1] % patch_width:
             raise ValueError(

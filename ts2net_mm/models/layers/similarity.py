@@ -1,14 +1,20 @@
 """Text-video similarity of per-frame features, as pure functions."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['frame_weighted_similarity', 'masked_mean', 'mean_pooled_similarity']
+__all__ = [
+    'best_frame_similarity',
+    'frame_weighted_similarity',
+    'masked_mean',
+    'mean_pooled_similarity',
+    'token_interaction',
+]
 
 # Cosines of (text, frame, video) at a time: few enough for the cache of a CPU, or enough for a GPU
 CHUNK_ELEMENTS_CPU = 2**20
@@ -61,8 +67,52 @@ def frame_weighted_similarity(
     Shape:
         - text: (N, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B)
     """
-    if max_elements is None:
-        max_elements = CHUNK_ELEMENTS_CPU if text.device.type == 'cpu' else CHUNK_ELEMENTS_GPU
+
+    def reduce_frames(cosines: Tensor, bias: Tensor) -> Tensor:
+        return _weigh_frames(cosines, bias, temperature)
+
+    return _compare_frames(text, video, frame_mask, reduce_frames, max_elements)
+
+
+def best_frame_similarity(
+    text: Tensor, video: Tensor, frame_mask: Tensor, *, max_elements: int | None = None
+) -> Tensor:
+    """Cosine of the sentence and the frame that fits it best.
+
+    Args:
+        text: Sentence features.
+        video: Frame features.
+        frame_mask: True for the frames of the video.
+        max_elements: See `frame_weighted_similarity`.
+
+    Shape:
+        - text: (N, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B)
+    """
+
+    def reduce_frames(cosines: Tensor, bias: Tensor) -> Tensor:
+        return (cosines + bias).amax(dim=1)
+
+    return _compare_frames(text, video, frame_mask, reduce_frames, max_elements)
+
+
+def _compare_frames(
+    text: Tensor,
+    video: Tensor,
+    frame_mask: Tensor,
+    reduce_frames: Callable[[Tensor, Tensor], Tensor],
+    max_elements: int | None,
+) -> Tensor:
+    """Reduce the cosines of sentences and frames, for a few texts and videos at a time.
+
+    Args:
+        text: Sentence features, (N, D).
+        video: Frame features, (B, T, D).
+        frame_mask: True for the frames of the video, (B, T).
+        reduce_frames: Gets cosines (n, T, b), 0 for padding, and a bias (T, b), -inf for padding
+            and else 0; returns (n, b).
+        max_elements: Maximum number of cosines at a time; by default what suits the device.
+    """
+    max_elements = max_elements or _suitable_elements(text)
     text = F.normalize(text, dim=-1)
     pairs = max(1, max_elements // frame_mask.shape[1])
     columns = max(math.isqrt(pairs), pairs // max(1, len(text)))
@@ -70,14 +120,68 @@ def frame_weighted_similarity(
     scores = text.new_empty(len(text), len(video))
     for videos in _slices(len(video), columns):
         padding = ~frame_mask[videos].T
-        # Padding becomes zeros, whose cosines add nothing to the norm and the sum
+        # Padding becomes zeros, whose cosines add nothing to a sum
         frames = video[videos].transpose(0, 1).masked_fill(padding[..., None], 0.0)  # (T, b, D)
         frames = F.normalize(frames, dim=-1).flatten(0, 1)
         bias = text.new_zeros(padding.shape).masked_fill_(padding, -math.inf)
         for texts in _slices(len(text), rows):
             cosines = (text[texts] @ frames.T).unflatten(1, bias.shape)
-            scores[texts, videos] = _weigh_frames(cosines, bias, temperature)
+            scores[texts, videos] = reduce_frames(cosines, bias)
     return scores
+
+
+def token_interaction(
+    words: Tensor, video: Tensor, frame_mask: Tensor, *, max_elements: int | None = None
+) -> Tensor:
+    """Mean of what the words find among the frames, and the frames among the words.
+
+    The weighted token-wise interaction of DRL (Wang et al. 2022, arXiv 2203.07111): each word takes
+    the cosine of the frame that fits it best, each frame that of the best word, and both are summed
+    with the weights of the words and of the frames. The weight of a word or frame is its length,
+    divided by the sum of the lengths; words of length 0 are padding.
+
+    Args:
+        words: Features of the words.
+        video: Frame features.
+        frame_mask: True for the frames of the video.
+        max_elements: Maximum number of (word, frame) pairs at a time; by default what suits the
+            device.
+
+    Shape:
+        - words: (N, L, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B)
+    """
+    max_elements = max_elements or _suitable_elements(words)
+    word_weights, words, word_bias = _split_weights(words, words.any(dim=-1))  # (N, L)
+    frame_weights, frames, frame_bias = _split_weights(video, frame_mask)  # (B, T)
+    columns = max(1, max_elements // (words.shape[1] * frames.shape[1]))
+    rows = max(1, columns // max(1, len(frames)))
+    scores = words.new_empty(len(words), len(frames))
+    for texts in _slices(len(words), rows):
+        word_rows = words[texts].flatten(0, 1)
+        for videos in _slices(len(frames), columns):
+            # the videos are the last axis, see _weigh_frames
+            frame_columns = frames[videos].transpose(0, 1)  # (T, b, D)
+            shape = word_bias[texts].shape + frame_columns.shape[:2]
+            cosines = (word_rows @ frame_columns.flatten(0, 1).T).view(shape)  # (n, L, T, b)
+            of_words = (cosines + frame_bias[videos].T).amax(dim=2)  # (n, L, b)
+            of_frames = (cosines + word_bias[texts][..., None, None]).amax(dim=1)  # (n, T, b)
+            of_words = _sum_frames(of_words * word_weights[texts][..., None])
+            of_frames = _sum_frames(of_frames * frame_weights[videos].T)
+            scores[texts, videos] = (of_words + of_frames) / 2
+    return scores
+
+
+def _split_weights(tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Split (N, L, D) into weights (N, L), directions, and a bias of -inf for padding (N, L)."""
+    tokens = tokens.masked_fill(~mask[..., None], 0.0)
+    lengths = torch.linalg.vector_norm(tokens, dim=-1)
+    weights = lengths / lengths.sum(dim=-1, keepdim=True)
+    bias = weights.new_zeros(mask.shape).masked_fill_(~mask, -math.inf)
+    return weights, F.normalize(tokens, dim=-1), bias
+
+
+def _suitable_elements(tensor: Tensor) -> int:
+    return CHUNK_ELEMENTS_CPU if tensor.device.type == 'cpu' else CHUNK_ELEMENTS_GPU
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:
@@ -94,7 +198,7 @@ def _weigh_frames(cosines: Tensor, bias: Tensor, temperature: float) -> Tensor:
 
 
 def _sum_frames(x: Tensor) -> Tensor:
-    """Sum (n, T, b) over T, in the same order for all videos.
+    """Sum (n, T, b) over T, or words in its place, in the same order for all videos.
 
     ``Tensor.sum`` and ``softmax`` have another order for the last columns of a matrix: two equal
     videos would not tie.

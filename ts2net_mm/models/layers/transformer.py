@@ -96,14 +96,22 @@ class CLIPBlock(TransformerEncoderLayer):
         # a compiler fuses by itself, and an exporter needs plain operations
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return None
-        (first, activation, _), second, _ = self.ffn.layers
-        linears, norms = (self.attn.qkv, self.attn.proj, first, second), (self.ln1, self.ln2)
-        is_adapted = any(type(layer) not in (nn.Linear, Linear) for layer in linears) or any(
-            type(norm) is not nn.LayerNorm for norm in norms
+        is_adapted = self._has_adapters() or any(
+            type(norm) is not nn.LayerNorm for norm in (self.ln1, self.ln2)
         )
         if is_adapted or any(_has_hooks(part) for part in self.modules() if part is not self):
             return None
-        return find_activation(activation)
+        return find_activation(self.ffn.layers[0][1])
+
+    def _has_adapters(self) -> bool:
+        (first, _, _), second, _ = self.ffn.layers
+        linears = self.attn.qkv, self.attn.proj, first, second
+        return any(type(layer) not in (nn.Linear, Linear) for layer in linears)
+
+    def init_weights(self) -> None:
+        """Initialise as mmpretrain does; `init_clip_blocks` replaces the result."""
+        if not self._has_adapters():  # mmpretrain would draw their weights like those of the MLP
+            super().init_weights()
 
 
 def _has_hooks(module: nn.Module) -> bool:

@@ -51,7 +51,7 @@ class SymmetricContrastiveLoss(nn.Module):
             frame_mask: True for the frames of the video.
 
         Shape:
-            - text: (B, D), video: (B, T, D), frame_mask: (B, T) bool
+            - text: (B, D) or (B, L, D), video: (B, T, D), frame_mask: (B, T) bool
 
         Returns:
             ``loss_t2v`` and ``loss_v2t``; their sum is the loss.

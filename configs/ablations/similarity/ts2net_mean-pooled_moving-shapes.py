@@ -1,4 +1,4 @@
 # The mean of the frames instead of weights that depend on the sentence.
-_base_ = '../ts2net_msrvtt.py'
+_base_ = '../../ts2net_moving-shapes.py'
 
 model = dict(head=dict(similarity=dict(type='MeanPooledSimilarity')))

@@ -1,0 +1,10 @@
+# The first second of the two of a video.
+_base_ = '../../ts2net_moving-shapes.py'
+
+sampling = dict(
+    type='SampleFramesByRate', num_frames=_base_.num_frames, frame_rate=6, position='head'
+)
+pipeline = [dict(type='VideoInit'), sampling, *_base_.decode_and_pack]
+
+train_dataloader = dict(dataset=dict(pipeline=pipeline))
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline=pipeline))

@@ -1,0 +1,7 @@
+# Trained as ever, tested with the frames in a random order that is always the same for a video.
+_base_ = '../../ts2net_moving-shapes.py'
+
+opening, sampling, decoding, resizing, *rest = _base_.test_pipeline
+order = dict(type='ReorderFrames', order='shuffled')
+
+test_dataloader = dict(dataset=dict(pipeline=[opening, sampling, decoding, resizing, order, *rest]))

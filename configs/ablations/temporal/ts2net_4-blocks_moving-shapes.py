@@ -1,0 +1,4 @@
+# A temporal transformer of 4 blocks, not 2.
+_base_ = '../../ts2net_moving-shapes.py'
+
+model = dict(head=dict(temporal=dict(num_layers=4)))

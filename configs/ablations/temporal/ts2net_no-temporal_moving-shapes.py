@@ -1,0 +1,4 @@
+# No temporal module: each frame is its [CLS], so that no patch is selected either.
+_base_ = '../../ts2net_moving-shapes.py'
+
+model = dict(neck=dict(_delete_=True, type='CLSOnly'), head=dict(temporal=None))

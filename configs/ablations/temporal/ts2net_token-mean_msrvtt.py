@@ -1,0 +1,4 @@
+# No temporal transformer: each frame is the mean of its [CLS] and its selected patches.
+_base_ = '../../ts2net_msrvtt.py'
+
+model = dict(head=dict(temporal=dict(_delete_=True, type='TokenMean')))
