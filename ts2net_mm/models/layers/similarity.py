@@ -11,6 +11,7 @@ from torch import Tensor
 __all__ = [
     'best_frame_similarity',
     'frame_weighted_similarity',
+    'frame_weights',
     'masked_mean',
     'mean_pooled_similarity',
     'token_interaction',
@@ -112,11 +113,8 @@ def _compare_frames(
             and else 0; returns (n, b).
         max_elements: Maximum number of cosines at a time; by default what suits the device.
     """
-    max_elements = max_elements or _suitable_elements(text)
     text = F.normalize(text, dim=-1)
-    pairs = max(1, max_elements // frame_mask.shape[1])
-    columns = max(math.isqrt(pairs), pairs // max(1, len(text)))
-    rows = max(1, pairs // min(columns, max(1, len(video))))
+    rows, columns = _chunk_sizes(text, video, frame_mask.shape[1], max_elements)
     scores = text.new_empty(len(text), len(video))
     for videos in _slices(len(video), columns):
         padding = ~frame_mask[videos].T
@@ -150,24 +148,21 @@ def token_interaction(
     Shape:
         - words: (N, L, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B)
     """
-    max_elements = max_elements or _suitable_elements(words)
-    word_weights, words, word_bias = _split_weights(words, words.any(dim=-1))  # (N, L)
-    frame_weights, frames, frame_bias = _split_weights(video, frame_mask)  # (B, T)
-    columns = max(1, max_elements // (words.shape[1] * frames.shape[1]))
-    rows = max(1, columns // max(1, len(frames)))
+    per_pair = words.shape[1] * frame_mask.shape[1]
+    rows, columns = _chunk_sizes(words, video, per_pair, max_elements)
+    word_shares, words, word_bias = _split_weights(words, words.any(dim=-1))  # (N, L)
+    frame_shares, frames, frame_bias = _split_weights(video, frame_mask)  # (B, T)
     scores = words.new_empty(len(words), len(frames))
-    for texts in _slices(len(words), rows):
-        word_rows = words[texts].flatten(0, 1)
-        for videos in _slices(len(frames), columns):
-            # the videos are the last axis, see _weigh_frames
-            frame_columns = frames[videos].transpose(0, 1)  # (T, b, D)
-            shape = word_bias[texts].shape + frame_columns.shape[:2]
-            cosines = (word_rows @ frame_columns.flatten(0, 1).T).view(shape)  # (n, L, T, b)
-            of_words = (cosines + frame_bias[videos].T).amax(dim=2)  # (n, L, b)
+    for videos in _slices(len(frames), columns):
+        # the videos are the last axis, see _weigh_frames
+        flat = frames[videos].transpose(0, 1).flatten(0, 1)
+        shares, bias = frame_shares[videos].T, frame_bias[videos].T
+        for texts in _slices(len(words), rows):
+            cosines = (words[texts] @ flat.T).unflatten(2, bias.shape)  # (n, L, T, b)
+            of_words = (cosines + bias).amax(dim=2)  # (n, L, b)
             of_frames = (cosines + word_bias[texts][..., None, None]).amax(dim=1)  # (n, T, b)
-            of_words = _sum_frames(of_words * word_weights[texts][..., None])
-            of_frames = _sum_frames(of_frames * frame_weights[videos].T)
-            scores[texts, videos] = (of_words + of_frames) / 2
+            found = _sum_frames(of_words * word_shares[texts][..., None])
+            scores[texts, videos] = (found + _sum_frames(of_frames * shares)) / 2
     return scores
 
 
@@ -180,8 +175,29 @@ def _split_weights(tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor
     return weights, F.normalize(tokens, dim=-1), bias
 
 
-def _suitable_elements(tensor: Tensor) -> int:
-    return CHUNK_ELEMENTS_CPU if tensor.device.type == 'cpu' else CHUNK_ELEMENTS_GPU
+def _chunk_sizes(
+    texts: Tensor, videos: Tensor, per_pair: int, max_elements: int | None
+) -> tuple[int, int]:
+    """Numbers of texts and videos whose cosines, ``per_pair`` each, are computed at a time."""
+    if max_elements is None:
+        max_elements = CHUNK_ELEMENTS_CPU if texts.device.type == 'cpu' else CHUNK_ELEMENTS_GPU
+    pairs = max(1, max_elements // per_pair)
+    columns = max(math.isqrt(pairs), pairs // max(1, len(texts)))
+    return max(1, pairs // min(columns, max(1, len(videos)))), columns
+
+
+def frame_weights(
+    text: Tensor, video: Tensor, frame_mask: Tensor, *, temperature: float = 4.0
+) -> Tensor:
+    """Weights with which `frame_weighted_similarity` sums the cosines of the frames.
+
+    Shape:
+        - text: (N, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B, T), 0 for padding
+    """
+    normed = F.normalize(video, dim=-1).masked_fill(~frame_mask[..., None], 0.0)
+    cosines = torch.einsum('nd,btd->nbt', F.normalize(text, dim=-1), normed)
+    logits = temperature * F.normalize(cosines, dim=-1, eps=NORM_EPS)
+    return logits.masked_fill(~frame_mask, -math.inf).softmax(dim=-1)
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:
