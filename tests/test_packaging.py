@@ -42,7 +42,7 @@ def files(folder: str, pattern: str) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    'extra', ['', 'lite', 'app', 'compress', 'milvus', 'tensorboard', 'onnx', 'docs', 'test', 'dev']
+    'extra', ['', 'lite', 'app', 'compress', 'lora', 'milvus', 'tensorboard', 'onnx', 'docs', 'test', 'dev']
 )
 def test_the_tested_set_pins_every_requirement_within_its_range(pins, extra):
     section = 'options.extras_require' if extra else 'options'
@@ -124,7 +124,8 @@ def test_the_metadata_of_the_wheel(wheel):
     assert metadata['Requires-Python'] == '>=3.10'
     assert metadata['Description-Content-Type'] == 'text/markdown'
     assert 'Apache-2.0' in (metadata['License'] or metadata['License-Expression'])
-    extras = {'lite', 'app', 'compress', 'milvus', 'tensorboard', 'onnx', 'docs', 'test', 'dev'}
+    extras = {'lite', 'app', 'compress', 'lora', 'milvus', 'tensorboard', 'onnx'}
+    extras |= {'docs', 'test', 'dev'}
     assert set(metadata.get_all('Provides-Extra')) == extras
 
 
