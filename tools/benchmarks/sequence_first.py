@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from ts2net_mm.models import TS2Net
 from ts2net_mm.models.backbones import TokenShiftViT
-from ts2net_mm.models.layers.token_shift import shift_tokens
 
 __all__ = ['to_multihead_attention']
 
@@ -67,8 +66,7 @@ class SequenceFirstViT(nn.Module):
         self.cls_token, self.pos_embed = vit.cls_token, vit.pos_embed
         self.ln1, self.proj = vit.ln1, vit.proj
         self.blocks = nn.ModuleList(SequenceFirstBlock(block) for block in vit.layers)
-        self.shift_layers = vit.shift_layers
-        self.forward_index, self.backward_index = vit.forward_index, vit.backward_index
+        self.shift_layers, self.shift = vit.shift_layers, vit.shift
 
     def forward(self, imgs: Tensor, frame_mask: Tensor) -> Tensor:
         """Encode all tokens of all frames."""
@@ -76,8 +74,7 @@ class SequenceFirstViT(nn.Module):
 
         def shift(tokens: Tensor) -> Tensor:
             frames = tokens.permute(1, 0, 2).unflatten(0, shape)  # (L, B * T, D) -> (B, T, L, D)
-            moved = shift_tokens(frames, self.forward_index, self.backward_index, frame_mask)
-            return moved.flatten(0, 1).permute(1, 0, 2)
+            return self.shift(frames, frame_mask).flatten(0, 1).permute(1, 0, 2)
 
         x = self.patch_embed(imgs.flatten(0, 1))[0]
         x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1) + self.pos_embed
