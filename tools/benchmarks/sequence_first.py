@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
@@ -66,7 +67,8 @@ class SequenceFirstViT(nn.Module):
         self.cls_token, self.pos_embed = vit.cls_token, vit.pos_embed
         self.ln1, self.proj = vit.ln1, vit.proj
         self.blocks = nn.ModuleList(SequenceFirstBlock(block) for block in vit.layers)
-        self.shift_layers, self.shift = vit.shift_layers, vit.shift
+        self.shift_layers = vit.shift_layers
+        self.shift: Any = vit.shift  # None if no layer shifts
 
     def forward(self, imgs: Tensor, frame_mask: Tensor) -> Tensor:
         """Encode all tokens of all frames."""

@@ -18,6 +18,9 @@ ShiftedTokens = Literal['all', 'patches', 'cls']
 class _ChosenTokenShift(nn.Module):
     """Shift the tokens that a function chooses from the number of tokens of a frame."""
 
+    forward_index: Tensor
+    backward_index: Tensor
+
     def __init__(self, num_tokens: int, choose: Callable[[int], tuple[Tensor, Tensor]]) -> None:
         super().__init__()
         self.num_tokens = num_tokens
@@ -133,6 +136,9 @@ class ChannelShift(nn.Module):
         >>> ChannelShift(frame_shape=(50, 768), tokens='cls')(torch.rand(2, 4, 50, 768)).shape
         torch.Size([2, 4, 50, 768])
     """
+
+    forward_index: Tensor
+    backward_index: Tensor
 
     def __init__(
         self,
