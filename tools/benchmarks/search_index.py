@@ -268,6 +268,8 @@ def serve_clients(folder: Path, features: Features, seconds: float) -> dict:
 def best_of(view, query: np.ndarray, windows: np.ndarray) -> dict[str, float]:
     """Score windows by the definition: the best score of each of their videos."""
     best: dict[str, float] = {}
+    query = query.astype(np.float64)
+    query /= np.linalg.norm(query)  # its length is 1 within single precision only
     frames = view.read_frames(windows)['frames'].astype(np.float64)
     for window, cosines in zip(windows, frames @ query, strict=True):
         weights = np.exp(4 * cosines / np.linalg.norm(cosines))

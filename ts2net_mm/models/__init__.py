@@ -1,18 +1,28 @@
 """TS2-Net and its parts."""
 
-from .backbones import CLIPTextEncoder, TokenShiftViT
+from .backbones import (
+    ChannelShift,
+    CLIPTextEncoder,
+    RandomTokenShift,
+    TokenShift,
+    TokenShiftViT,
+)
 from .data_preprocessor import TextVideoDataPreprocessor
 from .heads import FrameWeightedSimilarity, MeanPooledSimilarity, RetrievalHead
 from .losses import SymmetricContrastiveLoss
-from .necks import CLSOnly, TokenSelection
+from .necks import CLSOnly, FixedSelection, PatchMean, TokenSelection
 from .temporal import TemporalLSTM, TemporalTransformer, TokenMean
 from .ts2net import TS2Net
 
 __all__ = [
     'CLSOnly',
     'CLIPTextEncoder',
+    'ChannelShift',
+    'FixedSelection',
     'FrameWeightedSimilarity',
     'MeanPooledSimilarity',
+    'PatchMean',
+    'RandomTokenShift',
     'RetrievalHead',
     'SymmetricContrastiveLoss',
     'TS2Net',
@@ -21,5 +31,6 @@ __all__ = [
     'TextVideoDataPreprocessor',
     'TokenMean',
     'TokenSelection',
+    'TokenShift',
     'TokenShiftViT',
 ]

@@ -47,6 +47,21 @@ def test_mean_pooled_equals_the_formula_of_each_pair(features):
             torch.testing.assert_close(found[n, m], expected)
 
 
+@pytest.mark.parametrize('temperature', [4.0, 300.0])
+def test_the_weights_of_the_frames_give_the_score(features, temperature):
+    """With these weights the weighted cosines are the score, and padding has none."""
+    text, video, mask = features
+    similarity = MODELS.build(dict(type='FrameWeightedSimilarity', temperature=temperature))
+    weights = similarity.frame_weights(text, video, mask)
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(7, 4))
+    assert (weights[:, ~mask] == 0).all()
+    cosines = torch.cosine_similarity(text[:, None, None], video[None], dim=-1)
+    expected = similarity(text, video, mask)
+    torch.testing.assert_close((weights * cosines).sum(dim=-1), expected)
+    mean = MODELS.build(dict(type='MeanPooledSimilarity')).frame_weights(text, video, mask)
+    assert mean[3].tolist() == (mask / mask.sum(dim=1, keepdim=True)).tolist()
+
+
 @pytest.mark.parametrize('max_elements', [1, 45, 139, 140])
 def test_chunks_have_no_effect(features, max_elements):
     whole = frame_weighted_similarity(*features)

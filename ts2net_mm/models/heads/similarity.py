@@ -6,7 +6,11 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from ..layers.similarity import frame_weighted_similarity, mean_pooled_similarity
+from ..layers.similarity import (
+    frame_weighted_similarity,
+    frame_weights,
+    mean_pooled_similarity,
+)
 from ..layers.transformer import MaskOrder, check_mask_order
 
 __all__ = ['FrameWeightedSimilarity', 'MeanPooledSimilarity']
@@ -62,11 +66,20 @@ class FrameWeightedSimilarity(nn.Module):
 
     def forward(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
         """Compare every sentence with every video."""
-        if self.mask_order == 'tiled':
-            num_frames = frame_mask.shape[1]
-            frames = torch.arange(num_frames, device=frame_mask.device)
-            frame_mask = frame_mask[:, self.tokens_per_frame * frames % num_frames]
-        return frame_weighted_similarity(text, video, frame_mask, temperature=self.temperature)
+        mask = self._weighted_frames(frame_mask)
+        return frame_weighted_similarity(text, video, mask, temperature=self.temperature)
+
+    def frame_weights(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
+        """Compute the weight of each frame for each sentence: (N, B, T), which sums to 1."""
+        mask = self._weighted_frames(frame_mask)
+        return frame_weights(text, video, mask, temperature=self.temperature)
+
+    def _weighted_frames(self, frame_mask: Tensor) -> Tensor:
+        if self.mask_order == 'frame':
+            return frame_mask
+        num_frames = frame_mask.shape[1]
+        frames = torch.arange(num_frames, device=frame_mask.device)
+        return frame_mask[:, self.tokens_per_frame * frames % num_frames]
 
 
 @MODELS.register_module()
@@ -82,3 +95,8 @@ class MeanPooledSimilarity(nn.Module):
     def forward(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
         """Compare every sentence with every video."""
         return mean_pooled_similarity(text, video, frame_mask)
+
+    def frame_weights(self, text: Tensor, video: Tensor, frame_mask: Tensor) -> Tensor:
+        """Return the weight of each frame: (N, B, T), the same for all frames of a video."""
+        weights = frame_mask.to(video.dtype) / frame_mask.sum(dim=1, keepdim=True)
+        return weights.expand(len(text), -1, -1)

@@ -8,7 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['frame_weighted_similarity', 'masked_mean', 'mean_pooled_similarity']
+__all__ = [
+    'frame_weighted_similarity',
+    'frame_weights',
+    'masked_mean',
+    'mean_pooled_similarity',
+]
 
 # Cosines of (text, frame, video) at a time: few enough for the cache of a CPU, or enough for a GPU
 CHUNK_ELEMENTS_CPU = 2**20
@@ -78,6 +83,20 @@ def frame_weighted_similarity(
             cosines = (text[texts] @ frames.T).unflatten(1, bias.shape)
             scores[texts, videos] = _weigh_frames(cosines, bias, temperature)
     return scores
+
+
+def frame_weights(
+    text: Tensor, video: Tensor, frame_mask: Tensor, *, temperature: float = 4.0
+) -> Tensor:
+    """Weights with which `frame_weighted_similarity` sums the cosines of the frames.
+
+    Shape:
+        - text: (N, D), video: (B, T, D), frame_mask: (B, T) bool -> (N, B, T), 0 for padding
+    """
+    normed = F.normalize(video, dim=-1).masked_fill(~frame_mask[..., None], 0.0)
+    cosines = torch.einsum('nd,btd->nbt', F.normalize(text, dim=-1), normed)
+    logits = temperature * F.normalize(cosines, dim=-1, eps=NORM_EPS)
+    return logits.masked_fill(~frame_mask, -math.inf).softmax(dim=-1)
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:

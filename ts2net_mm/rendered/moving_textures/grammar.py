@@ -76,9 +76,6 @@ class Meaning:
         motions: The movement of the left and of the right half; None for dots without one.
         ground: Colour of the background if the sentence names it, one of ``GROUNDS``.
 
-    Args:
-        motions: The movement of the left and of the right half; None for dots without one.
-
     Example:
         >>> meaning = Meaning((Motion('up', 'slow'), None))
         >>> print(meaning, '|', meaning.reversal)
