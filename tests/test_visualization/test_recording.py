@@ -7,6 +7,7 @@ from mmaction.registry import MODELS
 
 from ts2net_mm.models.layers.perturbed_topk import fixed_noise
 from ts2net_mm.models.layers.token_shift import shift_indices
+from ts2net_mm.visualization import draw_strips
 
 
 def listen(part):
@@ -57,6 +58,18 @@ def test_shifted_tokens_come_from_the_neighbours(build, record):
             expected[frame, token, origin] = 1
     np.testing.assert_array_equal(found.origins, expected)
     assert found.shift_layers == (1, 2)
+
+
+def test_a_shift_of_channels_gives_their_share(build, record):
+    """Of 32 channels 4 come from each neighbour that is there."""
+    shift = dict(type='ChannelShift', fraction=1 / 8, tokens='patches')
+    found = record(build(backbone=dict(shift=shift)))
+    assert found.origins[0, 5].tolist() == [0.875, 0.125, 0, 0, 0]
+    assert found.origins[2, 5].tolist() == [0, 0.125, 0.75, 0.125, 0]
+    assert found.origins[3, 5].tolist() == [0, 0, 0.125, 0.875, 0]  # frame 4 is padding
+    np.testing.assert_array_equal(found.origins[:, 0], np.eye(5))
+    note = draw_strips(found, ['shift'])[0].note
+    assert 'Of each, ' in note and note.endswith(' % of the channels move.')
 
 
 def test_frame_weights_are_the_softmax_of_the_formula(build, record):
