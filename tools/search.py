@@ -64,7 +64,7 @@ certain unless the table says that it is not.
        "moments": [{"start", "end", "score", "best_seconds"}]}]}]}
 
 and for an index "index": its folder, instead of "folder", "skipped", "left" and
-"name".
+"name". With --minus there is also "minus": that sentence.
 
 The page of --html shows the frames of each hit and plays it from the best one.
 The page may be moved. The videos may not: it opens them at their absolute paths.

@@ -76,3 +76,5 @@ def test_bad_settings(tokens):
         FixedSelection(topk=0)
     with pytest.raises(ValueError, match='topk=10 must be between 1 and the 9 patches'):
         FixedSelection(topk=10)(tokens)
+    with pytest.raises(ValueError, match="rule='attention' needs the attention of "):
+        FixedSelection(rule='attention')(tokens)

@@ -194,6 +194,14 @@ def test_minus(search, index, inferencer):
     expected = expected_hits(index, feature, topk=5)
     assert [hit['video'] for hit in hits_of(out)] == [hit.path for hit in expected]
     assert hits_of(out)[0]['score'] == pytest.approx(expected[0].score, abs=1e-5)
+    assert json.loads(out)['minus'] == 'blue'
+    assert json.loads(out)['queries'][0]['query'] == SENTENCE
+
+
+def test_minus_stands_in_the_heading(search):
+    _, out, _ = search(SENTENCE, '--minus', 'blue')
+    assert out.splitlines()[0] == f'{SENTENCE}, minus blue'
+    assert 'minus' not in json.loads(search(SENTENCE, '--json')[1])
 
 
 def test_filters(search, folder):

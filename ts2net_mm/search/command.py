@@ -94,12 +94,18 @@ def search_index(
         print(f'{num_videos} videos, {num_windows} windows', file=sys.stderr)
     names = folder.names if folder else None
     if args.json:
-        print_json(_about(args, num_videos, folder), named, names)
-    else:
-        for name, result in named.items():
-            print_result(name, result, names)
+        about = _about(args, num_videos, folder)
+        print_json(about | (dict(minus=args.minus) if args.minus else {}), named, names)
+    titled = {_title(args, name): result for name, result in named.items()}
+    if not args.json:
+        for title, result in titled.items():
+            print_result(title, result, names)
     if args.html:
-        queries.write_page(named, num_videos, names)
+        queries.write_page(titled, num_videos, names)
+
+
+def _title(args: argparse.Namespace, query: str) -> str:
+    return f'{query}, minus {args.minus}' if args.minus else query
 
 
 def _about(

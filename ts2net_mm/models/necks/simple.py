@@ -80,8 +80,8 @@ class FixedSelection(PatchSelection):
         - tokens: (B, T, 1 + P, D), [CLS] first, attention: (B, T, P) -> (B, T, 1 + topk, D)
 
     Raises:
-        ValueError: If ``topk`` exceeds the patches of a frame or is not positive, or ``rule`` is
-            unknown.
+        ValueError: If ``topk`` exceeds the patches of a frame or is not positive, ``rule`` is
+            unknown, or the attention that it needs is missing.
 
     Example:
         >>> import torch, ts2net_mm
@@ -121,7 +121,8 @@ class FixedSelection(PatchSelection):
             - tokens: (B, T, 1 + P, D), attention: (B, T, P) -> (B, T, P)
         """
         if self.rule == 'attention':
-            assert attention is not None, 'TS2Net gives it'
+            if attention is None:
+                raise ValueError("rule='attention' needs the attention of [CLS] in the last block")
             return attention
         scores = tokens[:, :, 1:, 0]
         if self.rule == 'first':

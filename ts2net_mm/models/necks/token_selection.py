@@ -24,7 +24,7 @@ class TokenSelection(PatchSelection):
 
     The score of a patch depends on the patch and the frame's [CLS]. In training the selection is
     the mean over ``num_samples`` noisy top-Ks, so that gradients reach the scores. The module runs
-    in fp32, also inside autocast. The defaults are those of the released model.
+    in fp32, also inside autocast. With the defaults it trains as in the released model.
 
     Args:
         embed_dims: Size of a token.
@@ -35,8 +35,8 @@ class TokenSelection(PatchSelection):
             every call, so that the feature of a video depends on the video alone; 'hard': top-K
             without noise; 'fresh_noise': as in training, and as in the released code.
         train_mode: The selection in training. 'perturbed': as above; 'straight_through': top-K
-            without noise, and each selected token gives the scores of all patches the gradient of
-            its weights unchanged (Bengio et al. 2013, arXiv 1308.3432).
+            without noise, whose weights pass their gradient to the scores unchanged (Bengio et al.
+            2013, arXiv 1308.3432).
         context: What the score depends on beside the patch. 'frame': the frame's [CLS]; 'video':
             the mean [CLS] of the valid frames; 'none': nothing.
         candidates: 'patches': [CLS] is kept besides the K best patches; 'all': [CLS] is scored too,
