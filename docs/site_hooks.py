@@ -24,6 +24,7 @@ PACKAGES = (
     'preparation',
     'rendered',
     'ablation',
+    'visualization',
     'video',
 )
 

@@ -1,6 +1,7 @@
-"""Random features for an index, and their scores, computed by the definition."""
+"""Random features for an index, their scores by the definition, and a model that is no network."""
 
 import numpy as np
+import torch
 
 from ts2net_mm.search import Description, Layout, VideoEntry, WindowFeatures
 
@@ -51,3 +52,30 @@ def describe(**changes):
         score=dict(type='frame_weighted', temperature=4.0),
     )
     return Description(**settings | changes)
+
+
+COLOUR_PIPELINE = [
+    dict(type='VideoInit'),
+    dict(type='SampleFramesByRate', num_frames=3, frame_rate=1),
+    dict(type='VideoDecode'),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs', collect_keys=('imgs', 'frame_mask'), meta_keys=()),
+]
+
+
+class ColourEncoder:
+    """The mean colours of the frames, and what it was asked for."""
+
+    name = 'colours'
+    video_pipeline = COLOUR_PIPELINE
+    index_score = dict(type='frame_weighted', temperature=4.0)
+
+    def __init__(self, fingerprint='colours'):
+        self.fingerprint = fingerprint
+        self.batches = []
+
+    def encode_items(self, items):
+        self.batches.append(len(items))
+        imgs = torch.stack([torch.from_numpy(item['inputs']['imgs']) for item in items])
+        masks = torch.stack([torch.from_numpy(item['inputs']['frame_mask']) for item in items])
+        return imgs.float().mean(dim=(-1, -2)), masks

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ('utils', 'video', 'models', 'compat', 'version', 'registration', 'registry'),
     ('datasets', 'checkpoints', 'rendered'),
-    ('evaluation', 'preparation', 'apis', 'search', 'export'),
+    ('evaluation', 'preparation', 'apis', 'search', 'export', 'visualization'),
     ('engine', 'ablation'),
     ('parts', '__init__'),
 )

@@ -42,7 +42,8 @@ def files(folder: str, pattern: str) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    'extra', ['', 'lite', 'app', 'compress', 'lora', 'milvus', 'tensorboard', 'onnx', 'docs', 'test', 'dev']
+    'extra',
+    ['', 'lite', 'app', 'compress', 'lora', 'milvus', 'tensorboard', 'onnx', 'docs', 'test', 'dev'],
 )
 def test_the_tested_set_pins_every_requirement_within_its_range(pins, extra):
     section = 'options.extras_require' if extra else 'options'

@@ -10,20 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ts2net_mm.utils.cli import (
-    is_missing_weights,
-    positive_float,
-    positive_int,
-    require_path,
-    run,
+from ts2net_mm.search.arguments import (
+    add_encoding_arguments,
+    check_window_arguments,
+    choose_windowing,
 )
-from ts2net_mm.utils.files import ensure_folder
+from ts2net_mm.search.description import DESCRIPTION
+from ts2net_mm.utils.cli import is_missing_weights, require_path, run
+from ts2net_mm.utils.files import check_folder
 from ts2net_mm.utils.text import printable
 
 if TYPE_CHECKING:
     from ts2net_mm.search.encoding import EncodingReport
     from ts2net_mm.search.sharing import Share
-    from ts2net_mm.search.windows import Windowing
 
 EPILOG = """\
 Videos longer than two windows are cut into overlapping windows, so that a search
@@ -63,32 +62,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'videos', help='folder with videos, also in sub-folders, or a text file with a path a line'
     )
     parser.add_argument('--index', required=True, metavar='DIR', help='folder of the index')
-    parser.add_argument('--whole', action='store_true', help='do not cut long videos')
-    parser.add_argument('--window', type=positive_float, help='seconds of a window')
-    parser.add_argument(
-        '--stride',
-        type=positive_float,
-        help='seconds between the starts of two windows (default: half a window)',
-    )
     parser.add_argument(
         '--fp16', action='store_true', help='store frames in half precision, half as large'
     )
     parser.add_argument(
         '--device', help="such as 'cpu' or 'cuda:1' (default: the GPU of the process, if any)"
     )
-    parser.add_argument(
-        '--batch-size', type=positive_int, default=8, help='windows per batch (default: 8)'
-    )
-    parser.add_argument(
-        '--workers',
-        type=positive_int,
-        help='processes that decode (default: one per CPU core, at most 8)',
-    )
+    add_encoding_arguments(parser)
     args = parser.parse_args(argv)
-    if args.whole and (args.window or args.stride):
-        parser.error('--whole does not cut videos, so it excludes --window and --stride')
-    if args.stride and not args.window:
-        parser.error('--stride needs --window')
+    check_window_arguments(parser, args)
     return args
 
 
@@ -105,7 +87,7 @@ def encode(args: argparse.Namespace) -> None:
         from ts2net_mm.apis.inferencer import load_config
         from ts2net_mm.apis.reading import find_readable, split_test_pipeline
         from ts2net_mm.search.encoding import encode_into
-        from ts2net_mm.search.sharing import Progress, Share
+        from ts2net_mm.search.sharing import Progress, Share, index_path
         from ts2net_mm.search.text_encoder import copy_text_encoder, source_of
         from ts2net_mm.video.video_files import read_video_list
 
@@ -115,6 +97,8 @@ def encode(args: argparse.Namespace) -> None:
             files = find_readable(args.videos, pipeline)
         else:
             files = read_video_list(args.videos)
+        inside = os.path.join(os.path.abspath(Path(args.index).expanduser()), '')
+        files = [file for file in files if not index_path(file).startswith(inside)]
         windowing = choose_windowing(args, pipeline)
         inferencer = RetrievalInferencer(
             args.config, args.checkpoint, device=args.device or own_device(os.environ)
@@ -143,24 +127,9 @@ def check_paths(args: argparse.Namespace) -> None:
             f'checkpoint {args.checkpoint} does not exist and is not a name like ViT-B/32'
         )
     require_path('folder or list of videos', args.videos)
-    ensure_folder(args.index, 'index folder')
-
-
-def choose_windowing(args: argparse.Namespace, pipeline: list[dict]) -> Windowing | None:
-    """Return how videos are cut; None keeps them whole."""
-    from ts2net_mm.search.windows import Windowing, default_windowing
-
-    if args.whole:
-        return None
-    if args.window:
-        return Windowing(args.window, args.stride or 0.0)
-    windowing = default_windowing(pipeline)
-    if windowing is None:
-        print(
-            'the model does not sample frames by rate, so videos stay whole; --window cuts them',
-            file=sys.stderr,
-        )
-    return windowing
+    index = check_folder(args.index, 'index folder')
+    if index.is_dir() and any(index.iterdir()) and not (index / DESCRIPTION).exists():
+        raise FileExistsError(f'{index} is no index and not empty: choose another folder')
 
 
 def own_device(environment: Mapping[str, str]) -> str | None:
@@ -178,10 +147,15 @@ def print_report(report: EncodingReport, share: Share) -> None:
     whose = f' of process {share.rank}' if share.num_processes > 1 else ''
     total = report.num_known + report.num_encoded
     print(f'{total} videos{whose} are in the index, {report.num_encoded} of them encoded now')
-    if report.skipped:
-        print(f'skipped {len(report.skipped)} videos{whose} that cannot be read:')
-    for path, reason in report.skipped.items():
-        print(f'  {printable(path)}: {printable(reason)}')
+    if skipped := report.skipped_videos:
+        print(f'skipped {len(skipped)} videos{whose} that cannot be read:')
+        for path, reason in skipped.items():
+            print(f'  {printable(path)}: {printable(reason)}')
+    if others := report.others:
+        from ts2net_mm.video.video_files import describe_endings
+
+        endings = printable(describe_endings(others))
+        print(f'{sum(others.values()):,} files{whose} are not videos: {endings}')
 
 
 if __name__ == '__main__':

@@ -1,38 +1,49 @@
-"""Search the videos of a folder by sentences."""
+"""Search the videos of a folder or an index, and moments in them, by sentences."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import mimetypes
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ts2net_mm.search.arguments import (
+    add_encoding_arguments,
+    check_window_arguments,
+    choose_windowing,
+)
 from ts2net_mm.search.command import add_index_arguments, is_index, search_index
+from ts2net_mm.search.records import DamagedIndexError
 from ts2net_mm.utils.cli import is_missing_weights, positive_int, require_path, run, sentence
-from ts2net_mm.utils.files import ensure_folder, ensure_writable
+from ts2net_mm.utils.files import check_folder, ensure_writable
 from ts2net_mm.utils.text import printable
 
 if TYPE_CHECKING:
-    from ts2net_mm.apis import Gallery, RetrievalInferencer, SearchHit
+    from ts2net_mm.apis import RetrievalInferencer
+    from ts2net_mm.search.folders import FolderIndex
 
 CONFIG_SUFFIXES = ('.py', '.yaml', '.yml', '.json')
 MIME_TYPES = mimetypes.MimeTypes()
 NO_MEDIA = ('text/', 'application/json', 'application/x-python')
 
 EPILOG = """\
-The score is the model's similarity of sentence and video without the logit
+Hits name the moment of a video that fits best: its start and end, and the time
+of its best frame. A video longer than two windows is cut into windows that
+overlap by half, each as long as the frames that the model takes: 12 seconds for
+12 frames at 1 a second. --whole keeps every video whole.
+
+The score is the model's similarity of sentence and window without the logit
 scale: a cosine, weighted over the frames, between -1 and 1. It ranks the videos
 of one sentence and is not a probability.
 
-The folder's videos are encoded once and kept in the cache folder, one file for
-each folder and model. Later runs encode new and changed videos, by path, size
-and modification time. The cache may be deleted at any time.
+The folder's videos are encoded once, into an index in the cache folder, one for
+each folder, model and kind of windows. Later runs encode new and changed videos,
+by path, size and modification time. The cache may be deleted at any time.
 
 Every file is tried, whatever its ending, except hidden ones. Videos that cannot
 be read are skipped, named with the reason on stderr and tried again in the next
@@ -40,21 +51,20 @@ run; one that hangs is skipped after a minute. Files with other endings that are
 not videos are counted.
 
 An index of tools/encode.py is searched as it is: nothing is encoded, and the
-model is not built where the index has a copy of its text encoder. Hits name the
-moment that fits best. A result is certain unless the table says that it is not.
+model is not built where the index has a copy of its text encoder. A result is
+certain unless the table says that it is not.
 
 --json prints one object and nothing else on stdout, for a folder:
   {"folder": the searched folder, "videos": their number, "skipped": {name: reason},
    "left": {ending: number of files that are not videos},
-   "queries": [{"query": the sentence, "hits": [{"rank": from 1, "score": number,
-     "name": path inside the folder, "video": absolute path,
-     "best_seconds": presentation time of its best frame, null if unknown}]}]}
+   "queries": [{"query": the query, "exact": whether no other video can fit better,
+     "hits": [{"rank": from 1, "score": number, "name": path inside the folder,
+       "video": absolute path, "duration": seconds, null if unknown,
+       "best_seconds": presentation time of its best frame, null if unknown,
+       "moments": [{"start", "end", "score", "best_seconds"}]}]}]}
 
-and for an index:
-  {"index": its folder, "videos": their number, "queries": [{"query": the query,
-   "exact": whether no other video can fit better, "hits": [{"rank", "score",
-     "video", "duration": seconds, "moments": [{"start", "end", "score",
-     "best_seconds"}]}]}]}
+and for an index "index": its folder, instead of "folder", "skipped", "left" and
+"name". With --minus there is also "minus": that sentence.
 
 The page of --html shows the frames of each hit and plays it from the best one.
 The page may be moved. The videos may not: it opens them at their absolute paths.
@@ -98,42 +108,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='encode in half precision: bf16 on a CPU, fp16 on a GPU (keeps a cache of its own)',
-    )
-    parser.add_argument(
-        '--batch-size', type=positive_int, default=8, help='videos per batch (default: 8)'
-    )
-    parser.add_argument(
-        '--workers',
-        type=positive_int,
-        help='processes that decode (default: one per CPU core, at most 8)',
+        help='encode in half precision: bf16 on a CPU, fp16 on a GPU (has an index of its own)',
     )
     parser.add_argument(
         '--cache-dir', help='folder for encoded videos (default: ~/.cache/ts2net_mm)'
     )
     add_index_arguments(parser)
+    add_encoding_arguments(parser)
     args = parser.parse_args(argv)
     if not args.sentence and not args.like:
         parser.error('there is nothing to search for: name a sentence')
-    needs_index = dict(
-        like=args.like,
-        minus=args.minus,
-        under=args.under,
-        min_seconds=args.min_seconds,
-        max_seconds=args.max_seconds,
-        after=args.after,
-        before=args.before,
-        min_score=args.min_score,
-    )
-    given = [
-        f'--{name.replace("_", "-")}'
-        for name, value in needs_index.items()
-        if value not in (None, [])
-    ]
-    if args.amp and is_index(args.folder):
-        parser.error('--amp is for a folder of videos: an index is searched in full precision')
-    if given and not is_index(args.folder):
-        parser.error(f'{given[0]} needs an index of tools/encode.py instead of a folder of videos')
+    check_window_arguments(parser, args)
+    if is_index(args.folder):
+        for name in ('amp', 'whole', 'window', 'stride'):
+            if getattr(args, name):
+                parser.error(f'--{name} is for a folder of videos, and {args.folder} is an index')
     return args
 
 
@@ -157,7 +146,7 @@ def check_paths(args: argparse.Namespace) -> None:
     if args.html:
         ensure_writable(args.html, 'page')
     if args.cache_dir:
-        ensure_folder(args.cache_dir, 'cache folder')
+        check_folder(args.cache_dir, 'cache folder')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -173,112 +162,56 @@ def search(args: argparse.Namespace) -> None:
         return
     # keep the output of libraries and loggers out of the results
     with contextlib.redirect_stdout(sys.stderr):
-        from ts2net_mm.apis import write_html_report
-
-        inferencer, gallery, results = find(args)
-    if args.json:
-        print_json(gallery, results)
-    else:
-        for text, hits in results.items():
-            print_hits(text, hits)
-    if args.html:
-        with contextlib.redirect_stdout(sys.stderr):
-            write_html_report(
-                args.html, results, inferencer, num_videos=len(gallery), num_workers=args.workers
-            )
-        print(f'page: {args.html}', file=sys.stderr if args.json else sys.stdout)
+        folder, inferencer = open_folder(args)
+        report(folder)
+    try:
+        search_index(args, folder, inferencer)
+    except DamagedIndexError as error:
+        raise ValueError(
+            f'{error}; delete {folder.place}, and the videos are encoded again'
+        ) from error
 
 
-def find(
-    args: argparse.Namespace,
-) -> tuple[RetrievalInferencer, Gallery, dict[str, list[SearchHit]]]:
-    """Encode new videos of the folder, and rank its videos for each sentence."""
-    from ts2net_mm.apis import Gallery, RetrievalInferencer
+def open_folder(args: argparse.Namespace) -> tuple[FolderIndex, RetrievalInferencer]:
+    """Build the model, and bring the index of a folder up to date."""
+    from ts2net_mm.apis import RetrievalInferencer
     from ts2net_mm.apis.inferencer import load_config
     from ts2net_mm.apis.reading import find_readable, split_test_pipeline
+    from ts2net_mm.search.folders import update_folder_index
 
     pipeline, _ = split_test_pipeline(load_config(args.config))
     find_readable(args.folder, pipeline)  # raises before the model is loaded
+    windowing = choose_windowing(args, pipeline)
     inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device, amp=args.amp)
-    gallery = Gallery.open(
+    folder = update_folder_index(
         args.folder,
         inferencer,
+        windowing=windowing,
         cache_dir=args.cache_dir,
         batch_size=args.batch_size,
         num_workers=args.workers,
         progress=True,
     )
-    report(gallery)
-    results = {text: inferencer.search(text, gallery, topk=args.topk) for text in args.sentence}
-    return inferencer, gallery, results
+    return folder, inferencer
 
 
-def report(gallery: Gallery) -> None:
+def report(folder: FolderIndex) -> None:
     """Print on stderr how many videos were encoded, and which files are not searched."""
     from ts2net_mm.video.video_files import describe_endings
 
-    counts = [f'{len(gallery)} videos', f'{gallery.num_encoded} of them encoded now']
-    if gallery.num_dropped:
-        counts.append(f'{gallery.num_dropped} missing since the last time')
+    found = folder.report
+    total = found.num_known + found.num_encoded
+    counts = [f'{total} videos', f'{found.num_encoded} of them encoded now']
+    if folder.num_dropped:
+        counts.append(f'{folder.num_dropped} missing since the last time')
     print(', '.join(counts), file=sys.stderr)
-    if gallery.skipped:
-        print(f'skipped {len(gallery.skipped)} videos that cannot be read:', file=sys.stderr)
-    for name, reason in gallery.skipped.items():
-        print(f'  {printable(name)}: {printable(reason)}', file=sys.stderr)
-    if gallery.left:
-        number, endings = sum(gallery.left.values()), describe_endings(gallery.left)
+    if skipped := found.skipped_videos:
+        print(f'skipped {len(skipped)} videos that cannot be read:', file=sys.stderr)
+        for path, reason in skipped.items():
+            print(f'  {printable(folder.names[path])}: {printable(reason)}', file=sys.stderr)
+    if others := found.others:
+        number, endings = sum(others.values()), describe_endings(others)
         print(f'{number:,} files are not videos: {printable(endings)}', file=sys.stderr)
-
-
-def print_json(gallery: Gallery, results: Mapping[str, Sequence[SearchHit]]) -> None:
-    """Print all results for a program to read."""
-    queries = [
-        dict(
-            query=text,
-            hits=[
-                dict(
-                    rank=hit.rank,
-                    score=hit.score,
-                    name=hit.name,
-                    video=str(hit.path.absolute()),
-                    best_seconds=hit.best_seconds,
-                )
-                for hit in hits
-            ],
-        )
-        for text, hits in results.items()
-    ]
-    found = dict(
-        folder=str(gallery.folder),
-        videos=len(gallery),
-        skipped=gallery.skipped,
-        left=gallery.left,
-        queries=queries,
-    )
-    print(json.dumps(found, indent=1))
-
-
-def print_hits(text: str, hits: Sequence[SearchHit]) -> None:
-    """Print the hits of one sentence: a table on a terminal, plain lines elsewhere."""
-    if not sys.stdout.isatty():
-        print(printable(text))
-        for hit in hits:
-            print(f'{hit.rank:4}  {hit.score:7.4f}  {printable(hit.name)}')
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column('rank', justify='right')
-    table.add_column('score', justify='right')
-    table.add_column('video', overflow='fold')
-    for hit in hits:
-        table.add_row(str(hit.rank), f'{hit.score:.4f}', Text(printable(hit.name)))
-    console = Console()
-    console.print(Text(printable(text), style='bold'))
-    console.print(table)
 
 
 def _may_hold_videos(folder: Path) -> bool:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from ts2net_mm.video import guarded_reader
 
 RUNTIME = Path(__file__).parents[2] / 'configs' / '_base_' / 'default_runtime.py'
 OPTIONS = dict(html='--html', cache_dir='--cache-dir')
+KEYS = ('rank', 'score', 'name', 'video', 'best_seconds')
 TOOL = Path(__file__).parents[2] / 'tools' / 'search.py'
 
 
@@ -43,9 +45,9 @@ def assert_one_line(err, message):
 
 
 def rows(out):
-    """Cells of the lines that start with a rank."""
-    lines = [line.strip(' |').split(None, 2) for line in out.splitlines()]
-    return [cells for cells in lines if cells and cells[0].isdigit()]
+    """Rank, score and name of the lines that start with a rank; times are between them."""
+    lines = [line.strip(' |').split(None, 5) for line in out.splitlines()]
+    return [[*cells[:2], cells[5]] for cells in lines if len(cells) == 6 and cells[0].isdigit()]
 
 
 def test_a_table_for_each_sentence(search, inferencer, video_folder, tmp_path):
@@ -54,8 +56,7 @@ def test_a_table_for_each_sentence(search, inferencer, video_folder, tmp_path):
     assert err == '6 videos, 6 of them encoded now\n'
     assert out.index('a red circle') < out.index('the [blue] one')
     assert [row[0] for row in rows(out)] == ['1', '2', '1', '2']
-    gallery = Gallery.open(video_folder, inferencer, cache_dir=tmp_path / 'cache')
-    assert gallery.num_encoded == 0
+    gallery = Gallery.open(video_folder, inferencer, cache_dir=tmp_path / 'gallery')
     hits = inferencer.search('a red circle', gallery, topk=2)
     assert rows(out)[:2] == [[str(hit.rank), f'{hit.score:.4f}', hit.name] for hit in hits]
     assert search('a red circle', '--amp')[2] == '6 videos, 6 of them encoded now\n'
@@ -104,7 +105,8 @@ def test_json(search, video_folder):
     assert list(found.values())[:4] == [str(video_folder), 6, {}, {}]
     assert [query['query'] for query in found['queries']] == ['a red circle', 'blue']
     for hit in found['queries'][0]['hits']:
-        assert hit.keys() == {'rank', 'score', 'name', 'video', 'best_seconds'}
+        assert hit.keys() == {*KEYS, 'duration', 'moments'}
+        assert hit['moments'][0]['best_seconds'] == hit['best_seconds']
         assert Path(hit['video']).is_file()
         assert 0 <= hit['best_seconds'] <= 2
     tables = search('a red circle', '--topk', '2')[1]
@@ -112,6 +114,44 @@ def test_json(search, video_folder):
         [str(hit['rank']), f'{hit["score"]:.4f}', hit['name']]
         for hit in found['queries'][0]['hits']
     ]
+
+
+def test_moments_of_long_videos(search, make_video, tmp_path):
+    """A video is cut into windows of the model's four frames, 1.33 seconds, or stays whole."""
+    videos = tmp_path / 'videos'
+    for number in range(3):
+        make_video(videos / f'{number}.mp4', seed=number, frames=60)  # 10 seconds
+    code, out, err = search('a red circle', '--json', folder=videos)
+    assert (code, err) == (0, '3 videos, 3 of them encoded now\n')
+    for hit in json.loads(out)['queries'][0]['hits']:
+        spans = [(moment['start'], moment['end']) for moment in hit['moments']]
+        assert all(end - start == pytest.approx(4 / 3, abs=0.01) for start, end in spans)
+        assert all(a[1] <= b[0] + 1e-3 for a, b in pairwise(sorted(spans)))  # joined
+        assert spans[0][0] <= hit['best_seconds'] <= spans[0][1]
+    whole = json.loads(search('a red circle', '--whole', '--json', folder=videos)[1])
+    moments = [hit['moments'] for hit in whole['queries'][0]['hits']]
+    assert [(m['start'], m['end']) for (m,) in moments] == [(0, pytest.approx(10))] * 3
+    assert search('a', '--window', '3', folder=videos)[2] == '3 videos, 3 of them encoded now\n'
+    assert search('a', folder=videos)[2] == '3 videos, 0 of them encoded now\n'
+
+
+def test_queries_and_filters_of_an_index(search, video_folder):
+    """A folder can be searched for what resembles a video, and with conditions."""
+    example = str(video_folder / '2.mp4')
+    code, out, _ = search('--like', example, '--under', str(video_folder), '--topk', '1')
+    assert code == 0
+    assert rows(out)[0][2] == '2.mp4'
+    assert search('a', '--min-score', '0.9999')[1] == 'a\n  nothing fits\n'
+
+
+def test_damage_in_the_cache_says_what_to_do(search, tmp_path):
+    search('a')
+    (frames,) = (tmp_path / 'cache').rglob('frames')
+    frames.write_bytes(bytes(frames.stat().st_size))
+    code, _, err = search('a')
+    assert code == 1
+    assert 'is damaged: ' in err
+    assert f'delete {frames.parents[2]}, and the videos are encoded again\n' in err
 
 
 def test_a_terminal_gets_a_table(search, monkeypatch):
@@ -157,7 +197,7 @@ def test_a_video_that_hangs_the_decoder_is_skipped(search, tmp_path, monkeypatch
         (dict(config='README.md'), 'README.md is not a config, expected a file in .py, .yaml'),
         (dict(weights='no.pth'), 'checkpoint no.pth does not exist and is not a name like'),
         (dict(html=Path(__file__).parent), 'is a folder, expected a file name'),
-        (dict(cache_dir=__file__), 'cannot be made: File exists'),
+        (dict(cache_dir=__file__), 'cannot be made: /'),
     ],
 )
 def test_wrong_paths_are_found_before_the_imports(
@@ -212,18 +252,19 @@ def test_a_terminated_search_keeps_encoded_videos(config_file, checkpoint, tmp_p
         make_video(tmp_path / 'videos' / f'{index}.mp4')
     program = (
         'import os, runpy, signal, sys\n'
-        'from ts2net_mm.apis.gallery import _Store\n'
-        'add = _Store.add\n'
-        'def stop(self, batch):\n'
-        '    add(self, batch)\n'
+        'from ts2net_mm.search.encoding import _Adding\n'
+        'add = _Adding.add\n'
+        'def stop(self, entry):\n'
+        '    add(self, entry)\n'
         '    os.kill(os.getpid(), signal.SIGTERM)\n'
-        '_Store.add = stop\n'
+        '_Adding.add = stop\n'
         f"runpy.run_path({str(TOOL)!r}, run_name='__main__')\n"
     )
     args = [config_file, checkpoint, tmp_path / 'videos', 'a', '--cache-dir', tmp_path / 'cache']
     run = run_process('-c', program, *args)
     assert (run.returncode, run.stderr) == (143, 'terminated\n')
-    assert len(list((tmp_path / 'cache').glob('*.safetensors'))) == 1
+    again = run_process(TOOL, *args)
+    assert (again.returncode, again.stderr) == (0, '9 videos, 8 of them encoded now\n')
 
 
 @pytest.mark.slow

@@ -165,9 +165,17 @@ def test_settings_that_would_be_lost(openai, settings, to, message):
     convert_checkpoint(Checkpoint(openai, settings), 'ts2net_mm')
 
 
-def test_a_selection_of_another_size(released):
-    with pytest.raises(ValueError, match='cannot express neck.topk=5, they mean 3'):
-        convert_checkpoint(Checkpoint(released, dict(neck=dict(topk=5))), 'released')
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(neck=dict(topk=5)), 'neck.topk=5, they mean 3'),
+        (dict(neck=dict(candidates='all')), "neck.candidates='all', they mean 'patches'"),
+        (dict(backbone=dict(shift=dict(type='ChannelShift'))), 'backbone.shift=.*they mean None'),
+    ],
+)
+def test_variants_are_not_what_the_release_computes(released, settings, message):
+    with pytest.raises(ValueError, match=f'cannot express {message}'):
+        convert_checkpoint(Checkpoint(released, settings), 'released')
 
 
 def test_only_a_config_json_states_the_heads(openai):

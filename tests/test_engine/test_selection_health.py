@@ -50,10 +50,16 @@ class _Runner:
         self.model, self.iter, self.message_hub = model, 0, _Hub()
 
 
-def test_the_hook_measures_a_training_and_leaves_it_as_it_is():
+@pytest.mark.parametrize(
+    'neck', [{}, dict(candidates='all'), dict(context='none', train_mode='straight_through')]
+)
+def test_the_hook_measures_a_training_and_leaves_it_as_it_is(neck):
+    config = model_config()
+    config['neck'] |= neck
+
     def losses(hook):
         torch.manual_seed(0)
-        model = MODELS.build(model_config()).train()
+        model = MODELS.build(config).train()
         runner = _Runner(model)
         if hook:
             hook.before_train(runner)
@@ -79,8 +85,9 @@ def test_the_hook_measures_a_training_and_leaves_it_as_it_is():
 
 def test_a_model_without_a_selection_is_an_error():
     config = model_config()
-    config['neck'] = dict(type='CLSOnly')
-    with pytest.raises(ValueError, match='the model has no TokenSelection'):
-        SelectionHealthHook().before_train(_Runner(MODELS.build(config)))
+    for neck in ('CLSOnly', 'FixedSelection'):
+        config['neck'] = dict(type=neck)
+        with pytest.raises(ValueError, match='the model has no TokenSelection'):
+            SelectionHealthHook().before_train(_Runner(MODELS.build(config)))
     with pytest.raises(ValueError, match='interval=0 must be at least 1'):
         SelectionHealthHook(interval=0)

@@ -17,6 +17,7 @@ pytest.importorskip('onnxscript')
 
 FIXED = VideoShape(4, 32, 32)
 DYNAMIC = VideoShape(6, 32, 32, dynamic=True)
+MOST_ATTENDED = dict(_delete_=True, type='FixedSelection', rule='attention')
 SIZES = ((1, 4), (3, 4), (2, 4), (3, 4))  # videos and frames of the calls
 
 
@@ -87,6 +88,9 @@ def test_more_frames_than_positions_are_an_error(exported):
         ({'head.temporal.num_positions': 9, 'head.temporal.mask_order': 'tiled'}, FIXED),
         ({'head.temporal': dict(_delete_=True, type='TemporalLSTM', embed_dims=16)}, DYNAMIC),
         ({'neck': None, 'head.temporal': None, 'backbone.shift_layers': ()}, DYNAMIC),
+        ({'neck.context': 'video', 'backbone.forward_offset': None}, DYNAMIC),
+        ({'neck.candidates': 'all', 'backbone.shift': dict(type='RandomTokenShift')}, DYNAMIC),
+        ({'neck': MOST_ATTENDED, 'backbone.shift': dict(type='ChannelShift')}, DYNAMIC),
     ],
 )
 @torch.inference_mode()

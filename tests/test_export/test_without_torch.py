@@ -121,7 +121,12 @@ def test_search_in_a_process_without_torch(inferencer, project, tmp_path):
     folder, index = tmp_path / 'onnx', tmp_path / 'features.npz'
     export_onnx(inferencer, folder, shape=video_shape(inferencer), check=False)
     videos = sorted(project.glob('*.mp4'))
-    run(folder / 'encode.py', index, *videos)
+    (tmp_path / 'text.mp4').write_text('no video')
+    bad = [tmp_path / name for name in ('text.mp4', 'nowhere.mp4')]
+    messages = run(folder / 'encode.py', index, bad[0], *videos, bad[1])
+    assert [line.split(': ')[0] for line in messages.splitlines()] == [f'skipped {b}' for b in bad]
+    message = run(folder / 'encode.py', tmp_path / 'none.npz', *bad, code=1)
+    assert message.endswith('error: none of the videos can be read\n')
     with np.load(index) as found:
         (expected,) = inferencer.encode_videos(videos, num_workers=1)
         assert found['path'].tolist() == expected.paths
@@ -155,5 +160,7 @@ def test_search_in_a_process_without_torch(inferencer, project, tmp_path):
     assert 'was encoded by another model' in message
     message = run(folder / 'search.py', tmp_path / 'missing.npz', sentence, code=1)
     assert 'missing.npz cannot be read: ' in message
+    index.write_bytes(index.read_bytes()[:500])
+    assert 'features.npz cannot be read: ' in run(folder / 'search.py', index, sentence, code=1)
     for arguments in (['search.py', index], ['search.py', index, ' '], ['encode.py', index]):
         assert 'error: expected an index and' in run(folder / arguments[0], *arguments[1:], code=1)

@@ -13,7 +13,7 @@ from ts2net_mm.checkpoints.writing import convert_checkpoint
 from ts2net_mm.models.layers.lora import is_lora
 
 pytest.importorskip('peft')
-LORA = dict(rank=2, alpha=6.0)
+LORA = dict(rank=2, alpha=6)
 ENCODERS = ('backbone.', 'text_encoder.')
 
 

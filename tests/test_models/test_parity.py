@@ -43,7 +43,7 @@ def test_token_scores(model, expected):
 
 @torch.no_grad()
 def test_selected_tokens_from_equal_scores(model, expected, monkeypatch):
-    monkeypatch.setattr(model.neck, 'token_scores', lambda tokens: expected['token_scores'])
+    monkeypatch.setattr(model.neck, 'token_scores', lambda *_: expected['token_scores'])
     selected = model.neck(expected['visual_tokens'])
     assert distance(selected, expected['selected_tokens']) < 1e-6
 

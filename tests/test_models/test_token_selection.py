@@ -111,11 +111,63 @@ def test_autocast_has_no_effect(tokens):
     assert torch.equal(inside, neck(tokens))
 
 
+def score_from(neck, patch, context) -> torch.Tensor:
+    """The score of a patch, its context given, by the layers one after the other."""
+    (norm, first, gelu), (second, _, third, tanh) = neck.token_mlp, neck.score_mlp
+    hidden = torch.cat([gelu(first(norm(token))) for token in (patch, *context)])
+    return tanh(third(gelu(second(hidden))))
+
+
+@pytest.mark.parametrize('context', ['frame', 'video', 'none'])
+def test_what_a_score_depends_on(tokens, context):
+    neck = build(context=context)
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    scores = neck.patch_scores(tokens, mask)
+    for video, num_frames in enumerate((2, 3)):
+        mean = sum(tokens[video, frame, 0] for frame in range(num_frames)) / num_frames
+        for frame in range(num_frames):
+            given = dict(frame=[tokens[video, frame, 0]], video=[mean], none=[])[context]
+            for patch in (0, 8):
+                expected = score_from(neck, tokens[video, frame, 1 + patch], given)
+                torch.testing.assert_close(scores[video, frame, patch], expected[0])
+    # without a mask all frames are valid
+    torch.testing.assert_close(neck.patch_scores(tokens)[1], scores[1])
+
+
+def test_cls_as_a_candidate(tokens):
+    """The paper's text: the K best tokens, [CLS] only where its score is among them."""
+    neck = build(candidates='all', test_mode='hard')
+    assert neck.num_tokens == 3
+    scores, selected = neck.token_scores(tokens), neck(tokens)
+    for video in range(2):
+        for frame in range(3):
+            best = sorted(scores[video, frame].argsort(descending=True)[:3].tolist())
+            torch.testing.assert_close(selected[video, frame], tokens[video, frame, best])
+    assert 0 < (selected[:, :, 0] == tokens[:, :, 0]).all(dim=-1).sum() < 6  # seldom and often
+    weights = neck.patch_weights(tokens)
+    rest = (1 - weights.sum(dim=-1, keepdim=True)) * tokens[:, :, :1]
+    torch.testing.assert_close(weights @ tokens[:, :, 1:] + rest, selected)
+
+
+def test_straight_through_is_hard_with_the_gradient_of_the_weights(tokens):
+    neck = build(train_mode='straight_through', test_mode='hard')
+    hard = neck(tokens)
+    assert torch.equal(neck.train()(tokens), hard)
+    scores = torch.rand(4, 9, requires_grad=True)
+    gradient = torch.rand(4, 3, 9)
+    neck._choose(scores).backward(gradient)
+    expected = gradient[:, 0] + gradient[:, 1] + gradient[:, 2]
+    torch.testing.assert_close(scores.grad, expected)
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
         (dict(topk=10), 'topk=10 must be between 1 and the 9 patches'),
         (dict(test_mode='soft'), "test_mode='soft' is unknown"),
+        (dict(train_mode='soft'), "train_mode='soft' is unknown"),
+        (dict(context='text'), "context='text' is unknown"),
+        (dict(candidates='cls'), "candidates='cls' is unknown"),
         (dict(num_samples=0), 'num_samples=0 must be positive'),
     ],
 )

@@ -26,7 +26,7 @@ def test_without_shift_frames_are_independent(imgs):
     tokens = vit(imgs)
     alone = torch.stack([vit(imgs[:, t : t + 1])[:, 0] for t in range(4)], dim=1)
     torch.testing.assert_close(tokens, alone)
-    assert not hasattr(vit, 'forward_index')
+    assert vit.shift is None
 
 
 @pytest.mark.parametrize('shift_layers', [(2,), (1, 2)])
@@ -94,6 +94,44 @@ def test_checkpointing_gives_the_same_gradients(imgs):
         vit(imgs, mask).square().mean().backward()
         gradients.append([p.grad for p in vit.parameters()])
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize(
+    'shift',
+    [
+        dict(type='RandomTokenShift', num_shift_tokens=2),
+        dict(type='ChannelShift', fraction=1 / 4),
+        dict(type='ChannelShift', tokens='cls'),
+    ],
+)
+def test_another_shift(imgs, shift):
+    vit = build(shift_layers=(1,), shift=shift)
+    assert type(vit.shift).__name__ == shift['type']
+    mask = torch.tensor([[True, True, True, False]]).expand(2, 4)
+    torch.testing.assert_close(vit(imgs, mask)[:, :3], vit(imgs[:, :3]))
+    changed = imgs.clone()
+    changed[:, 0] += 1.0
+    moved = (vit(changed) - vit(imgs)).abs().amax(dim=(0, 2, 3)) > 1e-6
+    assert moved.tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize('shift_layers', [(), (2,)])
+def test_attention_is_that_of_the_last_block(imgs, shift_layers):
+    vit = build(shift_layers=shift_layers)
+    block, seen = vit.layers[-1], []
+    block.ln1.register_forward_hook(lambda *call: seen.append(call[2].detach()))
+    tokens, attention = vit(imgs, with_attention=True)
+    assert torch.equal(tokens, vit(imgs))
+    x = seen[0]  # (8, 17, 32)
+    if vit.shift is not None:
+        x = vit.shift(x.unflatten(0, (2, 4))).flatten(0, 1)
+    query, key, _ = block.attn.qkv(x).chunk(3, dim=-1)
+    weights = [
+        (query[:, :1, head] @ key[:, :, head].mT / 4).softmax(dim=-1)  # 16 channels a head
+        for head in (slice(16), slice(16, 32))
+    ]
+    expected = (weights[0] + weights[1]) / 2
+    torch.testing.assert_close(attention, expected[:, 0, 1:].unflatten(0, (2, 4)))
 
 
 @pytest.mark.parametrize('frozen_stages', [-1, 0, 2, 3])

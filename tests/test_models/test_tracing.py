@@ -1,10 +1,12 @@
 """Models that torch.export, torch.jit.trace and torch.compile record."""
 
+import copy
 import io
 
 import pytest
 import torch
 from mmaction.registry import MODELS
+from mmengine.config import Config
 from torch import Tensor, nn
 
 SIZES = ((2, 4), (3, 4), (1, 4), (3, 4))  # videos and frames of the calls
@@ -22,11 +24,29 @@ class Method(nn.Module):
         return getattr(self.model, self.name)(*inputs)
 
 
-@pytest.fixture(params=['fixed_noise', 'hard'])
+VARIANTS = {
+    'fixed_noise': {},
+    'hard': dict(neck=dict(test_mode='hard')),
+    'random': dict(
+        backbone=dict(shift=dict(type='RandomTokenShift', num_shift_tokens=4)),
+        neck=dict(type='FixedSelection', _delete_=True),
+    ),
+    'attention': dict(
+        backbone=dict(shift=dict(type='ChannelShift', tokens='patches')),
+        neck=dict(type='FixedSelection', rule='attention', _delete_=True),
+    ),
+    'video': dict(
+        backbone=dict(backward_offset=None), neck=dict(context='video', candidates='all')
+    ),
+}
+
+
+@pytest.fixture(params=VARIANTS)
 def model(request, tiny_config):
     torch.manual_seed(0)
-    tiny_config['neck']['test_mode'] = request.param
-    model = MODELS.build(tiny_config)
+    config = Config(tiny_config)
+    config.merge_from_dict(copy.deepcopy(VARIANTS[request.param]))
+    model = MODELS.build(config.to_dict())
     model.init_weights()
     return model.eval().requires_grad_(False)
 

@@ -4,7 +4,10 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
+
+from ts2net_mm.models import TokenShiftViT
 
 
 @pytest.fixture
@@ -35,6 +38,48 @@ def test_pixels_of_masked_frames_have_no_effect(tiny_model, batch):
         for imgs in (batch['imgs'], garbage)
     ]
     torch.testing.assert_close(*scores)
+
+
+@torch.no_grad()
+def test_a_neck_gets_mask_and_attention(tiny_config, batch):
+    tiny_config['neck'] = dict(type='FixedSelection', rule='attention')
+    model = MODELS.build(tiny_config).eval()
+    seen = []
+    model.neck.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    model.encode_video(batch['imgs'], batch['frame_mask'])
+    tokens, attention = model.backbone(batch['imgs'], batch['frame_mask'], with_attention=True)
+    torch.testing.assert_close(seen[0], (tokens, batch['frame_mask'], attention))
+
+
+def test_attention_that_the_backbone_does_not_give(tiny_config, monkeypatch):
+    tiny_config['neck'] = dict(type='FixedSelection', rule='attention')
+    monkeypatch.setattr(TokenShiftViT, 'gives_attention', False)
+    message = 'FixedSelection needs the attention of the last block, which TokenShiftViT does not'
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(tiny_config)
+
+
+@pytest.mark.parametrize(
+    'neck',
+    [
+        dict(context='video'),
+        dict(context='none', train_mode='straight_through'),
+        dict(candidates='all'),
+        dict(type='FixedSelection', rule='random', _delete_=True),
+        dict(type='FixedSelection', rule='attention', _delete_=True),
+        dict(type='PatchMean', _delete_=True),
+    ],
+)
+def test_any_selection_trains_every_parameter_and_ignores_padding(tiny_config, batch, neck):
+    config = Config(tiny_config)
+    config.merge_from_dict(dict(neck=neck))
+    model = MODELS.build(config.to_dict())
+    model.init_weights()
+    sum(model.loss(batch).values()).backward()
+    assert not [name for name, p in model.named_parameters() if p.grad is None]
+    with torch.no_grad():
+        together = model.eval().encode_video(batch['imgs'], batch['frame_mask'])
+        torch.testing.assert_close(together[1, :3], model.encode_video(batch['imgs'][1:2, :3])[0])
 
 
 @torch.no_grad()

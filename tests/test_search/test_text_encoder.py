@@ -1,6 +1,7 @@
 """The copy of a text encoder in an index, against the text encoder itself."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -52,12 +53,18 @@ def test_a_source_is_config_and_weights(tmp_path):
     assert len({first, second, third, source_of(tmp_path / 'a.py', 'ViT-B/32')}) == 4
 
 
-def test_damaged_copies(tmp_path):
+def test_damaged_copies(tmp_path, caplog):
     with pytest.raises(FileNotFoundError):
         StoredTextEncoder(tmp_path)
     store_text_encoder(tmp_path, {}, TextSettings('it', 20, 3, 4, 'GELU'))
     settings = tmp_path / 'text_encoder/settings.json'
     for content in ('{', json.dumps(dict(other=1))):
         settings.write_text(content)
-        with pytest.raises(ValueError, match='holds no text encoder'):
+        with pytest.raises(ValueError, match=r'settings.json is no description of a text encoder'):
             StoredTextEncoder(tmp_path)
+        assert not has_copy(tmp_path, 'it')
+        assert 'settings.json is no description of a text encoder' in caplog.messages.pop()
+    store_text_encoder(tmp_path, {}, TextSettings('it', 20, 3, 4, 'GELU'))
+    os.truncate(tmp_path / 'text_encoder/weights.safetensors', 5)
+    with pytest.raises(ValueError, match=r'weights.safetensors is damaged .*: delete the folder'):
+        StoredTextEncoder(tmp_path)

@@ -95,7 +95,8 @@ def test_wrong_windows(window, stride):
 
 def test_default_windows_hold_the_frames_of_the_model():
     assert default_windowing(PIPELINES['pyav']) == Windowing(2.0, 1.0)
-    assert default_windowing(PIPELINES['uniform']) is None
+    assert default_windowing(PIPELINES['uniform']) == Windowing(4.0, 2.0)
+    assert default_windowing([dict(type='VideoInit'), dict(type='SampleFrames')]) is None
 
 
 @pytest.mark.parametrize('kind', sorted(PIPELINES))

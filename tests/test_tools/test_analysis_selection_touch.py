@@ -55,16 +55,15 @@ class _Brightness(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.neck = torch.nn.Module()
-        self.neck.topk, self.neck.score_mlp = 2, torch.nn.Identity()
+        self.neck = torch.nn.Identity()
+        self.neck.topk, self.neck.patch_scores = 2, lambda scores: scores
 
     def data_preprocessor(self, batch, training):
         return batch
 
     def encode_video(self, imgs, mask):
         patches = imgs.unflatten(-1, (4, 8)).unflatten(-3, (4, 8)).mean(dim=(2, 4, 6))
-        scores = torch.nn.functional.pad(patches.flatten(2), (1, 0), value=9.0)  # of [CLS]
-        self.neck.score_mlp(scores[..., None])
+        self.neck(patches.flatten(2))
 
 
 def test_the_patches_with_the_best_scores_of_valid_frames_count(tool):
@@ -79,6 +78,14 @@ def test_the_patches_with_the_best_scores_of_valid_frames_count(tool):
     assert found.chosen.tolist() == [2, 1]
     assert found.touched.tolist() == [2, 1]
     assert (found.topk, found.num_patches) == (2, 16)
+
+
+def _with_neck(project, folder, neck):
+    """A config with another neck, and random weights of its model."""
+    config, weights = folder / 'other.py', folder / 'weights.pth'
+    config.write_text(f"_base_ = '{project / 'config.py'}'\nmodel = dict(neck={neck})\n")
+    torch.save({'state_dict': MODELS.build(Config.fromfile(config).model).state_dict()}, weights)
+    return config, weights
 
 
 @pytest.fixture
@@ -100,6 +107,39 @@ def test_everything_and_nothing_is_touched(tool, random_model, tmp_path, capsys,
     assert tool.main([str(argument) for argument in arguments]) == 0
     row = capsys.readouterr().out.splitlines()[-1]
     assert row == f'| {weights} | {" | ".join([f"{share:.1f}"] * 4)} |'
+
+
+@pytest.mark.parametrize('rule', ['first', 'random', 'attention'])
+def test_patches_chosen_by_a_rule(tool, project, tmp_path, capsys, rule):
+    """The boxes are the first of 9 patches, which is among three at random in a third of frames."""
+    neck = dict(type='FixedSelection', rule=rule, topk=3, _delete_=True)
+    config = _with_neck(project, tmp_path, neck)
+    names = json.loads((project / 'all.json').read_text())
+    path = tmp_path / 'boxes.json'
+    # of 64 x 48 pixels; the crop begins at 8, and a patch has 16 x 16
+    path.write_text(json.dumps({name: [[8, 0, 24, 16]] * 12 for name in names}))
+    assert tool.main([*map(str, (*config, '--split', 'test', '--boxes', path))]) == 0
+    share, chance, frames, frame_chance = (
+        float(cell) for cell in capsys.readouterr().out.splitlines()[-1].split('|')[2:-1]
+    )
+    assert (chance, frame_chance) == (11.1, 33.3)
+    assert frames == pytest.approx(3 * share, abs=0.2)
+    if rule == 'first':
+        assert frames == 100
+
+
+@pytest.mark.parametrize(
+    ('neck', 'message'),
+    [
+        (dict(type='PatchMean', _delete_=True), 'PatchMean chooses no patches'),
+        (dict(candidates='all'), 'the number of chosen patches differs from frame to frame'),
+    ],
+)
+def test_necks_without_a_choice_of_k_patches(tool, project, tmp_path, capsys, neck, message):
+    config, weights = _with_neck(project, tmp_path, neck)
+    (tmp_path / 'boxes.json').write_text('{}')
+    assert tool.main([str(config), str(weights), '--boxes', str(tmp_path / 'boxes.json')]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_missing_boxes_are_an_error(tool, random_model, capsys):

@@ -1,6 +1,7 @@
 """tools/encode.py from the command line, alone and in several processes that are killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,12 +55,26 @@ def test_a_folder_and_then_a_list(encode, folder, tmp_path):
     assert view.num_windows == 7 + 7
 
 
-def test_a_model_without_a_frame_rate_keeps_videos_whole(encode, tmp_path):
-    code, _, err = encode()
-    assert (code, err.splitlines()[0]) == (
-        0,
-        'the model does not sample frames by rate, so videos stay whole; --window cuts them',
-    )
+def test_an_index_inside_the_folder_of_videos_is_no_video(encode, folder, tmp_path):
+    videos = tmp_path / 'videos'
+    shutil.copytree(folder / 'videos', videos)
+    (videos / 'notes.txt').write_text('no video')
+    for number in (8, 0):
+        code, out, _ = encode(videos=videos, index=videos / 'index')
+        assert (code, out.splitlines()) == (
+            0,
+            [
+                f'8 videos are in the index, {number} of them encoded now',
+                '1 files are not videos: .txt (1)',
+            ],
+        )
+
+
+def test_default_windows_of_a_model_without_a_frame_rate(encode, tmp_path):
+    """Its six frames are a window of six seconds, which leaves twelve seconds whole."""
+    assert encode()[::2] == (0, '')
+    description = VideoStore(tmp_path / 'index').description
+    assert (description.window, description.stride) == (6.0, 3.0)
     assert VideoStore(tmp_path / 'index').view().num_windows == 8
 
 
@@ -85,6 +100,9 @@ def test_errors_in_one_line(encode, tmp_path):
         assert message in err
         assert err.startswith('error: ')
         assert err.count('\n') == 1
+    assert not (tmp_path / 'index').exists()  # nothing is left of a failure
+    code, _, err = encode(index=tmp_path)
+    assert (code, f'{tmp_path} is no index and not empty' in err) == (1, True)
     encode('--whole')
     code, _, err = encode('--whole', '--fp16')
     assert code == 1

@@ -62,9 +62,9 @@ def test_a_table_with_moments(search, index, inferencer):
     assert out.splitlines()[0] == SENTENCE
     assert out.splitlines()[3] == 'blue'
     hit = expected_hits(index, inferencer.encode_texts([SENTENCE])[0])[0]
-    rank, score, times, path = out.splitlines()[1].split(None, 3)
-    assert (rank, score, path) == ('1', f'{hit.score:.4f}', hit.path)
-    assert times == f'0:{int(hit.moments[0].start):02}-0:{int(hit.moments[0].end):02}'
+    start, end, best = (int(getattr(hit.moments[0], n)) for n in ('start', 'end', 'best_seconds'))
+    times = [f'0:{start:02}-0:{end:02}', 'at', f'0:{best:02}']
+    assert out.splitlines()[1].split() == ['1', f'{hit.score:.4f}', *times, hit.path]
 
 
 def test_json(search, index, inferencer):
@@ -194,6 +194,14 @@ def test_minus(search, index, inferencer):
     expected = expected_hits(index, feature, topk=5)
     assert [hit['video'] for hit in hits_of(out)] == [hit.path for hit in expected]
     assert hits_of(out)[0]['score'] == pytest.approx(expected[0].score, abs=1e-5)
+    assert json.loads(out)['minus'] == 'blue'
+    assert json.loads(out)['queries'][0]['query'] == SENTENCE
+
+
+def test_minus_stands_in_the_heading(search):
+    _, out, _ = search(SENTENCE, '--minus', 'blue')
+    assert out.splitlines()[0] == f'{SENTENCE}, minus blue'
+    assert 'minus' not in json.loads(search(SENTENCE, '--json')[1])
 
 
 def test_filters(search, folder):
@@ -233,16 +241,11 @@ def test_a_missing_folder_is_named(search):
         [SENTENCE, '--max-seconds', 'nan'],
         [SENTENCE, '--minus', ''],
         [SENTENCE, '--amp'],
+        [SENTENCE, '--whole'],
+        [SENTENCE, '--window', '3'],
     ],
 )
 def test_wrong_arguments(search, args):
     with pytest.raises(SystemExit) as stop:
         search(*args)
-    assert stop.value.code == 2
-
-
-@pytest.mark.parametrize('option', [('--minus', 'blue'), ('--min-score', '0')])
-def test_options_of_an_index_need_one(search, folder, option):
-    with pytest.raises(SystemExit) as stop:
-        search(SENTENCE, *option, index=folder / 'videos')
     assert stop.value.code == 2

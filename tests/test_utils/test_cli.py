@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from multiprocessing import resource_sharer
@@ -46,6 +47,25 @@ def test_a_traceback_on_request(monkeypatch, capsys):
 @pytest.mark.parametrize(('result', 'code'), [(None, 0), (3, 3)])
 def test_exit_code_of_the_work(result, code):
     assert run(lambda: result) == code
+
+
+def test_output_that_nobody_reads():
+    """As after ``| head``, also where a buffer keeps the output until the end."""
+    for lines in (1, 100_000):
+        code = (
+            'import sys; from ts2net_mm.utils.cli import run; '
+            f"sys.exit(run(lambda: print({lines} * 'text\\n')))"
+        )
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run([sys.executable, '-c', code], stdout=write, stderr=subprocess.PIPE)
+        os.close(write)
+        assert (done.returncode, done.stderr) == (141, b'')
+
+
+def test_another_broken_pipe_is_an_error(capsys):
+    assert run(fail, BrokenPipeError('a worker is gone')) == 1
+    assert capsys.readouterr().err == 'error: a worker is gone\n'
 
 
 @pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

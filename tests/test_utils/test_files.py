@@ -3,6 +3,7 @@ import os
 import pytest
 
 from ts2net_mm.utils.files import (
+    check_folder,
     ensure_folder,
     ensure_writable,
     making_folder,
@@ -56,3 +57,12 @@ def test_files_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'access', lambda path, mode: False)
     with pytest.raises(PermissionError, match=r'cache folder .* cannot be written'):
         ensure_folder(tmp_path, 'cache folder')
+
+
+def test_a_folder_is_checked_and_not_made(tmp_path):
+    assert check_folder(tmp_path / 'a/b', 'index folder') == tmp_path / 'a/b'
+    assert not list(tmp_path.iterdir())
+    (tmp_path / 'file').touch()
+    for path in ('file', 'file/b'):
+        with pytest.raises(NotADirectoryError, match=f'^index folder .*/{path} cannot be made: '):
+            check_folder(tmp_path / path, 'index folder')

@@ -105,14 +105,14 @@ def count_touches(model: TS2Net, batches: Iterable[Any], boxes: dict[str, Any]) 
 
     neck: Any = model.neck
     kept: list[torch.Tensor] = []
-    hook = neck.score_mlp.register_forward_hook(lambda *call: kept.append(call[2]))
+    hook = neck.register_forward_hook(lambda *call: kept.append(neck.patch_scores(*call[1])))
     chosen, touched = [], []
     for batch in batches:
         data = model.data_preprocessor(batch, False)
         imgs, mask = data['inputs']['imgs'], data['inputs']['frame_mask']
         with torch.no_grad():
             model.encode_video(imgs, mask)
-        scores = kept.pop().squeeze(-1)[..., 1:]
+        scores = kept.pop()
         best = hard_topk(scores.flatten(0, 1), neck.topk).unflatten(0, scores.shape[:2])
         for sample, patches, valid in zip(data['data_samples'], best, mask, strict=True):
             own = np.array(boxes[sample.video_id])[np.ravel(sample.frame_inds)]
@@ -142,8 +142,14 @@ def report(args: argparse.Namespace) -> None:
     boxes = json.loads(path.read_text(encoding='utf-8'))
     init_default_scope('mmaction')
     model = MODELS.build(cfg.model).eval()
-    if not hasattr(model.neck, 'score_mlp'):
-        raise ValueError(f'config {args.config}: the model has no TokenSelection')
+    neck: Any = model.neck
+    if not hasattr(neck, 'patch_scores'):
+        raise ValueError(f'config {args.config}: {type(neck).__name__} chooses no patches')
+    if not neck.first_candidate:
+        raise ValueError(
+            f'config {args.config}: with [CLS] among the candidates the number of chosen patches '
+            'differs from frame to frame, and so does chance'
+        )
     loader = build_loader(cfg, args.split)
     print(HEADER)
     print('| --- ' * 5 + '|')

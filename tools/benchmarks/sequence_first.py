@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 
 from ts2net_mm.models import TS2Net
 from ts2net_mm.models.backbones import TokenShiftViT
-from ts2net_mm.models.layers.token_shift import shift_tokens
 
 __all__ = ['to_multihead_attention']
 
@@ -68,7 +68,7 @@ class SequenceFirstViT(nn.Module):
         self.ln1, self.proj = vit.ln1, vit.proj
         self.blocks = nn.ModuleList(SequenceFirstBlock(block) for block in vit.layers)
         self.shift_layers = vit.shift_layers
-        self.forward_index, self.backward_index = vit.forward_index, vit.backward_index
+        self.shift: Any = vit.shift  # None if no layer shifts
 
     def forward(self, imgs: Tensor, frame_mask: Tensor) -> Tensor:
         """Encode all tokens of all frames."""
@@ -76,8 +76,7 @@ class SequenceFirstViT(nn.Module):
 
         def shift(tokens: Tensor) -> Tensor:
             frames = tokens.permute(1, 0, 2).unflatten(0, shape)  # (L, B * T, D) -> (B, T, L, D)
-            moved = shift_tokens(frames, self.forward_index, self.backward_index, frame_mask)
-            return moved.flatten(0, 1).permute(1, 0, 2)
+            return self.shift(frames, frame_mask).flatten(0, 1).permute(1, 0, 2)
 
         x = self.patch_embed(imgs.flatten(0, 1))[0]
         x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1) + self.pos_embed

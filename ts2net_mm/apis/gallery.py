@@ -22,10 +22,10 @@ from torch import Tensor
 from ..utils.files import ensure_folder, replacing
 from ..utils.progress import VideoProgress
 from ..utils.text import printable
-from ..video.video_files import VIDEO_EXTENSIONS, VideoFile, describe_endings, last_ending
+from ..video.video_files import VideoFile, describe_endings, has_video_ending, last_ending
 from .reading import find_readable
 
-__all__ = ['Gallery', 'VideoEncoder', 'VideoFeatures']
+__all__ = ['Gallery', 'VideoEncoder', 'VideoFeatures', 'cache_path']
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class Gallery:
             OSError: If the cache folder cannot be written.
         """
         videos = find_readable(folder, inferencer.video_pipeline)
-        path = _gallery_path(folder, inferencer.fingerprint, cache_dir)
+        path = cache_path(folder, inferencer.fingerprint, cache_dir).with_suffix('.safetensors')
         on_disk = read_gallery_file(path, inferencer.fingerprint)
         store = _Store(path, inferencer.fingerprint, videos, on_disk)
         num_known, new = len(store.encoded), store.unknown_files()
@@ -247,8 +247,7 @@ class _Store:
             self._is_saved = False
         for path, reason in batch.skipped.items():
             file = self.files[path]
-            is_video = file.path.is_dir() or last_ending(file.name) in VIDEO_EXTENSIONS
-            if is_video or path not in batch.unreadable:
+            if has_video_ending(file.path) or path not in batch.unreadable:
                 self.skipped[file.name] = reason
             else:
                 self.others[file.name] = (file.size, file.mtime_ns)
@@ -268,12 +267,22 @@ class _Store:
         self._next_save = end + max(SAVE_INTERVAL, SAVE_COST_FACTOR * (end - start))
 
 
-def _gallery_path(folder: str | Path, fingerprint: str, cache_dir: str | Path | None) -> Path:
-    """Return the path of the file for a folder and a model, whose hash is its name."""
+def cache_path(folder: str | Path, settings: str, cache_dir: str | Path | None = None) -> Path:
+    """Return a path in the cache for a folder and settings, whose hash is its name.
+
+    Args:
+        folder: The folder.
+        settings: What the content depends on besides the folder.
+        cache_dir: The folder for it, by default ``$XDG_CACHE_HOME/ts2net_mm`` or
+            ``~/.cache/ts2net_mm``; it is made if it is missing.
+
+    Raises:
+        OSError: If the cache folder cannot be written.
+    """
     home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     cache = ensure_folder(cache_dir or Path(home) / 'ts2net_mm', 'cache folder')
     place = os.fsencode(Path(folder).expanduser().resolve())
-    return cache / f'{hashlib.sha256(place + fingerprint.encode()).hexdigest()[:32]}.safetensors'
+    return cache / hashlib.sha256(place + settings.encode()).hexdigest()[:32]
 
 
 def read_gallery_file(path: Path, fingerprint: str) -> GalleryContent:

@@ -35,15 +35,16 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         num_shift_tokens=7,
         forward_offset=1,
         backward_offset=4,
+        shift=None,
     ),
     'text_encoder': dict(num_heads=None, act_cfg=None, output='sentence'),
-    'neck': dict(type='CLSOnly', topk=3, sigma=0.05),
+    'neck': dict(type='CLSOnly', topk=3, sigma=0.05, context='frame', candidates='patches'),
     'head.temporal': dict(
         type=None, num_heads=None, act_cfg=None, positions='token', residual=True
     ),
     'head.similarity': dict(type='FrameWeightedSimilarity', temperature=4.0),
 }
-_OF_THE_SHIFT = ('num_shift_tokens', 'forward_offset', 'backward_offset')
+_OF_THE_SHIFT = ('num_shift_tokens', 'forward_offset', 'backward_offset', 'shift')
 _ENCODERS = ('backbone', 'text_encoder')
 _IN_CONFIG_JSON = ('num_heads', 'act_cfg')  # stated for each encoder
 

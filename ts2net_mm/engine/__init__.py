@@ -16,6 +16,7 @@ from .optim_wrapper import AutocastOptimWrapper, CLIPOptimWrapperConstructor
 from .schedules import WarmupCosineLR
 from .selection_health import SelectionHealthHook
 from .termination import TerminationHook
+from .token_visualization import TokenVisualizationHook
 
 __all__ = [
     'AutocastOptimWrapper',
@@ -32,5 +33,6 @@ __all__ = [
     'StrictCheckpointHook',
     'SelectionHealthHook',
     'TerminationHook',
+    'TokenVisualizationHook',
     'WarmupCosineLR',
 ]

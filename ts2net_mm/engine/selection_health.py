@@ -23,9 +23,10 @@ class SelectionHealthHook(Hook):
 
     ``selection_spread`` is the standard deviation of the scores within a frame; a selection with
     a spread far below ``sigma`` is random. ``selection_entropy`` is the entropy of the indicator
-    for each kept patch, 0 if it always is the same one and 1 if each is as likely.
-    ``selection_saturated`` is the share of scores whose tanh has almost no gradient. The values are
-    those of the last batch; the hook draws no random number of the training.
+    for each kept patch under noise of ``sigma`` (also where training selects without noise), 0 if
+    it always is the same one and 1 if each is as likely. ``selection_saturated`` is the share of
+    scores whose tanh has almost no gradient. The values are those of the last batch; the hook draws
+    no random number of the training.
 
     Args:
         interval: Iterations between two measurements.
@@ -45,7 +46,9 @@ class SelectionHealthHook(Hook):
         """Find the selection and listen to its scores."""
         found = [part for part in runner.model.modules() if isinstance(part, TokenSelection)]
         if not found:
-            raise ValueError('SelectionHealthHook: the model has no TokenSelection')
+            raise ValueError(
+                'SelectionHealthHook: the model has no TokenSelection; other necks learn no scores'
+            )
         self._neck = found[0]
         self._neck.score_mlp.register_forward_hook(self._keep)
 
@@ -56,8 +59,9 @@ class SelectionHealthHook(Hook):
         if self._scores is None or not self.every_n_train_iters(runner, self.interval):
             return
         assert self._neck is not None
-        patches = self._scores.squeeze(-1)[..., 1:].flatten(0, -2).float()
-        values = measure_selection(patches, topk=self._neck.topk, sigma=self._neck.sigma)
+        scores = self._scores.squeeze(-1)[..., self._neck.first_candidate :]
+        candidates = scores.flatten(0, -2).float()
+        values = measure_selection(candidates, topk=self._neck.topk, sigma=self._neck.sigma)
         for name, value in values.items():
             runner.message_hub.update_scalar(f'train/selection_{name}', value)
 

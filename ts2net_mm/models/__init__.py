@@ -1,6 +1,12 @@
 """TS2-Net and its parts."""
 
-from .backbones import CLIPTextEncoder, TokenShiftViT
+from .backbones import (
+    ChannelShift,
+    CLIPTextEncoder,
+    RandomTokenShift,
+    TokenShift,
+    TokenShiftViT,
+)
 from .data_preprocessor import TextVideoDataPreprocessor
 from .heads import (
     AverageSimilarity,
@@ -12,7 +18,7 @@ from .heads import (
     TokenWeights,
 )
 from .losses import SymmetricContrastiveLoss
-from .necks import CLSOnly, TokenSelection
+from .necks import CLSOnly, FixedSelection, PatchMean, TokenSelection
 from .temporal import TemporalLSTM, TemporalTransformer, TokenMean
 from .ts2net import TS2Net
 
@@ -21,8 +27,12 @@ __all__ = [
     'BestFrameSimilarity',
     'CLSOnly',
     'CLIPTextEncoder',
+    'ChannelShift',
+    'FixedSelection',
     'FrameWeightedSimilarity',
     'MeanPooledSimilarity',
+    'PatchMean',
+    'RandomTokenShift',
     'RetrievalHead',
     'SymmetricContrastiveLoss',
     'TS2Net',
@@ -32,6 +42,7 @@ __all__ = [
     'TokenInteraction',
     'TokenMean',
     'TokenSelection',
+    'TokenShift',
     'TokenShiftViT',
     'TokenWeights',
 ]

@@ -29,13 +29,15 @@ class TS2Net(PretrainedLast, BaseModel):
     Args:
         backbone: Config of the frame encoder.
         text_encoder: Config of the sentence encoder.
-        neck: Config of the token selection; by default only [CLS] of each frame is kept.
+        neck: Config of the token selection; by default only [CLS] of each frame is kept. It gets
+            the tokens, the frame mask and, if it needs it, the attention of the last block.
         head: Config of temporal module, similarity and loss.
         data_preprocessor: Config of the batch preparation.
         init_cfg: MMEngine's initialisation settings, such as ``CLIPPretrained``.
 
     Raises:
-        ValueError: If the parts do not fit each other.
+        ValueError: If the parts do not fit each other, such as a neck that needs the attention of
+            the last block and a backbone that gives none.
     """
 
     def __init__(
@@ -58,12 +60,17 @@ class TS2Net(PretrainedLast, BaseModel):
         self.text_encoder = MODELS.build(text_encoder)
         self.neck = MODELS.build(neck or dict(type='mmaction.CLSOnly'))
         self.head = MODELS.build(head)
+        self._check_parts()
         temporal = self.head.temporal
         if isinstance(temporal, TemporalTransformer) and temporal.tokens_per_frame is None:
             temporal.tokens_per_frame = self.neck.num_tokens
-        self._check_parts()
 
     def _check_parts(self) -> None:
+        if self.neck.needs_attention and not getattr(self.backbone, 'gives_attention', False):
+            raise ValueError(
+                f'{type(self.neck).__name__} needs the attention of the last block, which '
+                f'{type(self.backbone).__name__} does not give'
+            )
         if self.head.temporal is None and getattr(self.neck, 'num_tokens', 1) > 1:
             raise ValueError(
                 f"head.temporal=None uses each frame's [CLS] alone, so {type(self.neck).__name__} "
@@ -85,8 +92,12 @@ class TS2Net(PretrainedLast, BaseModel):
         if imgs.ndim != 5:
             raise ValueError(f'imgs has shape {tuple(imgs.shape)}, expected (B, T, 3, H, W)')
         frame_mask = _bool_mask(imgs, frame_mask)
-        tokens = self.backbone(imgs, frame_mask)  # (B, T, 1 + P, D)
-        return self.head(self.neck(tokens), frame_mask)
+        if self.neck.needs_attention:
+            tokens, attention = self.backbone(imgs, frame_mask, with_attention=True)
+        else:
+            tokens, attention = self.backbone(imgs, frame_mask), None
+        selected = self.neck(tokens, frame_mask, attention)  # (B, T, 1 + P, D) -> (B, T, 1 + K, D)
+        return self.head(selected, frame_mask)
 
     def similarity(
         self, text_feats: Tensor, video_feats: Tensor, frame_mask: Tensor | None = None

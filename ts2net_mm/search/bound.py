@@ -245,11 +245,6 @@ class BestFrameScore:
     Computes `ts2net_mm.models.layers.similarity.best_frame_similarity`.
     """
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings that `score_from_settings` reads."""
-        return dict(type='best_frame')
-
     def exact(self, query: np.ndarray, frames: ScoredFrames) -> np.ndarray:
         """Compute the scores of a query of length 1 and N windows: (D,) -> (N,)."""
         return np.where(frames.mask, frames.cosines, -np.inf).max(axis=1)
@@ -284,11 +279,6 @@ class AverageScore:
     """
 
     scores: tuple[Score, ...]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings that `score_from_settings` reads."""
-        return dict(type='average', scores=[score.settings for score in self.scores])
 
     def exact(self, query: np.ndarray, frames: ScoredFrames) -> np.ndarray:
         """Compute the scores of a query of length 1 and N windows: (D,) -> (N,)."""

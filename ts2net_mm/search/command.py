@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import math
 import os
 import sys
 from collections.abc import Mapping
@@ -13,24 +11,25 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..utils.cli import seconds, sentence
-from ..utils.text import printable
 from .addresses import open_index
 from .bound import OtherScore, Score
 from .description import DESCRIPTION, Description
 from .filters import VideoFilter
 from .index import SearchIndex, VideoIndex
 from .milvus_client import is_milvus_address
+from .printing import print_json, print_result
 from .queries import stored_example, subtract
-from .results import Hit, SearchResult
+from .results import SearchResult
 from .store import VideoStore
 
 if TYPE_CHECKING:
     from ..apis import RetrievalInferencer
+    from .folders import FolderIndex
 
 __all__ = ['add_index_arguments', 'is_index', 'search_index']
 
@@ -41,8 +40,8 @@ def is_index(folder: str | Path) -> bool:
 
 
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of a search that need an index."""
-    group = parser.add_argument_group('with an index of tools/encode.py as the folder')
+    """Add the arguments of a search: what is searched for, and among which videos."""
+    group = parser.add_argument_group('queries and filters')
     group.add_argument(
         '--like',
         action='append',
@@ -65,14 +64,23 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def search_index(args: argparse.Namespace) -> None:
+def search_index(
+    args: argparse.Namespace,
+    folder: FolderIndex | None = None,
+    inferencer: RetrievalInferencer | None = None,
+) -> None:
     """Search an index for each query, and print the hits.
+
+    Args:
+        args: The command line.
+        folder: The index of a folder of videos; by default the folder of ``args`` is an index.
+        inferencer: The model, if it is built.
 
     Raises:
         ValueError: If the index was made with another model, or a query cannot be encoded.
     """
     with contextlib.redirect_stdout(sys.stderr):
-        index, queries = _open(args)
+        index, queries = _open(args, str(folder.place if folder else args.folder), inferencer)
         features = queries.encode(index)
         results = index.search(features, topk=args.topk, filters=_filter(args))
     named = {
@@ -82,31 +90,60 @@ def search_index(args: argparse.Namespace) -> None:
     num_videos, num_windows = index.count()
     if args.under and not os.path.isdir(args.under):
         print(f'--under: the folder {args.under} does not exist here', file=sys.stderr)
-    print(f'{num_videos} videos, {num_windows} windows', file=sys.stderr)
+    if folder is None:
+        print(f'{num_videos} videos, {num_windows} windows', file=sys.stderr)
+    names = folder.names if folder else None
     if args.json:
-        _print_json(args.folder, num_videos, named)
-    else:
-        for name, result in named.items():
-            _print_result(name, result)
+        about = _about(args, num_videos, folder)
+        print_json(about | (dict(minus=args.minus) if args.minus else {}), named, names)
+    titled = {_title(args, name): result for name, result in named.items()}
+    if not args.json:
+        for title, result in titled.items():
+            print_result(title, result, names)
     if args.html:
-        queries.write_page(named, num_videos)
+        queries.write_page(titled, num_videos, names)
 
 
-def _open(args: argparse.Namespace) -> tuple[SearchIndex, _Queries]:
-    if is_milvus_address(args.folder):
-        index = open_index(args.folder)
-        return index, _Queries(args, index.description)
-    queries = _Queries(args, VideoStore(args.folder).description)
-    return VideoIndex(args.folder, score=queries.score), queries
+def _title(args: argparse.Namespace, query: str) -> str:
+    return f'{query}, minus {args.minus}' if args.minus else query
+
+
+def _about(
+    args: argparse.Namespace, num_videos: int, folder: FolderIndex | None
+) -> dict[str, object]:
+    if folder is None:
+        return dict(index=str(args.folder), videos=num_videos)
+    skipped = {folder.names[path]: note for path, note in folder.report.skipped_videos.items()}
+    left = folder.report.others
+    return dict(folder=str(folder.folder), videos=num_videos, skipped=skipped, left=left)
+
+
+def _open(
+    args: argparse.Namespace, place: str, inferencer: RetrievalInferencer | None
+) -> tuple[SearchIndex, _Queries]:
+    if is_milvus_address(place):
+        index = open_index(place)
+        return index, _Queries(args, place, index.description)
+    queries = _Queries(args, place, VideoStore(place).description, inferencer)
+    return VideoIndex(place, score=queries.score), queries
 
 
 class _Queries:
     """The queries of a command line; the whole model is built only if something needs it."""
 
-    def __init__(self, args: argparse.Namespace, description: Description) -> None:
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        place: str,
+        description: Description,
+        inferencer: RetrievalInferencer | None = None,
+    ) -> None:
         self.args = args
         self.names = [*args.sentence, *args.like]
+        self._place = place
         self._description = description
+        if inferencer is not None:
+            self.inferencer = inferencer
 
     @cached_property
     def inferencer(self) -> RetrievalInferencer:
@@ -117,7 +154,7 @@ class _Queries:
         inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device)
         if inferencer.fingerprint != self._description.fingerprint:
             raise ValueError(
-                f'the index {args.folder} was made with another model or pipeline '
+                f'the index {self._place} was made with another model or pipeline '
                 f'({self._description.model or "without a name"})'
             )
         return inferencer
@@ -142,19 +179,25 @@ class _Queries:
             features = [subtract(feature, texts[-1]) for feature in features]
         return np.stack(features)
 
-    def write_page(self, results: Mapping[str, SearchResult], num_videos: int) -> None:
+    def write_page(
+        self,
+        results: Mapping[str, SearchResult],
+        num_videos: int,
+        names: Mapping[str, str] | None,
+    ) -> None:
         """Write the page of --html."""
         from ..apis import SearchHit, write_html_report
 
         args = self.args
         paths = [hit.path for result in results.values() for hit in result.hits]
         base = os.path.commonpath([os.path.dirname(path) for path in paths] or ['/'])
+        names = names or {path: os.path.relpath(path, base) for path in paths}
         hits = {
             name: [
                 SearchHit(
                     hit.rank,
                     hit.score,
-                    os.path.relpath(hit.path, base),
+                    names[hit.path],
                     Path(hit.path),
                     hit.moments[0].best_seconds,
                 )
@@ -171,15 +214,15 @@ class _Queries:
     def _encode_sentences(self, sentences: list[str]) -> np.ndarray:
         from .text_encoder import StoredTextEncoder, copy_text_encoder, has_copy, source_of
 
-        args = self.args
-        if is_milvus_address(args.folder):
+        is_built = 'inferencer' in vars(self)
+        if is_built or is_milvus_address(self._place):
             return self.inferencer.encode_texts(sentences).numpy()
-        source = source_of(args.config, args.checkpoint)
-        if has_copy(args.folder, source):
-            return StoredTextEncoder(args.folder).encode_texts(sentences).numpy()
+        source = source_of(self.args.config, self.args.checkpoint)
+        if has_copy(self._place, source):
+            return StoredTextEncoder(self._place).encode_texts(sentences).numpy()
         texts = self.inferencer.encode_texts(sentences).numpy()
         with contextlib.suppress(OSError):  # the index may be read-only
-            copy_text_encoder(args.folder, self.inferencer, source)
+            copy_text_encoder(self._place, self.inferencer, source)
         return texts
 
     def _encode_file(self, path: str) -> np.ndarray:
@@ -204,54 +247,6 @@ def _above(result: SearchResult, min_score: float | None) -> SearchResult:
         return result
     hits = [hit for hit in result.hits if hit.score >= min_score]
     return replace(result, hits=hits)
-
-
-def _print_json(folder: str, num_videos: int, results: Mapping[str, SearchResult]) -> None:
-    queries = [
-        dict(query=name, exact=result.exact, hits=[_as_dict(hit) for hit in result.hits])
-        for name, result in results.items()
-    ]
-    print(json.dumps(dict(index=str(folder), videos=num_videos, queries=queries), indent=1))
-
-
-def _as_dict(hit: Hit) -> dict[str, Any]:
-    moments = [
-        dict(
-            start=moment.start,
-            end=moment.end if math.isfinite(moment.end) else None,
-            score=moment.score,
-            best_seconds=moment.best_seconds,
-        )
-        for moment in hit.moments
-    ]
-    return dict(
-        rank=hit.rank, score=hit.score, video=hit.path, duration=hit.duration, moments=moments
-    )
-
-
-def _print_result(name: str, result: SearchResult) -> None:
-    note = '' if result.exact else f'  ({result.certificate})'
-    print(f'{printable(name)}{note}')
-    if not result.hits:
-        print('  nothing fits')
-    for hit in result.hits:
-        moment = hit.moments[0]
-        times = f'{_clock(moment.start)}-{_clock(moment.end)}'
-        print(f'{hit.rank:4}  {hit.score:7.4f}  {times:>13}  {printable(hit.path)}')
-
-
-def _clock(seconds: float) -> str:
-    """Format a time.
-
-    Example:
-        >>> _clock(75.4), _clock(3675), _clock(float('nan'))
-        ('1:15', '1:01:15', '?')
-    """
-    if not math.isfinite(seconds):
-        return '?'
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f'{hours}:{minutes:02}:{rest:02}' if hours else f'{minutes}:{rest:02}'
 
 
 def _date(text: str) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ..apis.reading import VIDEO_TIMEOUT, with_threads
 from ..utils.workers import Failure, available_cpus, map_in_workers
-from ..video.video_files import VideoFile
+from ..video.video_files import VideoFile, has_video_ending, last_ending
 from .description import DESCRIPTION, Description
 from .records import Layout, VideoEntry, WindowFeatures
 from .sharing import index_path, look_up
@@ -51,12 +52,34 @@ class EncodingReport:
     Args:
         num_known: Videos that were in the index.
         num_encoded: Videos that were encoded.
-        skipped: Reason by path for the videos that cannot be read, now or before.
+        skipped: Reason by path for the files that cannot be read, now or before.
+        unreadable: Those of ``skipped`` whose content is the reason, and not a time limit, a
+            crash or the file system.
     """
 
     num_known: int = 0
     num_encoded: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
+
+    @property
+    def skipped_videos(self) -> dict[str, str]:
+        """Those of ``skipped`` that are named like videos, or that may be read another time."""
+        return {path: note for path, note in self.skipped.items() if not self._is_other(path)}
+
+    @property
+    def others(self) -> dict[str, int]:
+        """Number of files that are not videos, by their ending."""
+        return dict(Counter(map(last_ending, filter(self._is_other, self.skipped))).most_common())
+
+    def add_skipped(self, path: str, note: str, *, is_final: bool) -> None:
+        """Add a file that cannot be read."""
+        self.skipped[path] = note
+        if is_final:
+            self.unreadable.add(path)
+
+    def _is_other(self, path: str) -> bool:
+        return path in self.unreadable and not has_video_ending(path)
 
 
 def encode_into(
@@ -91,10 +114,10 @@ def encode_into(
         OSError: If it cannot be written.
     """
     missing, known = look_up(folder, files)
-    report = EncodingReport(
-        num_known=sum(video.note is None for video in known),
-        skipped={video.path: video.note for video in known if video.note is not None},
-    )
+    report = EncodingReport(num_known=sum(video.note is None for video in known))
+    for video in known:
+        if video.note is not None:
+            report.add_skipped(video.path, video.note, is_final=True)
     entries = encode_files(
         missing, inferencer, windowing=windowing, batch_size=batch_size, num_workers=num_workers
     )
@@ -102,7 +125,7 @@ def encode_into(
         for entry in entries:
             adding.add(entry)
             if entry.windows is None:
-                report.skipped[entry.path] = entry.note
+                report.add_skipped(entry.path, entry.note, is_final=entry.size != MAY_PASS)
             else:
                 report.num_encoded += 1
             if on_progress:

@@ -30,6 +30,7 @@ __all__ = [
     'State',
     'VideoEntry',
     'WindowFeatures',
+    'count_videos',
     'map_file',
     'read_state',
     'video_key',
@@ -215,6 +216,17 @@ def read_state(folder: Path, layout: Layout, begin: State | None = None) -> tupl
     while after := follow(state, state.num_commits + 1):
         state = after
     return state, len(commits) - state.num_commits
+
+
+def count_videos(folder: Path) -> int:
+    """Count the records of videos of a segment, from the end of a file: nothing is checked."""
+    with (folder / COMMITS).open('rb') as file:
+        num_commits = file.seek(0, os.SEEK_END) // COMMIT.itemsize
+        if not num_commits:
+            return 0
+        file.seek((num_commits - 1) * COMMIT.itemsize)
+        last = np.frombuffer(file.read(COMMIT.itemsize), COMMIT)[0]
+    return int(last['sizes'][0]) // VIDEO.itemsize
 
 
 def map_file(path: Path, size: int | None = None) -> np.ndarray:

@@ -82,14 +82,22 @@ class Progress:
         folder: The folder of the index.
         files: The videos of all processes.
         share: Which process this is.
+        enabled: Whether to show anything.
     """
 
-    def __init__(self, folder: str | Path, files: Sequence[VideoFile], share: Share) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        files: Sequence[VideoFile],
+        share: Share,
+        *,
+        enabled: bool = True,
+    ) -> None:
         self._folder = Path(folder)
         self._is_alone = share.num_processes == 1
-        is_shown = share.rank == 0
+        is_shown = enabled and share.rank == 0
         missing = look_up(folder, files)[0] if is_shown else []
-        self._num_before = self._count()
+        self._num_before = 0 if self._is_alone else self._count()
         self._bar = VideoProgress(len(missing), enabled=is_shown)
         self._next_look = time.monotonic() + LOOK_INTERVAL
 
@@ -105,10 +113,11 @@ class Progress:
         if self._is_alone:
             self._bar.advance(num_videos)
         elif self._bar.total and time.monotonic() >= self._next_look:
-            self._bar.advance(self._count() - self._num_before - self._bar.num_done)
+            num_done = self._count() - self._num_before
+            self._bar.advance(max(0, num_done - self._bar.num_done))  # less after a compaction
             self._next_look = time.monotonic() + LOOK_INTERVAL
 
     def _count(self) -> int:
         if not (self._folder / DESCRIPTION).exists():
             return 0
-        return len(VideoStore(self._folder).view().videos)
+        return VideoStore(self._folder).count_records()

@@ -24,6 +24,7 @@ from .records import (
     REMOVED,
     DamagedIndexError,
     VideoEntry,
+    count_videos,
 )
 from .segment import Segment
 from .segment_writer import SegmentWriter
@@ -96,6 +97,17 @@ class VideoStore:
                     if error.filename == missing:
                         raise
                     missing = error.filename
+
+    def count_records(self) -> int:
+        """Count the records of videos, with replaced and removed ones, without opening the index.
+
+        It takes as long for a million videos as for one. Videos are found by `view`.
+        """
+        number = 0
+        for name in self._segment_names():
+            with suppress(FileNotFoundError):  # it was compacted meanwhile
+                number += count_videos(self._segment_folder(name))
+        return number
 
     def writer(self) -> StoreWriter:
         """Return a writer; use it in a ``with`` statement.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -36,6 +37,8 @@ __all__ = [
     'source_of',
     'store_text_encoder',
 ]
+
+logger = logging.getLogger(__name__)
 
 FOLDER, WEIGHTS, SETTINGS = 'text_encoder', 'weights.safetensors', 'settings.json'
 ACTIVATIONS = ('QuickGELU', 'GELU')
@@ -120,9 +123,13 @@ def copy_text_encoder(index: str | Path, inferencer: RetrievalInferencer, source
 
 
 def has_copy(index: str | Path, source: str) -> bool:
-    """Tell whether an index has a copy of the text encoder of a source."""
+    """Tell whether an index has a copy of the text encoder of a source; not if it is damaged."""
     path = Path(index).expanduser() / FOLDER / SETTINGS
-    return path.exists() and json.loads(path.read_text(encoding='utf-8')).get('source') == source
+    try:
+        return path.exists() and _read_settings(path).source == source
+    except ValueError as error:
+        logger.warning('%s, so it is made again', error)
+        return False
 
 
 def store_text_encoder(
@@ -158,13 +165,15 @@ class StoredTextEncoder:
 
     def __init__(self, index: str | Path) -> None:
         folder = Path(index).expanduser() / FOLDER
+        self.settings = _read_settings(folder / SETTINGS)
         try:
-            settings = json.loads((folder / SETTINGS).read_text(encoding='utf-8'))
-            self.settings = TextSettings(**settings)
             with safe_open(folder / WEIGHTS, framework='pt') as file:
                 self._weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (ValueError, TypeError) as error:
-            raise ValueError(f'{folder} holds no text encoder: {error}') from error
+        except SafetensorError as error:
+            raise ValueError(
+                f'{folder / WEIGHTS} is damaged ({error}): delete the folder {folder}, which the '
+                'next search makes again'
+            ) from error
         self._tokenize: Callable[..., Tensor] = _import_tokenizer().tokenize
 
     @torch.inference_mode()
@@ -212,6 +221,13 @@ class StoredTextEncoder:
     def _norm(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self._weights[f'{name}.weight'], self._weights[f'{name}.bias']
         return F.layer_norm(x, weight.shape, weight, bias, EPS)
+
+
+def _read_settings(path: Path) -> TextSettings:
+    try:
+        return TextSettings(**json.loads(path.read_text(encoding='utf-8')))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f'{path} is no description of a text encoder ({error})') from error
 
 
 def _import_tokenizer() -> ModuleType:

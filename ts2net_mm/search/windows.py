@@ -16,7 +16,7 @@ from ..utils.workers import Failure
 
 __all__ = ['Part', 'ReadPart', 'WindowReader', 'Windowing', 'default_windowing']
 
-SAMPLER = 'SampleFramesByRate'
+BY_RATE, EVENLY = 'SampleFramesByRate', 'UniformSample'  # how a model samples frames
 LIMIT = 2.0  # windows that a video is long before it is cut
 ROUNDING = 1e-4  # seconds, of the times that files state
 OVERLAP = 0.5  # of the default windows
@@ -68,15 +68,20 @@ class Windowing:
 
 
 def default_windowing(pipeline: Sequence[dict]) -> Windowing | None:
-    """Return windows as long as the frames that the model samples by rate; None if it does not.
+    """Return windows as long as the frames that the model takes; None if that is not known.
+
+    That is as many seconds as frames if the model spreads them evenly over a video.
 
     Args:
         pipeline: Configs of the transforms.
     """
     for step in pipeline:
-        if type_name(step) == SAMPLER:
+        if type_name(step) == BY_RATE:
             sampler = TRANSFORMS.build(dict(step))
             return Windowing(sampler.num_frames / sampler.frame_rate)
+        if type_name(step) == EVENLY:
+            sampler = TRANSFORMS.build(dict(step))
+            return Windowing(float(sampler.clip_len * sampler.num_clips))
     return None
 
 

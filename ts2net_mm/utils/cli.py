@@ -4,11 +4,13 @@ import argparse
 import io
 import math
 import os
+import select
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -19,6 +21,7 @@ from .text import has_words
 __all__ = [
     'FAILED',
     'INTERRUPTED',
+    'READER_GONE',
     'TERMINATED',
     'Terminated',
     'WrongArgumentError',
@@ -42,6 +45,7 @@ __all__ = [
 FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+READER_GONE = 128 + 13  # SIGPIPE, which Windows does not have
 SHOW_TRACEBACKS = 'TS2NET_MM_TRACEBACK'  # environment variable
 
 
@@ -290,7 +294,8 @@ def run(
     """Run the function of a command line and return the exit code.
 
     Errors that ``explain`` knows are printed in one line (exit code 1), and so are Ctrl-C and
-    SIGTERM (130 and 143). Other errors keep their traceback; with the environment variable
+    SIGTERM (130 and 143). If nobody reads the output any more, as after ``| head``, the command
+    ends silently (141). Other errors keep their traceback; with the environment variable
     ``TS2NET_MM_TRACEBACK=1`` all errors do.
 
     Args:
@@ -306,14 +311,30 @@ def run(
     _signals.install()
     try:
         code = work(*arguments)
+        sys.stdout.flush()  # an error at the exit of Python could not be reported
         return code if isinstance(code, int) else 0
     except SystemExit:
         raise
     except BaseException as error:
         _signals.ignore()
+        if isinstance(error, BrokenPipeError) and _discard_unread_output():
+            return READER_GONE
         return _report(error, explain, when_stopped)
     finally:
         _signals.restore()
+
+
+def _discard_unread_output() -> bool:
+    """Tell whether output goes to a pipe that nobody reads, and then discard what follows."""
+    found = False
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # no poll, or no descriptor
+            poll = select.poll()
+            poll.register(stream.fileno(), 0)
+            if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+                found = True
+    return found
 
 
 def _report(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 __all__ = [
     'PART',
+    'check_folder',
     'ensure_folder',
     'ensure_new_folder',
     'ensure_writable',
@@ -92,6 +93,25 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file in UTF-8, complete or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
+
+
+def check_folder(path: str | Path, kind: str) -> Path:
+    """Check that a folder can be written, or made if it is missing, and do not make it.
+
+    Args:
+        path: The folder.
+        kind: What the folder is, for the message.
+
+    Raises:
+        OSError: If it cannot be made or written.
+    """
+    folder = Path(path).expanduser()
+    above = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f'{kind} {folder} cannot be made: {above} is a file')
+    if not os.access(above, os.W_OK):
+        raise PermissionError(f'{kind} {folder} cannot be written')
+    return folder
 
 
 def ensure_folder(path: str | Path, kind: str) -> Path:

@@ -13,6 +13,7 @@ __all__ = [
     'find_frame_folders',
     'find_videos',
     'frame_numbers',
+    'has_video_ending',
     'last_ending',
     'read_video_list',
 ]
@@ -127,6 +128,11 @@ def last_ending(name: str) -> str:
     """
     stem, dot, ending = name.rpartition('.')
     return f'.{ending}'.lower() if dot and stem else ''
+
+
+def has_video_ending(path: str | Path) -> bool:
+    """Tell whether a path is named like a video, or is a folder, which holds frames."""
+    return last_ending(Path(path).name) in VIDEO_EXTENSIONS or Path(path).is_dir()
 
 
 def describe_endings(counts: Mapping[str, int]) -> str:

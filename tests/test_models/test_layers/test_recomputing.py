@@ -43,7 +43,7 @@ def results(run, block, x, **kwargs):
     block.zero_grad()
     x = x.detach().requires_grad_()
     out = run(x, **kwargs)
-    (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
+    (out * torch.linspace(-1, 1, out.numel(), device=out.device).view_as(out)).sum().backward()
     return out.detach(), x.grad, *(p.grad for p in block.parameters() if p.requires_grad)
 
 
@@ -160,3 +160,12 @@ def test_compilers_and_exporters_see_plain_operations():
     assert 'sigmoid' in program.graph_module.code and 'mkldnn' not in program.graph_module.code
     traced = torch.jit.trace(block, x)
     torch.testing.assert_close(traced(x), block(x))
+
+
+@pytest.mark.parametrize('act', [dict(type='GELU'), None])
+def test_shapes_without_values(act):
+    """The meta device computes shapes alone."""
+    block, x = build(act).to('meta'), torch.randn(2, LENGTH, WIDTH, device='meta')
+    out, *grads = results(block, block, x)
+    assert (out.device.type, out.shape) == ('meta', x.shape)
+    assert [grad.shape for grad in grads] == [x.shape, *(p.shape for p in block.parameters())]

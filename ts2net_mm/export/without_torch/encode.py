@@ -3,6 +3,7 @@
 python encode.py features.npz a.mp4 b.mp4
 
 It reads videos of a constant frame rate, as models with SampleFramesByRate and CLIPResize do.
+Videos that cannot be read are named and left out.
 """
 
 import json
@@ -32,14 +33,20 @@ def choose_frames(total, fps, rate, most):
 def read_frames(path):
     """Decode the frames that the model sees: pictures and their times, and the duration."""
     with av.open(str(path)) as container:
+        if not container.streams.video:
+            raise ValueError('it has no video stream')
         stream = container.streams.video[0]
         total = sum(packet.pts is not None for packet in container.demux(stream))
-        fps = float(stream.average_rate)
+        fps = float(stream.average_rate or 0)
+    if not total or not fps:
+        raise ValueError('it has no frames, or no frame rate')
     rate = STEPS['SampleFramesByRate'].get('frame_rate', 1)
     chosen = choose_frames(total, fps, rate, VIDEO['num_frames']).tolist()
     with av.open(str(path)) as container:
         decoded = enumerate(container.decode(video=0))
         pictures = [frame.to_image() for number, frame in decoded if number in chosen]
+    if not pictures:
+        raise ValueError('no frame can be decoded')
     return pictures, [number / fps for number in chosen[: len(pictures)]], total / fps
 
 
@@ -75,7 +82,14 @@ def main(index, *paths):
     if not is_known or 'ReorderFrames' in STEPS:
         sys.exit(f'error: this program cannot prepare frames as {", ".join(STEPS)} do')
     session = onnxruntime.InferenceSession(HERE / VIDEO['file'])
-    rows = [encode(path, session) for path in paths]
+    rows = []
+    for path in paths:
+        try:
+            rows.append(encode(path, session))
+        except (av.FFmpegError, OSError, ValueError) as error:
+            print(f'skipped {path}: {error}', file=sys.stderr)
+    if not rows:
+        sys.exit('error: none of the videos can be read')
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     np.savez(index, allow_pickle=False, fingerprint=SETTINGS['fingerprint'], **columns)
 

@@ -7,6 +7,7 @@ import gzip
 import html
 import json
 import sys
+import zipfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -81,10 +82,11 @@ def similarity(text, frames, mask):
 def main(index, sentence, topk=5):
     """Print the best parts of the videos of an index, which may be whole videos."""
     try:
-        parts = np.load(index)
-    except (OSError, ValueError) as error:
+        parts = dict(np.load(index))
+        fingerprint = parts['fingerprint']
+    except (OSError, ValueError, TypeError, LookupError, zipfile.BadZipFile) as error:
         sys.exit(f'error: {index} cannot be read: {error}')
-    if parts['fingerprint'] != SETTINGS['fingerprint']:
+    if fingerprint != SETTINGS['fingerprint']:
         sys.exit(f'error: {index} was encoded by another model')
     frames = parts['features']
     mask = np.arange(frames.shape[1]) < parts['num_frames'][:, None]

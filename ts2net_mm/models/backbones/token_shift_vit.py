@@ -12,7 +12,6 @@ from torch.utils.checkpoint import checkpoint
 from ..layers.lora import adapt_encoder
 from ..layers.patches import with_neighbours
 from ..layers.pretrained_last import PretrainedLast
-from ..layers.token_shift import shift_indices, shift_tokens
 from ..layers.transformer import CLIPBlock, clip_layer_cfg, init_clip_blocks
 
 __all__ = ['TokenShiftViT']
@@ -23,7 +22,8 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
     """CLIP's ViT over the frames of a video, with a token shift between frames.
 
     Some blocks shift tokens before attention: query, key and value see the shifted tokens, the
-    residual path does not. The output is all tokens, after CLIP's last LayerNorm and projection.
+    residual path does not. The output is all tokens, after CLIP's last LayerNorm and projection,
+    and for those who ask the attention of the last block.
 
     Args:
         embed_dims: Width of the transformer.
@@ -40,8 +40,10 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         shift_layers: Indices of the blocks with a shift; negative from the end, () for none.
         num_shift_tokens: Approximate number of tokens that move in each direction; 7 in the
             released model.
-        forward_offset: First token that takes its value from the previous frame.
-        backward_offset: First token that takes its value from the next frame.
+        forward_offset: First token that takes its value from the previous frame; None for none.
+        backward_offset: First token that takes its value from the next frame; None for none.
+        shift: Config of what moves, such as ``ChannelShift``; ``TokenShift`` by default. The three
+            settings above are those of the default, and unused if ``shift`` is given.
         mask_aware_shift: Stop the shift at the last valid frame; in the released model padding
             leaks into valid frames.
         frozen_stages: -1 trains everything, 0 freezes the embeddings and the first LayerNorm (the
@@ -54,6 +56,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
 
     Shape:
         - imgs: (B, T, 3, H, W), frame_mask: (B, T) bool -> (B, T, 1 + P, out_dims), [CLS] first
+        - with_attention: also (B, T, P), the attention of [CLS] to each patch
 
     Raises:
         ValueError: If a shift layer does not exist, the shift does not fit the number of tokens,
@@ -70,6 +73,7 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
     """
 
     key_prefix = 'backbone.'  # of its weights in a whole model
+    gives_attention = True
 
     def __init__(
         self,
@@ -83,8 +87,9 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         out_dims: int = 512,
         shift_layers: Sequence[int] = (10, 11),
         num_shift_tokens: int = 7,
-        forward_offset: int = 1,
-        backward_offset: int = 4,
+        forward_offset: int | None = 1,
+        backward_offset: int | None = 4,
+        shift: dict | None = None,
         mask_aware_shift: bool = True,
         act_cfg: dict | None = None,
         frozen_stages: int = -1,
@@ -117,18 +122,18 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         self.layers.extend(CLIPBlock(**layer) for _ in range(num_layers))
         self.proj = nn.Linear(embed_dims, out_dims, bias=False)
         self.shift_layers = _resolve_layers(shift_layers, num_layers)
-        self.shift_geometry = dict(
+        as_released = dict(
+            type='mmaction.TokenShift',
             num_shift_tokens=num_shift_tokens,
             forward_offset=forward_offset,
             backward_offset=backward_offset,
         )
+        sizes = dict(frame_shape=tuple(self.pos_embed.shape[1:]))
+        self.shift = (
+            MODELS.build(shift or as_released, default_args=sizes) if self.shift_layers else None
+        )
         self.mask_aware_shift = mask_aware_shift
         self.with_cp = with_cp
-        if self.shift_layers:
-            forward, backward = shift_indices(self.pos_embed.shape[1], **self.shift_geometry)
-            # not saved, as they follow from the settings
-            self.register_buffer('forward_index', forward, persistent=False)
-            self.register_buffer('backward_index', backward, persistent=False)
         if not -1 <= frozen_stages <= num_layers:
             raise ValueError(f'frozen_stages={frozen_stages} must be -1 to {num_layers}')
         self.frozen_stages = frozen_stages
@@ -137,21 +142,27 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         if patch_frames > 1:
             self.patch_embed.requires_grad_(True)
 
-    def forward(self, imgs: Tensor, frame_mask: Tensor | None = None) -> Tensor:
-        """Encode all tokens of all frames."""
-        batch, num_frames = imgs.shape[:2]
+    def forward(
+        self, imgs: Tensor, frame_mask: Tensor | None = None, with_attention: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Encode all tokens of all frames, and compute the attention of the last block if asked."""
+        shape = imgs.shape[:2]
         if self.patch_frames > 1:
             imgs = with_neighbours(imgs, frame_mask, self.patch_frames)
         x = self._embed(imgs.flatten(0, 1))
-        shift = self._shift(x.shape[1], num_frames, frame_mask)
+        shift = self._shift_between(shape[1], frame_mask)
         for index, layer in enumerate(self.layers):
-            arguments = (x, None, False, shift if index in self.shift_layers else None)
+            before, moved = x, shift if index in self.shift_layers else None
             if self.with_cp and self.training:
-                x = checkpoint(layer, *arguments, use_reentrant=False)
+                x = checkpoint(layer, x, None, False, moved, use_reentrant=False)
             else:
-                x = layer(*arguments)
+                x = layer(x, None, False, moved)
         # mmpretrain's ln1 is CLIP's ln_post
-        return self.proj(self.ln1(x)).unflatten(0, (batch, num_frames))
+        tokens = self.proj(self.ln1(x)).unflatten(0, shape)
+        if not with_attention:
+            return tokens
+        # an efficient attention keeps no weights
+        return tokens, layer.cls_attention(before, moved)[:, 1:].unflatten(0, shape)
 
     def _embed(self, frames: Tensor) -> Tensor:
         """Embed the patches of frames: (N, C, H, W) -> (N, 1 + P, D)."""
@@ -178,22 +189,14 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
                 logger='current',
             )
 
-    def _shift(
-        self, num_tokens: int, num_frames: int, frame_mask: Tensor | None
+    def _shift_between(
+        self, num_frames: int, frame_mask: Tensor | None
     ) -> Callable[[Tensor], Tensor] | None:
-        if not self.shift_layers:
+        """The shift as a function of the tokens of all frames: (B * T, L, D) -> (B * T, L, D)."""
+        if self.shift is None:
             return None
-        if num_tokens == self.pos_embed.shape[1]:
-            indices = self.forward_index, self.backward_index
-        else:
-            indices = shift_indices(num_tokens, **self.shift_geometry)
-        mask = frame_mask if self.mask_aware_shift else None
-
-        def shift(tokens: Tensor) -> Tensor:
-            frames = tokens.unflatten(0, (-1, num_frames))  # (B * T, L, D) -> (B, T, L, D)
-            return shift_tokens(frames, *indices, mask).flatten(0, 1)
-
-        return shift
+        shift, mask = self.shift, frame_mask if self.mask_aware_shift else None
+        return lambda tokens: shift(tokens.unflatten(0, (-1, num_frames)), mask).flatten(0, 1)
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:

@@ -38,7 +38,7 @@ class LoRASettings:
     """
 
     rank: int = 8
-    alpha: float = 16.0
+    alpha: int = 16
     dropout: float = 0.0
     targets: Sequence[str] = ('qkv', 'proj')
     layers: Sequence[int] | None = None

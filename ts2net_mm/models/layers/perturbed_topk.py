@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-__all__ = ['draw_noise', 'fixed_noise', 'hard_topk', 'perturbed_topk']
+__all__ = ['draw_noise', 'fixed_noise', 'hard_topk', 'hard_topk_weights', 'perturbed_topk']
 
 
 def draw_noise(
@@ -108,6 +109,18 @@ def hard_topk(scores: Tensor, k: int) -> Tensor:
     """
     _check_k(k, scores.shape[1])
     return scores.topk(k, dim=-1).indices.sort(dim=-1).values
+
+
+def hard_topk_weights(scores: Tensor, k: int) -> Tensor:
+    """Select the K best patches of each row with weight 1, sorted by position.
+
+    Shape:
+        - scores: (N, P) -> (N, K, P), in the type of the scores
+
+    Raises:
+        ValueError: If ``k`` exceeds the number of patches.
+    """
+    return one_hot(hard_topk(scores, k), scores.shape[1]).to(scores.dtype)
 
 
 def _check_k(k: int, num_patches: int) -> None:

@@ -82,7 +82,8 @@ def norm_mlp(
 def _autocast(x: Tensor, *tensors: Tensor) -> list[Tensor]:
     """Convert tensors as autocast does for a linear layer on the device of x."""
     kind = x.device.type
-    if not torch.is_autocast_enabled(kind):
+    # the meta device has no autocast, and raises an error when asked whether it is on
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
         return list(tensors)
     return [tensor.to(torch.get_autocast_dtype(kind)) for tensor in tensors]
 

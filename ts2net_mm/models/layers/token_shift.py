@@ -3,15 +3,15 @@
 import torch
 from torch import Tensor
 
-__all__ = ['shift_indices', 'shift_tokens']
+__all__ = ['random_shift_indices', 'shift_indices', 'shift_tokens']
 
 
 def shift_indices(
     num_tokens: int,
     num_shift_tokens: int = 7,
     *,
-    forward_offset: int = 1,
-    backward_offset: int = 4,
+    forward_offset: int | None = 1,
+    backward_offset: int | None = 4,
 ) -> tuple[Tensor, Tensor]:
     """Choose the tokens of a frame to shift, evenly spread over the frame.
 
@@ -23,8 +23,8 @@ def shift_indices(
         num_tokens: Tokens of a frame, [CLS] included (token 0).
         num_shift_tokens: Sets the stride; about as many tokens move in each direction. 7 in the
             released model.
-        forward_offset: First token that takes its value from the previous frame.
-        backward_offset: First token that takes its value from the next frame.
+        forward_offset: First token that takes its value from the previous frame; None for none.
+        backward_offset: First token that takes its value from the next frame; None for none.
 
     Returns:
         The forward and the backward indices, int64.
@@ -37,15 +37,15 @@ def shift_indices(
             f'num_shift_tokens={num_shift_tokens} must be between 1 and the {num_tokens} tokens of '
             'a frame ([CLS] included); use shift_layers=() to disable the shift'
         )
-    for name, offset in (
-        ('forward_offset', forward_offset),
-        ('backward_offset', backward_offset),
-    ):
-        if not 0 <= offset < num_tokens:
+    offsets = dict(forward_offset=forward_offset, backward_offset=backward_offset)
+    for name, offset in offsets.items():
+        if offset is not None and not 0 <= offset < num_tokens:
             raise ValueError(f'{name}={offset} is outside the {num_tokens} tokens of a frame')
     stride = num_tokens // num_shift_tokens
-    forward = range(forward_offset, num_tokens, stride)
-    backward = range(backward_offset, num_tokens, stride)
+    forward, backward = (
+        range(num_tokens if offset is None else offset, num_tokens, stride)
+        for offset in offsets.values()
+    )
     common = sorted(set(forward) & set(backward))
     if common:
         raise ValueError(
@@ -53,7 +53,34 @@ def shift_indices(
             f'num_shift_tokens={num_shift_tokens} (stride {stride}) and offsets {forward_offset} '
             f'and {backward_offset}, tokens {common[:5]} would move in both directions'
         )
-    return torch.tensor(forward), torch.tensor(backward)
+    return torch.tensor(forward, dtype=torch.int64), torch.tensor(backward, dtype=torch.int64)
+
+
+def random_shift_indices(
+    num_tokens: int, num_shift_tokens: int = 7, *, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Draw the patches of a frame to shift.
+
+    Args:
+        num_tokens: Tokens of a frame, [CLS] included, which does not move.
+        num_shift_tokens: Number of tokens that move in each direction.
+        seed: Seed of the draw, which depends on nothing else.
+
+    Returns:
+        The forward and the backward indices, int64, sorted.
+
+    Raises:
+        ValueError: If the frame has too few patches.
+    """
+    if not 1 <= num_shift_tokens <= (num_tokens - 1) // 2:
+        raise ValueError(
+            f'num_shift_tokens={num_shift_tokens} in each direction must be between 1 and half of '
+            f'the {num_tokens - 1} patches of a frame'
+        )
+    generator = torch.Generator().manual_seed(seed)
+    drawn = 1 + torch.randperm(num_tokens - 1, generator=generator, device='cpu')
+    forward, backward = drawn[: 2 * num_shift_tokens].chunk(2)
+    return forward.sort().values, backward.sort().values
 
 
 def shift_tokens(

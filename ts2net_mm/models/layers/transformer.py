@@ -81,8 +81,7 @@ class CLIPBlock(TransformerEncoderLayer):
             tokens = self.ln1(x)
             tokens = tokens if shift is None else shift(tokens)
             qkv = linear(tokens, attn.qkv) if activation else attn.qkv(tokens)
-            heads = qkv.unflatten(-1, (3, attn.num_heads, attn.head_dims))
-            query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (N, heads, L, D / heads)
+            query, key, value = self._split_heads(qkv)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=is_causal)
         out = out.transpose(1, 2).flatten(2)  # (N, heads, L, D / heads) -> (N, L, D)
         if activation is None:
@@ -90,6 +89,24 @@ class CLIPBlock(TransformerEncoderLayer):
             return self.ffn(self.ln2(x), identity=x)
         x = x + linear(out, attn.proj)
         return norm_mlp(x, self.ln2, self.ffn.layers[0][0], self.ffn.layers[1], activation)
+
+    @torch.no_grad()
+    def cls_attention(self, x: Tensor, shift: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Compute what the first token attends to in this block, as the mean over the heads.
+
+        Shape:
+            - x: (N, L, D) -> (N, L), each row sums to 1; no gradient
+        """
+        tokens = self.ln1(x)
+        qkv = self.attn.qkv(tokens if shift is None else shift(tokens))
+        query, key, _ = self._split_heads(qkv)
+        scores = query[:, :, :1] @ key.mT / self.attn.head_dims**0.5  # (N, heads, 1, L)
+        return scores.float().softmax(dim=-1).mean(dim=1).squeeze(1)
+
+    def _split_heads(self, qkv: Tensor) -> Tensor:
+        """Split the linear layer of an attention: (N, L, 3 * D) -> (3, N, heads, L, D / heads)."""
+        heads = qkv.unflatten(-1, (3, self.attn.num_heads, self.attn.head_dims))
+        return heads.permute(2, 0, 3, 1, 4)
 
     def _fusible_activation(self) -> Activation | None:
         """The activation, or None if each layer has to be called by itself."""

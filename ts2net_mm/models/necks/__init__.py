@@ -1,5 +1,6 @@
 """Necks between the frame encoder and the temporal module."""
 
-from .token_selection import CLSOnly, TokenSelection
+from .simple import CLSOnly, FixedSelection, PatchMean
+from .token_selection import TokenSelection
 
-__all__ = ['CLSOnly', 'TokenSelection']
+__all__ = ['CLSOnly', 'FixedSelection', 'PatchMean', 'TokenSelection']

@@ -1,27 +1,30 @@
-"""Token selection: [CLS] and the K most informative patches of each frame, or [CLS] alone."""
+"""Token selection: [CLS] and the K most informative patches of each frame."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from mmaction.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..layers import perturbed_topk as topk_ops
-from ..layers.transformer import at_least_fp32
+from ..layers.similarity import masked_mean
+from .patch_selection import PatchSelection
 
-__all__ = ['CLSOnly', 'TokenSelection']
+__all__ = ['TokenSelection']
 
+TrainMode = Literal['perturbed', 'straight_through']
 TestMode = Literal['fixed_noise', 'hard', 'fresh_noise']
+Context = Literal['frame', 'video', 'none']
+Candidates = Literal['patches', 'all']
 
 
 @MODELS.register_module()
-class TokenSelection(BaseModule):
+class TokenSelection(PatchSelection):
     """Keep [CLS] and the K best-scored patches of each frame, by a perturbed top-K.
 
     The score of a patch depends on the patch and the frame's [CLS]. In training the selection is
     the mean over ``num_samples`` noisy top-Ks, so that gradients reach the scores. The module runs
-    in fp32, also inside autocast.
+    in fp32, also inside autocast. With the defaults it trains as in the released model.
 
     Args:
         embed_dims: Size of a token.
@@ -31,15 +34,23 @@ class TokenSelection(BaseModule):
         test_mode: The selection outside training. 'fixed_noise': the same noise for every frame and
             every call, so that the feature of a video depends on the video alone; 'hard': top-K
             without noise; 'fresh_noise': as in training, and as in the released code.
+        train_mode: The selection in training. 'perturbed': as above; 'straight_through': top-K
+            without noise, whose weights pass their gradient to the scores unchanged (Bengio et al.
+            2013, arXiv 1308.3432).
+        context: What the score depends on beside the patch. 'frame': the frame's [CLS]; 'video':
+            the mean [CLS] of the valid frames; 'none': nothing.
+        candidates: 'patches': [CLS] is kept besides the K best patches; 'all': [CLS] is scored too,
+            and the K best tokens are kept, the first of them in the place of [CLS].
         noise_seed: Seed of the fixed noise.
         init_cfg: MMEngine's initialisation settings.
 
     Shape:
         - tokens: (B, T, 1 + P, D), [CLS] first -> (B, T, 1 + topk, D), [CLS] first
+        - with all tokens as candidates -> (B, T, topk, D)
 
     Raises:
-        ValueError: If ``topk`` exceeds the patches of a frame, a number is not positive or
-            ``test_mode`` is unknown.
+        ValueError: If ``topk`` exceeds the candidates of a frame, a number is not positive or a
+            mode is unknown.
 
     Example:
         >>> import torch, ts2net_mm
@@ -55,69 +66,75 @@ class TokenSelection(BaseModule):
         topk: int = 3,
         num_samples: int = 500,
         sigma: float = 0.05,
+        train_mode: TrainMode = 'perturbed',
         test_mode: TestMode = 'fixed_noise',
+        context: Context = 'frame',
+        candidates: Candidates = 'patches',
         noise_seed: int = 0,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        if test_mode not in get_args(TestMode):
-            raise ValueError(
-                f'test_mode={test_mode!r} is unknown, choose one of {get_args(TestMode)}'
-            )
-        for name, value in dict(topk=topk, num_samples=num_samples, sigma=sigma).items():
+        super().__init__(topk=topk, noise_seed=noise_seed, init_cfg=init_cfg)
+        _check_choice('train_mode', train_mode, TrainMode)
+        _check_choice('test_mode', test_mode, TestMode)
+        _check_choice('context', context, Context)
+        _check_choice('candidates', candidates, Candidates)
+        for name, value in dict(num_samples=num_samples, sigma=sigma).items():
             if value <= 0:
                 raise ValueError(f'{name}={value} must be positive')
-        self.topk = topk
         self.num_samples = num_samples
         self.sigma = sigma
+        self.train_mode = train_mode
         self.test_mode = test_mode
-        self.noise_seed = noise_seed
-        # no buffer: it must not be rounded with the weights, nor averaged or sent with buffers
-        self._kept_noise: tuple[tuple, Tensor] | None = None
+        self.context = context
+        self.first_candidate = 0 if candidates == 'all' else 1
         hidden = embed_dims // 2
         self.token_mlp = nn.Sequential(
             nn.LayerNorm(embed_dims), nn.Linear(embed_dims, hidden, bias=False), nn.GELU()
         )
         self.score_mlp = nn.Sequential(
-            nn.Linear(2 * hidden, hidden, bias=False),
+            nn.Linear(hidden if context == 'none' else 2 * hidden, hidden, bias=False),
             nn.GELU(),
             nn.Linear(hidden, 1, bias=False),
             nn.Tanh(),
         )
 
-    @property
-    def num_tokens(self) -> int:
-        """Number of output tokens per frame: [CLS] and the selected patches."""
-        return 1 + self.topk
+    def candidate_weights(
+        self, tokens: Tensor, frame_mask: Tensor | None, attention: Tensor | None
+    ) -> Tensor:
+        """Score the candidates, and choose the best."""
+        scores = self.token_scores(tokens, frame_mask)[..., self.first_candidate :]
+        return self._choose(scores.flatten(0, 1)).unflatten(0, scores.shape[:2])
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Select the tokens of each frame."""
-        # half precision would change the order of close scores
-        with torch.autocast(tokens.device.type, enabled=False):
-            tokens = at_least_fp32(tokens)
-            scores = self.token_scores(tokens)[..., 1:]  # [CLS] is always kept
-            patches = tokens[:, :, 1:]
-            chosen = self._choose(scores.flatten(0, 1)).unflatten(0, scores.shape[:2])
-            selected = chosen @ patches
-        return torch.cat((tokens[:, :, :1], selected), dim=2)
+    def patch_scores(
+        self, tokens: Tensor, frame_mask: Tensor | None = None, attention: Tensor | None = None
+    ) -> Tensor:
+        """Score the patches: (B, T, 1 + P, D) -> (B, T, P), between -1 and 1."""
+        return self.token_scores(tokens, frame_mask)[..., 1:]
 
-    def token_scores(self, tokens: Tensor) -> Tensor:
-        """Score every token, given its frame's [CLS].
+    def token_scores(self, tokens: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+        """Score every token, given the context.
 
         Shape:
-            - tokens: (B, T, 1 + P, D) -> (B, T, 1 + P), between -1 and 1
+            - tokens: (B, T, 1 + P, D), frame_mask: (B, T) bool -> (B, T, 1 + P), between -1 and 1
         """
         local = self.token_mlp(tokens)
-        frame = local[..., :1, :].expand_as(local)
-        return self.score_mlp(torch.cat((local, frame), dim=-1)).squeeze(-1)
+        if self.context == 'none':
+            return self.score_mlp(local).squeeze(-1)
+        if self.context == 'frame':
+            context = local[..., :1, :]
+        else:
+            context = self.token_mlp(_video_cls(tokens[:, :, 0], frame_mask))[:, None, None]
+        return self.score_mlp(torch.cat((local, context.expand_as(local)), dim=-1)).squeeze(-1)
 
     def _choose(self, scores: Tensor) -> Tensor:
-        """Convert scores to weights over the patches: (N, P) -> (N, K, P)."""
+        """Convert scores to weights over the candidates: (N, P) -> (N, K, P)."""
+        if self.training and self.train_mode == 'straight_through':
+            chosen = topk_ops.hard_topk_weights(scores, self.topk)
+            return chosen + (scores - scores.detach())[:, None]  # adds 0 and a gradient
         if not self.training and self.test_mode == 'hard':
-            chosen = topk_ops.hard_topk(scores, self.topk)
-            return nn.functional.one_hot(chosen, scores.shape[1]).to(scores.dtype)
+            return topk_ops.hard_topk_weights(scores, self.topk)
         fresh = self.training or self.test_mode == 'fresh_noise'
-        noise = self._fresh_noise(scores) if fresh else self._fixed_noise(scores)
+        noise = self._fresh_noise(scores) if fresh else self._fixed_noise(scores, self.num_samples)
         return topk_ops.perturbed_topk(scores, noise, self.topk, self.sigma)
 
     def _fresh_noise(self, scores: Tensor) -> Tensor:
@@ -126,35 +143,12 @@ class TokenSelection(BaseModule):
             (num_rows, self.num_samples, num_patches), device=scores.device, dtype=scores.dtype
         )
 
-    def _fixed_noise(self, scores: Tensor) -> Tensor:
-        num_patches = int(scores.shape[1])  # torch.jit.trace has a tensor there
-        wanted = (self.num_samples, num_patches, self.noise_seed, scores.dtype)
-        kept, noise = self._kept_noise or (None, None)
-        if noise is None or kept != wanted:
-            noise = topk_ops.fixed_noise(*wanted)
-        if noise.device != scores.device:
-            noise = noise.to(scores.device)
-        if not torch.compiler.is_compiling():  # what is recorded has it as a constant
-            self._kept_noise = wanted, noise
-        return noise
+
+def _check_choice(name: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f'{name}={value!r} is unknown, choose one of {get_args(choices)}')
 
 
-@MODELS.register_module()
-class CLSOnly(BaseModule):
-    """Keep only the [CLS] of each frame, as CLIP4Clip does.
-
-    Shape:
-        - tokens: (B, T, 1 + P, D), [CLS] first -> (B, T, 1, D)
-
-    Example:
-        >>> import torch, ts2net_mm
-        >>> from ts2net_mm.models import CLSOnly
-        >>> CLSOnly()(torch.rand(2, 4, 50, 16)).shape
-        torch.Size([2, 4, 1, 16])
-    """
-
-    num_tokens = 1
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return the first token of each frame."""
-        return tokens[:, :, :1]
+def _video_cls(cls: Tensor, frame_mask: Tensor | None) -> Tensor:
+    """The mean [CLS] of the valid frames: (B, T, D) -> (B, D)."""
+    return cls.mean(dim=1) if frame_mask is None else masked_mean(cls, frame_mask)

@@ -1,4 +1,4 @@
 # No token selection: only the [CLS] of each frame reaches the temporal transformer.
-_base_ = '../ts2net_msrvtt.py'
+_base_ = '../../ts2net_msrvtt.py'
 
 model = dict(neck=dict(_delete_=True, type='CLSOnly'))

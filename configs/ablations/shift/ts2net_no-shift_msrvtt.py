@@ -1,4 +1,4 @@
 # No token shift: the ViT sees each frame separately.
-_base_ = '../ts2net_msrvtt.py'
+_base_ = '../../ts2net_msrvtt.py'
 
 model = dict(backbone=dict(shift_layers=()))

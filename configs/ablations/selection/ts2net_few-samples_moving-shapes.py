@@ -1,0 +1,4 @@
+# Fewer samples of the noise: 10, not 100.
+_base_ = '../../ts2net_moving-shapes.py'
+
+model = dict(neck=dict(num_samples=10))

@@ -1,0 +1,4 @@
+# Selection without noise at test, not with fixed noise; training is that of the base model.
+_base_ = '../../ts2net_moving-shapes.py'
+
+model = dict(neck=dict(test_mode='hard'))

@@ -1,0 +1,4 @@
+# More noise on the scores: sigma 0.25, not 0.05.
+_base_ = '../../ts2net_msrvtt.py'
+
+model = dict(neck=dict(sigma=0.25))

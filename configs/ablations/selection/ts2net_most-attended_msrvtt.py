@@ -1,0 +1,4 @@
+# [CLS] and the three patches to which it attends most in the last block; nothing is learned.
+_base_ = '../../ts2net_msrvtt.py'
+
+model = dict(neck=dict(_delete_=True, type='FixedSelection', rule='attention', topk=3))

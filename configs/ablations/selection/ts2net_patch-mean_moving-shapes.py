@@ -1,0 +1,4 @@
+# [CLS] and the mean of all patches.
+_base_ = '../../ts2net_moving-shapes.py'
+
+model = dict(neck=dict(_delete_=True, type='PatchMean'))

@@ -1,0 +1,4 @@
+# [CLS] and three patches at random.
+_base_ = '../../ts2net_moving-shapes.py'
+
+model = dict(neck=dict(_delete_=True, type='FixedSelection', rule='random', topk=3))

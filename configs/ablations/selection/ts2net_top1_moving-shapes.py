@@ -1,0 +1,4 @@
+# One selected patch per frame, not three.
+_base_ = '../../ts2net_moving-shapes.py'
+
+model = dict(neck=dict(topk=1))

@@ -1,4 +1,0 @@
-# One selected patch per frame instead of three.
-_base_ = '../ts2net_msrvtt.py'
-
-model = dict(neck=dict(topk=1))

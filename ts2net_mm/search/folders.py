@@ -1,0 +1,128 @@
+"""An index of the videos of a folder, which lies in the cache and follows the folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import Timeout
+
+from ..apis.gallery import cache_path
+from ..apis.reading import find_readable
+from ..utils.text import printable
+from ..video.video_files import VideoFile, describe_endings
+from .encoding import EncodingReport, ItemEncoder, encode_into
+from .records import ENCODED, REMOVED, video_key
+from .sharing import Progress, Share, index_path
+from .store import VideoStore
+from .windows import Windowing
+
+__all__ = ['FolderIndex', 'update_folder_index']
+
+
+@dataclass(frozen=True)
+class FolderIndex:
+    """The index of a folder's videos.
+
+    Args:
+        folder: The folder of the videos.
+        place: The folder of the index.
+        names: Name of each video in the folder, by its path in the index.
+        report: What was encoded, and what cannot be read.
+        num_dropped: Videos that were in the index and are no longer in the folder.
+    """
+
+    folder: Path
+    place: Path
+    names: dict[str, str]
+    report: EncodingReport
+    num_dropped: int
+
+
+def update_folder_index(
+    folder: str | Path,
+    inferencer: ItemEncoder,
+    *,
+    windowing: Windowing | None,
+    cache_dir: str | Path | None = None,
+    batch_size: int = 8,
+    num_workers: int | None = None,
+    progress: bool = False,
+) -> FolderIndex:
+    """Bring the index of a folder up to date, and make it if it is missing.
+
+    New and changed videos are encoded, and those that are gone are removed. Each folder, model and
+    way to cut videos has an index of its own. Several processes may do this at the same time.
+
+    Args:
+        folder: Folder with videos, also in sub-folders.
+        inferencer: The model.
+        windowing: How videos are cut; None keeps them whole.
+        cache_dir: Folder for the index, by default ``$XDG_CACHE_HOME/ts2net_mm`` or
+            ``~/.cache/ts2net_mm``.
+        batch_size: Windows per batch.
+        num_workers: Processes that decode.
+        progress: Whether to show the progress on stderr.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If it holds no video, or none that can be read.
+        OSError: If the cache folder cannot be written.
+        KeyboardInterrupt: After Ctrl-C; what was encoded is kept.
+    """
+    begin_ns = time.time_ns()
+    files = find_readable(folder, inferencer.video_pipeline)
+    # the paths in the index begin as the folder is named, which may be a link to another
+    begin = os.path.abspath(Path(folder).expanduser())
+    place = cache_path(folder, f'{inferencer.fingerprint} {windowing} {begin}', cache_dir)
+    try:
+        with Progress(place, files, Share(), enabled=progress) as bar:
+            report = encode_into(
+                place,
+                files,
+                inferencer,
+                windowing=windowing,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                on_progress=bar.advance,
+            )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f'encoded videos are kept in {place}') from None
+    names = {index_path(file): file.name for file in files}
+    if not report.num_known + report.num_encoded:
+        raise ValueError(_why_nothing(folder, report, names))
+    num_dropped = _drop_missing(VideoStore(place), files, begin_ns)
+    return FolderIndex(Path(folder), place, names, report, num_dropped)
+
+
+def _drop_missing(store: VideoStore, files: Sequence[VideoFile], before_ns: int) -> int:
+    """Remove what is not among the files, except what other processes added since; count videos."""
+    view = store.view()
+    keys = np.array([video_key(index_path(file))[0] for file in files], np.uint64)
+    is_gone = view.is_latest & (view.videos['kind'] != REMOVED)
+    is_gone &= view.videos['time_ns'] < before_ns
+    is_gone &= ~np.isin(view.videos['key'][:, 0], keys)
+    if is_gone.any():
+        with store.writer() as writer:
+            writer.remove(view.video(number).path for number in np.flatnonzero(is_gone).tolist())
+    now = store.view()
+    if len(now) > 2 * now.num_windows:
+        with suppress(Timeout):  # another process does it
+            store.compact()
+    return int((is_gone & (view.videos['kind'] == ENCODED)).sum())
+
+
+def _why_nothing(folder: str | Path, report: EncodingReport, names: dict[str, str]) -> str:
+    videos, others = report.skipped_videos, report.others
+    if not videos:
+        return f'there is no video in {folder}, only files {describe_endings(others)}'
+    path, reason = next(iter(videos.items()))
+    return (
+        f'none of the {len(videos)} videos in {folder} can be read; the first is '
+        f'{printable(names[path])}: {reason}'
+    )
