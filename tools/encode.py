@@ -16,6 +16,7 @@ from ts2net_mm.search.arguments import (
     choose_windowing,
 )
 from ts2net_mm.search.description import DESCRIPTION
+from ts2net_mm.search.milvus_client import is_milvus_address
 from ts2net_mm.utils.cli import is_missing_weights, require_path, run
 from ts2net_mm.utils.files import check_folder
 from ts2net_mm.utils.text import printable
@@ -127,6 +128,11 @@ def check_paths(args: argparse.Namespace) -> None:
             f'checkpoint {args.checkpoint} does not exist and is not a name like ViT-B/32'
         )
     require_path('folder or list of videos', args.videos)
+    if is_milvus_address(args.index):
+        raise ValueError(
+            f'--index {args.index} is an address of Milvus: encode into a folder, and copy it with '
+            'tools/index.py FOLDER copy --to ADDRESS'
+        )
     index = check_folder(args.index, 'index folder')
     if index.is_dir() and any(index.iterdir()) and not (index / DESCRIPTION).exists():
         raise FileExistsError(f'{index} is no index and not empty: choose another folder')

@@ -103,6 +103,10 @@ def test_errors_in_one_line(encode, tmp_path):
     assert not (tmp_path / 'index').exists()  # nothing is left of a failure
     code, _, err = encode(index=tmp_path)
     assert (code, f'{tmp_path} is no index and not empty' in err) == (1, True)
+    for address in (tmp_path / 'gallery.db', 'http://localhost:19530'):
+        code, _, err = encode(index=address)
+        assert (code, f'{address} is an address of Milvus' in err) == (1, True)
+    assert not (tmp_path / 'gallery.db').exists()
     encode('--whole')
     code, _, err = encode('--whole', '--fp16')
     assert code == 1

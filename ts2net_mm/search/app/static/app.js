@@ -112,7 +112,9 @@ class Player {
       const answer = await fetch(address);
       if (!answer.ok) return this.explain((await answer.json()).detail);
       this.clip = timeline;
-      this.video.src = URL.createObjectURL(await answer.blob());
+      const clip = await answer.blob();
+      if (this.video.src.startsWith('blob:')) URL.revokeObjectURL(this.video.src);
+      this.video.src = URL.createObjectURL(clip);
       this.tell('This browser cannot play this file: the moment is shown converted, without sound.');
     } catch {
       this.explain('The server does not answer.');
