@@ -76,6 +76,79 @@ def test_blocks_that_shift(variant, data):
     assert found == set(BLOCKS[variant][data != 'msrvtt'])
 
 
+def build(part: str, variant: str, data: str):
+    """The model of a config, without memory."""
+    with torch.device('meta'):
+        return MODELS.build(read(part, variant, data).model)
+
+
+@pytest.mark.parametrize('data', GRID)
+@pytest.mark.parametrize(
+    ('variant', 'num_blocks'), [('1-block', 1), ('2-blocks', 2), ('4-blocks', 4)]
+)
+def test_temporal_blocks(variant, num_blocks, data):
+    assert len(build('temporal', variant, data).head.temporal.layers) == num_blocks
+
+
+@pytest.mark.parametrize('data', GRID)
+def test_a_position_for_each_frame(data):
+    temporal = build('temporal', 'frame-positions', data).head.temporal
+    assert temporal.positions == 'frame'
+    assert len(temporal.pos_embed) >= NUM_FRAMES[data]
+
+
+@pytest.mark.parametrize('data', GRID)
+@pytest.mark.parametrize('temperature', [1, 2, 8, 16])
+def test_temperatures(temperature, data):
+    similarity = read('similarity', f'temperature-{temperature}', data).model.head.similarity
+    assert MODELS.build(similarity).temperature == temperature
+
+
+@pytest.mark.parametrize('data', GRID)
+@pytest.mark.parametrize('order', ['reversed', 'shuffled'])
+def test_the_order_of_frames_changes_in_the_test_alone(order, data):
+    cfg = read('input', f'{order}-test', data)
+    base = Config.fromfile(ABLATIONS.parent / f'ts2net_{data}.py')
+    steps = cfg.test_dataloader.dataset.pipeline
+    (place,) = (n for n, step in enumerate(steps) if step.type == 'ReorderFrames')
+    assert steps[place].order == order
+    assert [*steps[:place], *steps[place + 1 :]] == base.test_dataloader.dataset.pipeline
+    assert cfg.train_dataloader == base.train_dataloader
+    assert cfg.val_dataloader == base.val_dataloader
+    assert cfg.model == base.model
+
+
+@pytest.mark.parametrize('data', GRID)
+@pytest.mark.parametrize('position', ['head', 'tail', 'uniform'])
+def test_where_frames_are_taken(position, data):
+    cfg = read('input', f'{position}-frames', data)
+    for split in ('train', 'val', 'test'):
+        (sampling,) = (
+            step
+            for step in cfg[f'{split}_dataloader'].dataset.pipeline
+            if step.type == 'SampleFramesByRate'
+        )
+        assert (sampling.position, sampling.num_frames) == (position, NUM_FRAMES[data])
+
+
+@pytest.mark.parametrize('data', GRID)
+@pytest.mark.parametrize(
+    ('variant', 'rank', 'in_a_block'),
+    [('lora', 8, 2), ('lora-r32', 32, 2), ('lora-mlp', 8, 4), ('lora-last-blocks', 8, 2)],
+)
+def test_where_adapters_are(variant, rank, in_a_block, data):
+    pytest.importorskip('peft')
+    model = build('adaptation', variant, data)
+    for encoder in (model.backbone, model.text_encoder):
+        trained = {name for name, p in encoder.named_parameters() if p.requires_grad}
+        assert all('.lora_' in name for name in trained)
+        blocks = {int(name.split('.')[1]) for name in trained}
+        last = len(encoder.layers)
+        assert blocks == set(range(last - 2 if variant == 'lora-last-blocks' else 0, last))
+        assert len(trained) == 2 * in_a_block * len(blocks)
+        assert encoder.lora.rank == rank
+
+
 @pytest.mark.parametrize('data', GRID)
 @pytest.mark.parametrize('variant', KEPT)
 def test_kept_tokens_have_positions(variant, data):

@@ -134,6 +134,40 @@ def test_search_ranks_by_the_cosine_without_scale(
     assert all(hit.path == gallery.folder / hit.name for hit in hits)
 
 
+@pytest.fixture
+def word_model(config_file, tmp_path) -> RetrievalInferencer:
+    """The model with an interaction of words and frames."""
+    cfg = load_config(config_file)
+    cfg.model.text_encoder.output = 'words'
+    cfg.model.head.similarity = dict(type='TokenInteraction')
+    cfg.model.head.token_weights = dict(type='TokenWeights', embed_dims=16)
+    torch.manual_seed(0)
+    weights = {k: 0.2 * torch.randn_like(v) for k, v in build_model(cfg).state_dict().items()}
+    torch.save(weights, tmp_path / 'words.pth')
+    return RetrievalInferencer(cfg, tmp_path / 'words.pth', device='cpu')
+
+
+def test_search_with_words(word_model, video_folder, tmp_path):
+    gallery = Gallery.open(video_folder, word_model, cache_dir=tmp_path)
+    hits = word_model.search('a red circle', gallery, topk=6)
+    (words,) = word_model.encode_texts(['a red circle'])
+    words = words[words.any(dim=-1)]
+    assert len(words) == 5  # with start and end
+    for hit in hits:
+        place = [video.name for video in gallery.videos].index(hit.name)
+        mask = gallery.frame_mask[place]
+        frames = gallery.frame_features[place][mask]
+        cosines = torch.cosine_similarity(words[:, None], frames[None], dim=-1)
+        of_words = words.norm(dim=-1) @ cosines.amax(dim=1)
+        of_frames = frames.norm(dim=-1) @ cosines.amax(dim=0)
+        assert hit.score == pytest.approx(float(of_words + of_frames) / 2, abs=1e-5)
+        best = cosines.amax(dim=0)
+        times = gallery.frame_seconds[place][mask][best > best.max() - 1e-6]
+        assert min(abs(times - hit.best_seconds)) < 1e-6
+    with pytest.raises(ValueError, match='compares the words of a sentence, but an index'):
+        _ = word_model.index_score
+
+
 def test_equal_scores_keep_the_order_of_the_names(inferencer, gallery):
     same = gallery.frame_features[:1].expand(6, -1, -1)
     mask = gallery.frame_mask[:1].expand(6, -1)

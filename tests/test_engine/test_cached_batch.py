@@ -64,12 +64,19 @@ def device(request, monkeypatch) -> str:
     return request.param
 
 
-@pytest.fixture
-def network(device) -> TS2Net:
+def build(device: str, change: Callable[[dict], None] | None = None) -> TS2Net:
     torch.manual_seed(0)
-    network = MODELS.build(model_config())
+    config = model_config()
+    if change:
+        change(config)
+    network = MODELS.build(config)
     network.init_weights()
     return network.to(device).train()
+
+
+@pytest.fixture
+def network(device) -> TS2Net:
+    return build(device)
 
 
 @pytest.fixture
@@ -161,6 +168,24 @@ def test_equals_a_plain_step(network, device, by_frame, settings, change, dtype,
             network.state_dict()[name], weight, rtol=10 * tolerance, atol=tolerance, msg=name
         )
     assert_equal(random_states(), states)
+
+
+def compare_words(config: dict) -> None:
+    config['text_encoder']['output'] = 'words'
+    config['head']['similarity'] = dict(type='TokenInteraction')
+    config['head']['token_weights'] = dict(type='TokenWeights', embed_dims=16)
+
+
+def test_features_of_words(device, by_frame):
+    network = build(device, compare_words).double()
+    plain = copy.deepcopy(network)
+    wrappers = wrap(plain), wrap(network)
+    losses, grads = train(plain, wrappers[0], plain_step(plain, wrappers[0]))
+    step = CachedStep(network, wrappers[1], chunk_size=3)
+    found_losses, found_grads = train(network, wrappers[1], step)
+    assert found_losses == pytest.approx(losses, rel=1e-12)
+    assert any(name.startswith('head.token_weights') for name in grads)
+    assert error(found_grads, grads) < 1e-10
 
 
 def plain_step(network: TS2Net, wrapper: OptimWrapper) -> Callable[[dict], dict]:

@@ -98,6 +98,29 @@ def test_inverted_softmax_uses_logits():
         assert metrics[f'{way}_dsl/MnR'] != metrics[f'{way}/MnR']
 
 
+def test_features_of_words():
+    """Captions of five words, of which some are padding, with several captions a video."""
+    samples = predict(9, similarity=dict(type='TokenInteraction'))
+    generator = torch.Generator().manual_seed(0)
+    for sample in samples:
+        texts = sample['features']['text_features']
+        words = texts[:, None] + torch.randn(len(texts), 5, 8, generator=generator)
+        sample['features']['text_features'] = words * (torch.arange(5) < 3)[:, None]
+    logits = []
+    for text in torch.cat([sample['features']['text_features'] for sample in samples])[:, :3]:
+        row = []
+        for features in (sample['features'] for sample in samples):
+            frames = features['frame_features'][features['frame_mask']]
+            cosines = F.cosine_similarity(text[:, None], frames[None], dim=-1)
+            ways = ((text, cosines.amax(dim=1)), (frames, cosines.amax(dim=0)))
+            row.append(sum(t.norm(dim=-1) @ best / t.norm(dim=-1).sum() for t, best in ways))
+        logits.append(torch.stack(row))
+    owners = logits_of(predict(9))[1]
+    expected = retrieval_metrics(torch.stack(logits).numpy(), owners)
+    assert evaluate(samples) == pytest.approx(expected)
+    assert 10 < expected['t2v/R1'] < 90
+
+
 @MODELS.register_module(force=True)
 class StoredScores(nn.Module):
     """Reads the scores of a text from its feature, at the place that the video feature marks."""

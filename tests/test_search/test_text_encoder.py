@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from ts2net_mm.models import CLIPTextEncoder
 from ts2net_mm.search.text_encoder import (
     StoredTextEncoder,
     TextSettings,
+    copy_text_encoder,
     has_copy,
     source_of,
     store_text_encoder,
@@ -38,6 +40,23 @@ def test_the_same_features(tmp_path, activation):
     assert (has_copy(tmp_path, 'it'), has_copy(tmp_path, 'other')) == (True, False)
     with pytest.raises(ValueError, match=r"'\?!' has no word"):
         stored.encode_texts(['a', '?!'])
+
+
+def test_adapters_are_part_of_the_copied_weights(tmp_path):
+    pytest.importorskip('peft')
+    torch.manual_seed(0)
+    encoder = CLIPTextEncoder(
+        width=32, num_layers=2, num_heads=4, out_dims=16, lora=dict(rank=2)
+    ).eval()
+    state = {key: 0.3 * torch.randn_like(value) for key, value in encoder.state_dict().items()}
+    encoder.load_state_dict(state)
+    model = SimpleNamespace(model=SimpleNamespace(text_encoder=encoder), max_words=20)
+    assert copy_text_encoder(tmp_path, model, 'it')
+    tokens = torch.as_tensor(TokenizeCaptions(max_words=20)(dict(text=TEXTS))['text'])
+    with torch.no_grad():
+        expected = encoder(tokens)
+    found = StoredTextEncoder(tmp_path).encode_texts(TEXTS)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_source_is_config_and_weights(tmp_path):

@@ -216,7 +216,7 @@ class RetrievalInferencer:
         if self.model.head.compares_words:
             raise ValueError(
                 f'{self.name} compares the words of a sentence, but an index is searched with one '
-                'vector: search the folder of the videos with tools/search.py'
+                'vector: search a Gallery in Python'
             )
         return getattr(self.model.head.cosine_similarity, 'index_score', None)
 
@@ -291,7 +291,8 @@ class RetrievalInferencer:
 
 def _best_seconds(text: Tensor, gallery: Gallery, index: int) -> float | None:
     """Presentation time of the frame of a video with the largest cosine to a sentence."""
-    text = text.flatten(0, -2)  # a sentence, or its words
+    text = text.flatten(0, -2)  # a sentence, or its words, of which 0 is padding
+    text = text[text.any(dim=-1)]
     cosines = F.normalize(gallery.frame_features[index], dim=-1) @ F.normalize(text, dim=-1).T
     cosines = cosines.amax(dim=-1)
     best = int(cosines.masked_fill(~gallery.frame_mask[index], -2).argmax())

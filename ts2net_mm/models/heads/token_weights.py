@@ -63,7 +63,8 @@ def _build_mlp(dims: int, num_layers: int) -> nn.Sequential | None:
     if not num_layers:
         return None
     hidden = [part for _ in range(num_layers - 1) for part in (nn.Linear(dims, dims), nn.ReLU())]
-    return nn.Sequential(*hidden, nn.Linear(dims, 1))
+    # the softmax would cancel a bias
+    return nn.Sequential(*hidden, nn.Linear(dims, 1, bias=False))
 
 
 def _weigh(tokens: Tensor, mask: Tensor, mlp: nn.Sequential | None) -> Tensor:
