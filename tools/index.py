@@ -71,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def show_info(args: argparse.Namespace) -> None:
     """Print what an index holds."""
     from ts2net_mm.search import VideoStore
+    from ts2net_mm.video.video_files import has_video_ending
 
     store = VideoStore(args.index)
     view, about = store.view(), store.description
@@ -84,9 +85,13 @@ def show_info(args: argparse.Namespace) -> None:
     if unused := len(view) - view.num_windows:
         print(f'{unused} windows were removed or replaced; compact frees their space')
     skipped = list(view.skipped_videos())
-    if skipped:
-        print(f'{len(skipped)} videos could not be read:')
-    for video in skipped:
+    # a failure that may pass has no size, as the file is to be tried again
+    named = [video for video in skipped if video.size < 0 or has_video_ending(video.path)]
+    if len(named) < len(skipped):
+        print(f'{len(skipped) - len(named):,} files are not videos')
+    if named:
+        print(f'{len(named)} videos could not be read:')
+    for video in named:
         print(f'  {printable(video.path)}: {printable(video.note or "")}')
 
 

@@ -22,7 +22,7 @@ def store(tmp_path):
     with store.writer() as writer:
         writer.add([make_entry(str(tmp_path / name), seed=1) for name in 'abc'])
         writer.add([make_entry(str(tmp_path / 'a'), seed=2)])
-        writer.add([VideoEntry('/bad\n', note='it is damaged')])
+        writer.add([VideoEntry('/bad\n.mp4', size=9, note='it is damaged')])
     return store
 
 
@@ -45,8 +45,19 @@ def test_info(run, store):
         f'median radius of a window: {radius:.2f} (docs/search.md says what it means)',
         '2 windows were removed or replaced; compact frees their space',
         '1 videos could not be read:',
-        r'  /bad\n: it is damaged',
+        r'  /bad\n.mp4: it is damaged',
     ]
+
+
+def test_info_counts_what_is_not_a_video(run, store):
+    """A text is only counted, unless its failure may pass: then it may be a video."""
+    with store.writer() as writer:
+        writer.add([VideoEntry('/notes.txt', size=9, note='it is no video')])
+        writer.add([VideoEntry('/no ending', note='no answer within 600 seconds')])
+    lines = run('info')[1].splitlines()
+    assert '1 files are not videos' in lines
+    assert '  /no ending: no answer within 600 seconds' in lines
+    assert not any('notes.txt' in line for line in lines)
 
 
 def test_check_and_drop(run, store, tmp_path):
