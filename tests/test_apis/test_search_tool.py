@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -11,6 +12,7 @@ import cv2
 import pytest
 import torch
 from decord import VideoReader
+from tiny import Page
 
 from ts2net_mm.apis import Gallery
 from ts2net_mm.video import guarded_reader
@@ -133,6 +135,19 @@ def test_moments_of_long_videos(search, make_video, tmp_path):
     assert [(m['start'], m['end']) for (m,) in moments] == [(0, pytest.approx(10))] * 3
     assert search('a', '--window', '3', folder=videos)[2] == '3 videos, 3 of them encoded now\n'
     assert search('a', folder=videos)[2] == '3 videos, 0 of them encoded now\n'
+
+
+def test_a_page_shows_the_frames_of_the_moment(search, make_video, tmp_path):
+    make_video(tmp_path / 'videos/a.mp4', frames=60)
+    options = ['--json', '--html', str(tmp_path / 'page.html')]
+    code, out, _ = search('a red circle', *options, folder=tmp_path / 'videos')
+    ((hit,),) = [query['hits'] for query in json.loads(out)['queries']]
+    moment, page = hit['moments'][0], Page(tmp_path / 'page.html')
+    assert code == 0
+    assert page.values('figure', 'class') == ['best']
+    shown = [float(t.split(':')[1]) for t in page.texts if re.fullmatch(r'0:\d\d\.\d', t)]
+    assert len(shown) == 4
+    assert all(moment['start'] - 0.1 <= seconds <= moment['end'] for seconds in shown)
 
 
 def test_queries_and_filters_of_an_index(search, video_folder):

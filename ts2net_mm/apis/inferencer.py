@@ -51,6 +51,8 @@ class SearchHit:
         path: Path of the video.
         best_seconds: Presentation time of the frame that matches the sentence best; None if the
             times are unknown.
+        frame_seconds: Times of the frames of the moment that was found; empty if it is the whole
+            video.
     """
 
     rank: int
@@ -58,6 +60,7 @@ class SearchHit:
     name: str
     path: Path
     best_seconds: float | None = None
+    frame_seconds: tuple[float, ...] = ()
 
 
 class RetrievalInferencer:
@@ -225,6 +228,7 @@ class RetrievalInferencer:
         paths: Sequence[str | Path],
         *,
         large: Mapping[str, Collection[float]] | None = None,
+        times: Mapping[str, Collection[float]] | None = None,
         num_workers: int | None = None,
     ) -> dict[str, list[Frame] | Failure]:
         """Decode frames that the model sees: path -> frames, or why there are none.
@@ -232,9 +236,10 @@ class RetrievalInferencer:
         Args:
             paths: The videos; at most 12 evenly spaced frames of each are returned.
             large: By path, the times of frames that are always returned, and larger.
+            times: By path, the times of frames to take instead of those of the whole video.
             num_workers: Processes that decode.
         """
-        reader = FrameReader(pipeline=self.video_pipeline, large=large)
+        reader = FrameReader(pipeline=self.video_pipeline, large=large, times=times)
         names = [str(path) for path in paths]
         return dict(map_in_workers(reader, names, num_workers=num_workers, timeout=VIDEO_TIMEOUT))
 

@@ -29,11 +29,12 @@ def write_html_report(
 ) -> None:
     """Write one self-contained page with a strip of frames for each hit.
 
-    The frames are those that the model sees, the best one and at most 12 evenly spaced; they are
-    shown before the crop and embedded in the page. Names and frames are links to the video file,
-    and a player starts at the best frame. Links and players hold absolute ``file:`` addresses: the
-    page may be moved, the videos may not. A browser opens them from a page on disk, not from one
-    that a server delivers, and plays the formats that it knows.
+    The frames are those that the model sees of the moment that was found, or else of the whole
+    video: the best one and at most 12 evenly spaced. They are shown before the crop and embedded in
+    the page. Names and frames are links to the video file, and a player starts at the best frame.
+    Links and players hold absolute ``file:`` addresses: the page may be moved, the videos may not.
+    A browser opens them from a page on disk, not from one that a server delivers, and plays the
+    formats that it knows.
 
     Args:
         path: The page; missing folders are made. It is written atomically.
@@ -48,10 +49,12 @@ def write_html_report(
     path = ensure_writable(path, 'page')
     all_hits = [hit for hits in results.values() for hit in hits]
     best: dict[str, set[float]] = {}
+    times: dict[str, set[float]] = {}
     for hit in all_hits:
         seconds = best.setdefault(str(hit.path), set())
         if hit.best_seconds is not None:
             seconds.add(hit.best_seconds)
+        times.setdefault(str(hit.path), set()).update(hit.frame_seconds)
     page = render_page(
         'search.html',
         model=inferencer.name,
@@ -59,7 +62,7 @@ def write_html_report(
         num_videos=num_videos,
         date=time.strftime('%Y-%m-%d %H:%M'),
         results=results,
-        strips=inferencer.read_frames(list(best), large=best, num_workers=num_workers),
+        strips=inferencer.read_frames(list(best), large=best, times=times, num_workers=num_workers),
     )
     write_text(path, page)
 

@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 TEXT_TRANSFORM = 'TokenizeCaptions'
+ROUNDING = 1e-3  # seconds; tolerance for times in single precision
 DECODER_TIMEOUT = 60.0  # seconds for opening a video, and again for decoding its frames
 # Seconds for a whole video in a worker. It ends transforms that have no time limit, so it is above
 # what a guarded decoder may take: 120 to start its helper, 60 to open and 60 to decode.
@@ -162,6 +163,8 @@ class FrameReader:
         max_frames: Number of frames above which evenly spaced ones are taken.
         max_height: Height in pixels above which pictures are made smaller.
         large: By path, the times of frames that are always kept, and twice as high.
+        times: By path, the times of frames to take instead of those that the model samples of
+            the whole video.
     """
 
     def __init__(
@@ -171,18 +174,23 @@ class FrameReader:
         max_frames: int = 12,
         max_height: int = 180,
         large: Mapping[str, Collection[float]] | None = None,
+        times: Mapping[str, Collection[float]] | None = None,
     ) -> None:
         self.transforms = [TRANSFORMS.build(dict(transform)) for transform in pipeline]
         self.max_frames = max_frames
         self.max_height = max_height
         self.large = large or {}
+        self.times = times or {}
 
     def __call__(self, path: str) -> list[Frame] | Failure:
         """Return the frames in their order."""
         try:
-            results = begin_reading(path)
+            results, wanted = begin_reading(path), sorted(self.times.get(path, ()))
             for transform in self.transforms:
                 results = transform(results)
+                if wanted and 'frame_inds' in results:
+                    results = _with_frames_at(results, wanted)
+                    wanted = []
                 if results.get('imgs') is not None:
                     break
             return self._pick(results, self.large.get(path, ()))
@@ -193,7 +201,8 @@ class FrameReader:
         mask = np.asarray(results.get('frame_mask', np.ones(len(results['imgs']), dtype=bool)))
         valid = np.flatnonzero(mask)
         places = np.linspace(0, len(valid) - 1, min(len(valid), self.max_frames))
-        seconds = [None if np.isnan(time) else float(time) for time in frame_seconds_of(results)]
+        shown = results.get('wanted_seconds', frame_seconds_of(results))
+        seconds = [None if np.isnan(time) else float(time) for time in shown]
         chosen = set(valid[places.round().astype(int)])
         chosen.update(index for index in valid if seconds[index] in large)
         return [
@@ -203,6 +212,20 @@ class FrameReader:
 
     def _encode(self, image: np.ndarray, seconds: float | None, scale: int) -> Frame:
         return Frame(*to_jpeg(image, scale * self.max_height), seconds)
+
+
+def _with_frames_at(results: dict, seconds: Sequence[float]) -> dict:
+    """Replace the frames that a sampler chose by those shown at some times, if these are known."""
+    if (times := results.get('frame_times')) is not None:
+        starts = times[:-1]
+    elif fps := results.get('avg_fps'):
+        starts = np.arange(results['total_frames']) / fps
+    else:
+        return results
+    numbers = np.searchsorted(starts, np.asarray(seconds) + ROUNDING, 'right') - 1
+    results = results | dict(frame_inds=np.maximum(numbers, 0), wanted_seconds=list(seconds))
+    results.pop('frame_mask', None)
+    return results
 
 
 def to_jpeg(image: np.ndarray, max_height: int) -> tuple[bytes, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -200,6 +201,7 @@ class _Queries:
                     names[hit.path],
                     Path(hit.path),
                     hit.moments[0].best_seconds,
+                    tuple(filter(math.isfinite, hit.moments[0].frame_seconds)),
                 )
                 for hit in result.hits
             ]
