@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..utils.files import move_into_place, write_text
+from ..utils.files import move_into_place, require_same_settings, write_text
 from ..utils.workers import Failure, die_with_parent
 from ..video import GuardedVideoReader
 from ..video.errors import DECODING_ERRORS, UnreadableVideoError, unreadable_reason
@@ -135,15 +135,7 @@ class Compressor:
         settings = {key: asdict(self)[key] for key in ('fps', 'short_side')}
         manifest = self.folder / MANIFEST
         if manifest.exists():
-            try:
-                found = json.loads(manifest.read_text(encoding='utf-8'))
-            except ValueError as error:
-                found = f'invalid JSON ({error})'
-            if found != settings:
-                raise ValueError(
-                    f'{manifest}: created with {found}, but {settings} is requested; choose '
-                    'another folder'
-                )
+            require_same_settings(manifest, settings, 'created', 'choose another folder')
         else:
             write_text(manifest, json.dumps(settings) + '\n')
         shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)

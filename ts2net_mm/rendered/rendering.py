@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 from filelock import FileLock, Timeout
 
-from ..utils.files import write_text
+from ..utils.files import require_same_settings, write_text
 from ..utils.workers import Failure, map_in_workers
 from .mp4 import encode_mp4, is_complete_mp4
 from .planning import SPLITS, RenderedSet, Video
@@ -166,15 +166,8 @@ class DatasetFolder:
         manifests = [folder / _MANIFEST for folder in (self.root, self.scratch)]
         present = [manifest for manifest in manifests if manifest.exists()]
         for manifest in present:
-            try:
-                found = json.loads(manifest.read_text(encoding='utf-8'))
-            except ValueError as error:
-                found = f'invalid JSON ({error})'
-            if found != settings:
-                raise ValueError(
-                    f'{manifest}: rendered with {found}, but {settings} is requested; choose '
-                    'another folder or remove this one'
-                )
+            advice = 'choose another folder or remove this one'
+            require_same_settings(manifest, settings, 'rendered', advice)
         ours = [*SPLITS, *(path.name for path in (*self._annotations, *self._boxes))]
         foreign = [name for name in ours if (self.root / name).exists()]
         if foreign and not present:

@@ -1,5 +1,6 @@
 """Files that are complete or missing, whenever the process or the machine stops."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ __all__ = [
     'making_folder',
     'move_into_place',
     'replacing',
+    'require_same_settings',
     'temporary_beside',
     'write_text',
 ]
@@ -93,6 +95,26 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file in UTF-8, complete or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
+
+
+def require_same_settings(manifest: Path, settings: object, made: str, advice: str) -> None:
+    """Check that a folder was made with these settings.
+
+    Args:
+        manifest: The JSON file of the folder that says its settings.
+        settings: What is requested, as JSON would give it back.
+        made: How the folder was made, for the message.
+        advice: What to do about other settings, for the message.
+
+    Raises:
+        ValueError: If the settings differ, or the file is damaged.
+    """
+    try:
+        found = json.loads(manifest.read_text(encoding='utf-8'))
+    except ValueError as error:
+        found = f'invalid JSON ({error})'
+    if found != settings:
+        raise ValueError(f'{manifest}: {made} with {found}, but {settings} is requested; {advice}')
 
 
 def check_folder(path: str | Path, kind: str) -> Path:

@@ -1,5 +1,7 @@
 """What the selections of patches share: [CLS] is kept, and patches are weighted into K tokens."""
 
+from abc import abstractmethod
+
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -56,6 +58,7 @@ class PatchSelection(BaseModule):
             selected = self.candidate_weights(tokens, frame_mask, attention) @ candidates
         return torch.cat((kept, selected), dim=2)
 
+    @abstractmethod
     def candidate_weights(
         self, tokens: Tensor, frame_mask: Tensor | None, attention: Tensor | None
     ) -> Tensor:
@@ -64,7 +67,6 @@ class PatchSelection(BaseModule):
         Shape:
             - tokens: (B, T, 1 + P, D) -> (B, T, topk, P); 1 + P if [CLS] is a candidate
         """
-        raise NotImplementedError
 
     def patch_weights(
         self, tokens: Tensor, frame_mask: Tensor | None = None, attention: Tensor | None = None
