@@ -14,7 +14,9 @@ from tiny import reference, shrinking_options, write_data_set
 
 from ts2net_mm.checkpoints import (
     Checkpoint,
+    as_meta,
     config_from_state_dict,
+    config_of,
     convert_state_dict,
     fit_weights,
     load_weights,
@@ -108,6 +110,31 @@ def test_ablations_are_of_msrvtt_and_moving_shapes():
 @pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
 def test_full_size_builds(path):
     build_full_size(path)
+
+
+@pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
+def test_a_checkpoint_builds_its_model_again(path):
+    """Without the config file, also where defaults are not written and shapes show nothing."""
+    cfg = Config.fromfile(path)
+    built = build_full_size(path)
+    content = dict(state_dict=built.state_dict(), meta=as_meta(cfg.model))
+    with torch.device('meta'):
+        again = MODELS.build(config_of(Checkpoint.from_content(content, path.stem)))
+    assert settings_of(again) == settings_of(built)
+
+
+def settings_of(model) -> dict:
+    """Plain attributes of all parts but the loss; those of the training are not compared."""
+    training = ('init_cfg', 'frozen_stages', 'frozen', 'start_from_clip', 'with_cp', 'training')
+    plain = (bool, int, float, str, tuple, frozenset, type(None))
+    return {
+        name: (
+            type(part),
+            {k: v for k, v in vars(part).items() if isinstance(v, plain) and k not in training},
+        )
+        for name, part in model.named_modules()
+        if not name.startswith(('head.loss_module', 'data_preprocessor'))
+    }
 
 
 @pytest.mark.parametrize('model', CLIP_SIZES)

@@ -14,7 +14,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from ts2net_mm.checkpoints import Checkpoint, config_of
+from ts2net_mm.checkpoints import Checkpoint, config_from_state_dict, config_of
 from ts2net_mm.datasets import BadVideosError, TextVideoDataset
 from ts2net_mm.engine import (
     BadVideosHook,
@@ -104,12 +104,10 @@ def stored(model) -> dict:
 
 
 def test_model_config_has_settings_that_the_shapes_do_not_show(released_weights):
-    model = dict(
-        type='TS2Net',
-        init_cfg=dict(type='CLIPPretrained', checkpoint='ViT-B/32'),
-        backbone=dict(type='TokenShiftViT', shift_layers=(3, 4), frozen_stages=0),
-        neck=dict(type='TokenSelection', topk=5),
-    )
+    model = config_from_state_dict(released_weights)
+    model['init_cfg'] = dict(type='CLIPPretrained', checkpoint='ViT-B/32')
+    model['backbone'] |= dict(shift_layers=(3, 4), frozen_stages=0)
+    model['neck'] |= dict(topk=5)
     content = dict(state_dict=released_weights, meta=stored(model))
     config = config_of(Checkpoint.from_content(content, 'epoch_1.pth'))
     assert config['backbone']['shift_layers'] == [3, 4]

@@ -7,7 +7,7 @@ import torch
 from mmaction.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.model import ExponentialMovingAverage
 
-from ts2net_mm.checkpoints import Checkpoint, fit_weights
+from ts2net_mm.checkpoints import Checkpoint, fit_weights, load_weights
 from ts2net_mm.checkpoints.settings import as_meta
 from ts2net_mm.checkpoints.writing import convert_checkpoint
 from ts2net_mm.models.layers.lora import is_lora
@@ -148,12 +148,27 @@ def test_adapters_learn_at_the_rate_of_new_modules(tiny_config):
             assert (group['lr'], group['fp16_arithmetic']) == (1.0, False)
 
 
+def test_adapters_of_another_scale_are_refused(tiny_config):
+    """The tensors fit, and would compute something else."""
+    model = build(tiny_config, lora=LORA)
+    config = copy.deepcopy(tiny_config)
+    for part in ('backbone', 'text_encoder'):
+        config[part]['lora'] = LORA
+    content = dict(state_dict=model.state_dict(), meta=as_meta(config))
+    checkpoint = Checkpoint.from_content(content, 'epoch_1.pth')
+    fit_weights(build(tiny_config, lora=dict(LORA, dropout=0.1)), checkpoint)
+    other = build(tiny_config, lora=dict(LORA, alpha=12))
+    with pytest.raises(ValueError, match=r'backbone lora scale=3.0, but the model has 6.0'):
+        load_weights(other, checkpoint)
+
+
 @pytest.mark.parametrize(
     ('lora', 'message'),
     [
         (dict(rank=0), 'rank=0 must be at least 1'),
         (dict(targets=('query',)), r"targets=\('query',\) must name some of"),
         (dict(layers=(3,)), r'layers \[3\] do not exist'),
+        (dict(layers=()), 'layers is empty'),
         (dict(r=8), 'must have settings of rank, alpha'),
     ],
 )

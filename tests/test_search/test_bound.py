@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from ts2net_mm.models.layers.similarity import (
-    best_frame_similarity,
-    frame_weighted_similarity,
-    mean_pooled_similarity,
+from ts2net_mm.models import (
+    AverageSimilarity,
+    BestFrameSimilarity,
+    FrameWeightedSimilarity,
+    MeanPooledSimilarity,
 )
 from ts2net_mm.search.bound import (
     AverageScore,
@@ -185,17 +186,18 @@ def test_scores_are_those_of_the_registered_similarities():
     q = unit(rng.standard_normal((5, 16))).astype(np.float32)
     mask = torch.from_numpy(np.arange(6) < num_frames[:, None])
     lengths, norms = np.ones((40, 6)), summarise(x, num_frames)[1].mean_norm
-    for score, similarity in (
-        (FrameWeightedScore(4.0), frame_weighted_similarity),
-        (MeanPooledScore(), mean_pooled_similarity),
-        (BestFrameScore(), best_frame_similarity),
-        (
-            score_from_settings(
-                dict(type='average', scores=[dict(type='best_frame'), dict(type='mean_pooled')])
-            ),
-            lambda *args: (best_frame_similarity(*args) + mean_pooled_similarity(*args)) / 2,
-        ),
+    average = [
+        dict(type='FrameWeightedSimilarity', temperature=16),
+        dict(type='BestFrameSimilarity'),
+    ]
+    for similarity in (
+        FrameWeightedSimilarity(),
+        FrameWeightedSimilarity(temperature=16),
+        MeanPooledSimilarity(),
+        BestFrameSimilarity(),
+        AverageSimilarity(similarities=average),
     ):
+        score = score_from_settings(similarity.index_score)
         expected = similarity(torch.from_numpy(q), torch.from_numpy(x), mask).numpy()
         found = [
             score.exact(row, ScoredFrames(x.astype(float) @ row, x, lengths, num_frames, norms))

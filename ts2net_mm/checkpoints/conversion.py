@@ -104,8 +104,11 @@ class Conversion:
                 "text; load them with init_cfg=dict(type='CLIPPretrained', checkpoint=...) into a "
                 'configured model'
             )
+        settings = self.checkpoint.settings
+        if 'type' in settings:  # the config of a whole model, whose defaults are those of its parts
+            return dict(settings)
         shift_layers = self.format.shift_layers(self.checkpoint.state_dict)
-        return merged(model_config(self._shapes(), shift_layers), self.checkpoint.settings)
+        return merged(model_config(self._shapes(), shift_layers), settings)
 
     def check(self) -> None:
         """Compare the tensors with the model that they belong to.

@@ -13,7 +13,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from ..models.layers.lora import is_lora
+from ..models.layers.lora import LoRASettings, is_lora
 from ..models.layers.patches import inflate_patch_weight
 from ..utils.config_types import type_name
 from .conversion import Conversion, check_state_dict
@@ -97,8 +97,7 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, part: str = '') -> 
     Positions are resized to another resolution, and stretched for more frames. A temporal
     transformer that the format does not have gets the text encoder's first blocks and positions, as
     in the released code, and patches of several frames get the weights for their middle frame. All
-    of this is logged, and so are the parts of the model that the format
-    does not have.
+    of this is logged, and so are the parts of the model that the format does not have.
 
     Args:
         model: TS2Net, or one of its encoders.
@@ -222,8 +221,12 @@ def _check_settings(model: nn.Module, checkpoint: Checkpoint, part: str) -> None
             continue
         block = owner.layers[0]
         built = dict(num_heads=block.attn.num_heads, act_cfg=type(block.ffn.layers[0][1]).__name__)
+        stated = dict(stated)
         if 'act_cfg' in stated:
-            stated = dict(stated, act_cfg=type_name(stated['act_cfg']))
+            stated['act_cfg'] = type_name(stated['act_cfg'])
+        if stated.get('lora') and owner.lora:
+            stated['lora scale'] = LoRASettings.from_config(stated['lora']).scale
+            built['lora scale'] = owner.lora.scale
         for key, value in built.items():
             if stated.get(key, value) != value:
                 raise ValueError(

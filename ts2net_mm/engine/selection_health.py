@@ -50,7 +50,11 @@ class SelectionHealthHook(Hook):
                 'SelectionHealthHook: the model has no TokenSelection; other necks learn no scores'
             )
         self._neck = found[0]
-        self._neck.score_mlp.register_forward_hook(self._keep)
+        self._handle = self._neck.score_mlp.register_forward_hook(self._keep)
+
+    def after_train(self, runner: Runner) -> None:
+        """Stop listening."""
+        self._handle.remove()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None

@@ -52,7 +52,7 @@ def test_only_the_estimate_is_saved():
 
 def test_bad_settings():
     for k in (0, 11):
-        with pytest.raises(ValueError, match=f'topk={k} must be between 1 and the 10 patches'):
+        with pytest.raises(ValueError, match=f'topk={k} must be between 1 and the 10 candidates'):
             perturbed_topk(torch.rand(2, 10), torch.randn(2, 5, 10), k, 0.05)
     with pytest.raises(ValueError, match='sigma=0.0 must be positive'):
         perturbed_topk(torch.rand(2, 10), torch.randn(2, 5, 10), 3, 0.0)

@@ -43,7 +43,8 @@ class TokenShiftViT(PretrainedLast, VisionTransformer):
         forward_offset: First token that takes its value from the previous frame; None for none.
         backward_offset: First token that takes its value from the next frame; None for none.
         shift: Config of what moves, such as ``ChannelShift``; ``TokenShift`` by default. The three
-            settings above are those of the default, and unused if ``shift`` is given.
+            settings above are those of the default, and unused if ``shift`` is given, also if it is
+            a ``TokenShift``.
         mask_aware_shift: Stop the shift at the last valid frame; in the released model padding
             leaks into valid frames.
         frozen_stages: -1 trains everything, 0 freezes the embeddings and the first LayerNorm (the

@@ -51,6 +51,8 @@ class LoRASettings:
             )
         if not self.targets or not set(self.targets) <= TARGETS.keys():
             raise ValueError(f'lora: targets={self.targets} must name some of {tuple(TARGETS)}')
+        if self.layers is not None and not self.layers:
+            raise ValueError('lora: layers is empty; lora=None has no adapters, layers=None all')
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> 'LoRASettings':

@@ -125,4 +125,4 @@ def hard_topk_weights(scores: Tensor, k: int) -> Tensor:
 
 def _check_k(k: int, num_patches: int) -> None:
     if not 1 <= k <= num_patches:
-        raise ValueError(f'topk={k} must be between 1 and the {num_patches} patches of a frame')
+        raise ValueError(f'topk={k} must be between 1 and the {num_patches} candidates of a frame')
