@@ -37,7 +37,8 @@ Written to the work folder: results.csv, results.md, curves.png, results.png, an
 folder for each run. The same command again skips the runs that are done, by a digest
 of config, seed and checkpoint, and resumes the others.
 
-exit codes: 0 all runs are done, 1 some failed or an error, 130 interrupted with Ctrl-C
+exit codes: 0 all runs are done, 1 some failed or lack a metric, or an error, 2 wrong
+arguments, 130 interrupted with Ctrl-C, 143 terminated
 """
 
 
@@ -104,6 +105,7 @@ def ablate(args: argparse.Namespace) -> int:
         RunState,
         draw_figures,
         format_results,
+        missing_metrics,
         read_plan,
         read_rows,
         run_all,
@@ -143,7 +145,8 @@ def ablate(args: argparse.Namespace) -> int:
             on_end=tell_end,
         )
         print(f'\n{report()}\n{args.work_dir}: results.csv, results.md, curves.png, results.png')
-    return 0 if all(RunState.from_folder(one).is_done for one in runs) else 1
+    rows = read_rows(plan, runs)
+    return 0 if all(row.state.is_done for row in rows) and not missing_metrics(plan, rows) else 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -134,7 +134,8 @@ def check_paths(args: argparse.Namespace) -> None:
             'tools/index.py FOLDER copy --to ADDRESS'
         )
     index = check_folder(args.index, 'index folder')
-    if index.is_dir() and any(index.iterdir()) and not (index / DESCRIPTION).exists():
+    has_files = index.is_dir() and any(not path.name.startswith('.') for path in index.iterdir())
+    if has_files and not (index / DESCRIPTION).exists():
         raise FileExistsError(f'{index} is no index and not empty: choose another folder')
 
 

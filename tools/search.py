@@ -46,9 +46,9 @@ each folder, model and kind of windows. Later runs encode new and changed videos
 by path, size and modification time. The cache may be deleted at any time.
 
 Every file is tried, whatever its ending, except hidden ones. Videos that cannot
-be read are skipped, named with the reason on stderr and tried again in the next
-run; one that hangs is skipped after a minute. Files with other endings that are
-not videos are counted.
+be read are skipped, named with the reason on stderr and tried again when they
+change; one that hangs is skipped after a minute, and tried again in the next run.
+Files with other endings that are not videos are counted.
 
 An index of tools/encode.py is searched as it is: nothing is encoded, and the
 model is not built where the index has a copy of its text encoder. A result is
@@ -208,7 +208,7 @@ def report(folder: FolderIndex) -> None:
     if skipped := found.skipped_videos:
         print(f'skipped {len(skipped)} videos that cannot be read:', file=sys.stderr)
         for path, reason in skipped.items():
-            print(f'  {printable(folder.names[path])}: {printable(reason)}', file=sys.stderr)
+            print(f'  {printable(folder.name_of(path))}: {printable(reason)}', file=sys.stderr)
     if others := found.others:
         number, endings = sum(others.values()), describe_endings(others)
         print(f'{number:,} files are not videos: {printable(endings)}', file=sys.stderr)

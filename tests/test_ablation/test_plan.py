@@ -64,6 +64,9 @@ def test_a_digest_changes_with_config_seed_checkpoint_and_source(plan, runs, wri
     assert not set(digests(text + 'checkpoint: best\n', best)) & set(last)
     changed = digests(text.replace('shift_layers: []', 'shift_layers: [1]'))
     assert [a == b for a, b in zip(changed, before, strict=True)] == [True, False, True] * 3
+    base = text.replace('name: ts2net\n', 'name: ts2net\n    options: {train_cfg.max_epochs: 3}\n')
+    changed = digests(base)  # also of the variant that tests the weights of the base
+    assert [a == b for a, b in zip(changed, before, strict=True)] == [False, True, False] * 3
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ts2net_mm.ablation import Launcher, RunState, run_all
+from ts2net_mm.ablation import state as run_state
 from ts2net_mm.utils.workers import available_cpus
 
 TRAIN = """
@@ -27,6 +28,7 @@ def end(*_):
 signal.signal(signal.SIGTERM, end)
 note('train')
 (work_dir / 'threads').write_text(os.environ.get('OMP_NUM_THREADS', ''))
+(work_dir / 'gpu').write_text(os.environ.get('CUDA_VISIBLE_DEVICES', ''))
 if (log.parent / 'fail').exists() and 'no-shift' in work_dir.name:
     print('error: no such file')
     sys.exit(1)
@@ -80,7 +82,8 @@ def test_all_runs_are_trained_and_tested_once(runs, launcher, tmp_path):
     assert log_of(tmp_path) == steps
 
 
-def test_as_many_at_a_time_as_asked_for(runs, launcher, tmp_path):
+def test_as_many_at_a_time_as_asked_for(runs, launcher, tmp_path, monkeypatch):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '3,5,6')
     trainings = [run for run in runs if run.source is None]
     for jobs, some in ((1, trainings[:2]), (3, trainings[2:])):
         (tmp_path / 'log.txt').unlink(missing_ok=True)
@@ -92,6 +95,8 @@ def test_as_many_at_a_time_as_asked_for(runs, launcher, tmp_path):
             active += 1 if word == 'train' else -1
             most = max(most, active)
         assert most == jobs
+        gpus = sorted((run.folder / 'gpu').read_text() for run in some[:jobs])
+        assert gpus == ['3', '5', '6'][:jobs]
 
 
 def test_a_failing_run_does_not_stop_the_others_and_is_tried_again(runs, launcher, tmp_path):
@@ -104,6 +109,34 @@ def test_a_failing_run_does_not_stop_the_others_and_is_tried_again(runs, launche
     run_all(runs[:6], launcher)
     assert all(RunState.from_folder(run).is_done for run in runs[:6])
     assert not any(RunState.from_folder(run).failure for run in runs[:6])
+
+
+def test_the_reason_of_a_failure_is_of_this_attempt(runs, launcher, tmp_path):
+    (tmp_path / 'fail').touch()
+    tool = launcher.tools / 'train.py'
+    for line, reason in (
+        (
+            "print('[rank0]: torch.OutOfMemoryError: CUDA out of memory')",
+            'torch.OutOfMemoryError: ',
+        ),
+        (
+            "print('json.decoder.JSONDecodeError: Expecting value')",
+            'json.decoder.JSONDecodeError: ',
+        ),
+        ("print('epoch 1')", 'exit code 1'),
+    ):
+        tool.write_text(TRAIN.replace("print('error: no such file')", line))
+        run_all(runs[1:2], launcher)
+        assert RunState.from_folder(runs[1]).failure.startswith(reason)
+
+
+def test_the_best_checkpoint_is_the_newest(runs, tmp_path):
+    best = replace(runs[0], checkpoint='best')
+    best.folder.mkdir(parents=True)
+    for number, name in enumerate(('best_b.pth', 'best_c.pth', 'best_a.pth')):
+        (best.folder / name).touch()
+        os.utime(best.folder / name, (number, number))
+    assert run_state.tested_checkpoint(best).name == 'best_a.pth'
 
 
 @pytest.mark.parametrize(
@@ -143,6 +176,7 @@ def test_an_interruption_ends_the_trainings_and_the_next_call_resumes(runs, laun
         run_all(runs[:2], launcher, on_start=interrupt)
     words = [step[0] for step in log_of(tmp_path)]
     assert words == ['train', 'stopped']
+    assert RunState.from_folder(runs[0]).seconds > 0
     (tmp_path / 'wait').unlink()
     run_all(runs[:2], launcher)
     again = [step for step in log_of(tmp_path)[2:] if step[0] == 'train']

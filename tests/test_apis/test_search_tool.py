@@ -14,7 +14,8 @@ import torch
 from decord import VideoReader
 from tiny import Page
 
-from ts2net_mm.apis import Gallery
+from ts2net_mm.apis import Gallery, SearchHit, write_html_report
+from ts2net_mm.apis.reading import Frame
 from ts2net_mm.video import guarded_reader
 
 RUNTIME = Path(__file__).parents[2] / 'configs' / '_base_' / 'default_runtime.py'
@@ -148,6 +149,33 @@ def test_a_page_shows_the_frames_of_the_moment(search, make_video, tmp_path):
     shown = [float(t.split(':')[1]) for t in page.texts if re.fullmatch(r'0:\d\d\.\d', t)]
     assert len(shown) == 4
     assert all(moment['start'] - 0.1 <= seconds <= moment['end'] for seconds in shown)
+
+
+def test_a_page_shows_each_sentence_its_moment(tmp_path, video_folder):
+    """Two sentences find other moments of one video, and a third the whole of it."""
+
+    class Reader:
+        name = 'model'
+
+        def read_frames(self, paths, *, large, times, num_workers):
+            ((path, shown),) = times.items()
+            assert list(paths) == [path]
+            assert large[path] <= set(shown or (0.5,))
+            return {path: [Frame(b'', 4, 4, seconds) for seconds in shown or (0.5,)]}
+
+    video = video_folder / '2.mp4'
+    hits = {
+        sentence: [SearchHit(1, 0.5, '2.mp4', video, best, moment)]
+        for sentence, best, moment in (
+            ('first', 1.0, (1.0, 2.0)),
+            ('second', 61.0, (60.0, 61.0)),
+            ('whole', None, ()),
+        )
+    }
+    write_html_report(tmp_path / 'page.html', hits, Reader())
+    page = Page(tmp_path / 'page.html')
+    shown = [text for text in page.texts if re.fullmatch(r'\d:\d\d\.\d', text)]
+    assert shown == ['0:01.0', '0:02.0', '1:00.0', '1:01.0', '0:00.5']
 
 
 def test_queries_and_filters_of_an_index(search, video_folder):

@@ -37,7 +37,7 @@ def update(folder, tmp_path):
 
 def names(found):
     view = VideoStore(found.place).view()
-    return sorted(found.names[video.path] for video in view.encoded_videos())
+    return sorted(found.name_of(video.path) for video in view.encoded_videos())
 
 
 def counts(found):
@@ -64,8 +64,35 @@ def test_what_another_process_added_meanwhile_stays(update, folder):
                 assert counts(update()) == (0, 4, 0)
             return super().encode_items(items)
 
-    assert update(encoder=Meanwhile()).num_dropped == 0
+    found = update(encoder=Meanwhile())
+    assert found.num_dropped == 0
+    assert 'new.mp4' in names(found)
     assert counts(update()) == (4, 0, 0)
+
+
+def test_a_folder_that_cannot_be_listed_for_a_moment(update, folder, monkeypatch):
+    update()
+    (folder / 'sub').rename(folder.parent / 'away')
+    lstat = os.lstat
+
+    def refuse(path, *args, **kwargs):
+        if 'sub' in os.fspath(path).split('/'):
+            raise PermissionError(path)
+        return lstat(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'lstat', refuse)
+        assert update().num_dropped == 0
+    (folder.parent / 'away').rename(folder / 'sub')
+    assert counts(update()) == (3, 0, 0)
+    shutil.rmtree(folder / 'sub')
+    assert [update().num_dropped for _ in range(2)] == [1, 0]
+
+
+def test_a_folder_with_a_name_of_other_bytes(update, folder):
+    place = folder.with_name(os.fsdecode(b'caf\xe9'))
+    folder.rename(place)
+    assert counts(update(place)) == (0, 3, 0)
 
 
 def test_what_is_not_a_video_is_counted_and_a_bad_video_named(update, folder):
@@ -105,7 +132,9 @@ def test_a_folder_under_another_name_has_the_paths_of_that_name(update, folder, 
     (tmp_path / 'link').symlink_to(folder)
     found = update(tmp_path / 'link')
     assert counts(found) == (0, 3, 0)
-    assert {os.path.dirname(path) for path in found.names} >= {str(tmp_path / 'link')}
+    paths = [video.path for video in VideoStore(found.place).view().encoded_videos()]
+    assert all(path.startswith(str(tmp_path / 'link' / '')) for path in paths)
+    assert names(found) == ['a.mp4', 'b.mp4', 'sub/long.mp4']
     assert counts(update()) == (0, 3, 0)
 
 

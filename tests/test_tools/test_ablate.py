@@ -46,6 +46,16 @@ def test_wrong_arguments_are_usage_errors(ablate, capsys):
 
 
 @pytest.mark.slow
+def test_a_metric_that_does_not_exist_stops_no_run(ablate, project, tmp_path, capsys):
+    plan = project / 'plan.yml'
+    plan.write_text(plan.read_text().replace('seeds:', 'metrics: [t2v/R1, t2v/R2]\nseeds:'))
+    assert ablate() == 1
+    out = capsys.readouterr().out
+    assert 'hard, seed 3: its test has no t2v/R2, only' in out
+    assert '- 2 of 2 runs' in out
+
+
+@pytest.mark.slow
 def test_a_run_is_the_training_and_test_by_hand(ablate, project, run_tool, tmp_path, capsys):
     assert ablate() == 0
     assert '| base | t2v/R1 |' in capsys.readouterr().out

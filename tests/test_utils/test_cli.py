@@ -63,6 +63,16 @@ def test_output_that_nobody_reads():
         assert (done.returncode, done.stderr) == (141, b'')
 
 
+@pytest.mark.parametrize(('output', 'code'), [('&-', 0), ('/dev/full', 1)])
+def test_output_that_cannot_be_written(output, code):
+    """Without an output the work counts; a full disk loses what was printed."""
+    program = 'import sys; from ts2net_mm.utils.cli import run; sys.exit(run(lambda: print(1)))'
+    command = f'exec "$0" -c "$1" >{output}'
+    done = subprocess.run(['sh', '-c', command, sys.executable, program], stderr=subprocess.PIPE)
+    assert done.returncode == code
+    assert b'Traceback' not in done.stderr
+
+
 def test_another_broken_pipe_is_an_error(capsys):
     assert run(fail, BrokenPipeError('a worker is gone')) == 1
     assert capsys.readouterr().err == 'error: a worker is gone\n'

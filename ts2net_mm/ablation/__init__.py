@@ -2,7 +2,7 @@
 
 from .figures import draw_figures
 from .plan import Plan, Run, Variant, read_plan, runs_of
-from .results import ResultRow, format_results, read_rows, write_results
+from .results import ResultRow, format_results, missing_metrics, read_rows, write_results
 from .scheduling import Launcher, run_all
 from .state import RunState, curve_of
 
@@ -16,6 +16,7 @@ __all__ = [
     'curve_of',
     'draw_figures',
     'format_results',
+    'missing_metrics',
     'read_plan',
     'read_rows',
     'run_all',

@@ -19,6 +19,7 @@ __all__ = [
     'Difference',
     'ResultRow',
     'format_results',
+    'missing_metrics',
     'paired_difference',
     'read_rows',
     'write_results',
@@ -67,24 +68,15 @@ class Difference:
 
 
 def read_rows(plan: Plan, runs: Sequence[Run]) -> list[ResultRow]:
-    """Read what the runs have measured so far.
-
-    Raises:
-        ValueError: If a run is done but lacks a metric of the plan.
-    """
+    """Read what the runs have measured so far; a metric that a test lacks is left out."""
     rows = []
     for run in runs:
         state = RunState.from_folder(run)
-        if state.is_done and (missing := set(plan.metrics) - state.metrics.keys()):
-            raise ValueError(
-                f'{plan.path}: the test of {run} has no metric {min(missing)!r}, only '
-                f'{", ".join(sorted(state.metrics))}'
-            )
         curves = {metric: curve_of(run, metric) for metric in plan.metrics}
         validation = {
             metric: curve[max(curve)] for metric, curve in curves.items() if curve and state.trained
         }
-        test = {metric: state.metrics[metric] for metric in plan.metrics if state.metrics}
+        test = {metric: state.metrics[metric] for metric in plan.metrics if metric in state.metrics}
         rows.append(ResultRow(run, state, validation, test))
     return rows
 
@@ -141,9 +133,21 @@ def format_results(plan: Plan, rows: Sequence[ResultRow]) -> str:
             lines.append(f'| {" | ".join(cells)} |')
     failed = [row for row in rows if row.state.failure]
     lines += ['', *(f'- failed: {row.run}: {row.state.failure}' for row in failed)]
+    lines += [f'- {missing}' for missing in missing_metrics(plan, rows)]
     hours = sum(row.state.seconds for row in rows) / 3600
-    lines.append(f'- {sum(bool(row.test) for row in rows)} of {len(rows)} runs, {hours:.1f} hours')
+    lines.append(
+        f'- {sum(row.state.is_done for row in rows)} of {len(rows)} runs, {hours:.1f} hours'
+    )
     return '\n'.join(lines) + '\n'
+
+
+def missing_metrics(plan: Plan, rows: Sequence[ResultRow]) -> list[str]:
+    """Name the metrics of the plan that tests lack which have ended, a line for each test."""
+    return [
+        f'{row.run}: its test has no {", ".join(missing)}, only {", ".join(row.state.metrics)}'
+        for row in rows
+        if row.state.is_done and (missing := sorted(set(plan.metrics) - row.state.metrics.keys()))
+    ]
 
 
 def _values_of(rows: Sequence[ResultRow], variant: str, metric: str) -> dict[int, float]:

@@ -79,6 +79,7 @@ class _Step:
     slot: int
     process: subprocess.Popen
     log: IO[str]
+    begin: int  # of its output in the log, bytes
     started: float = field(default_factory=time.monotonic)
 
 
@@ -112,7 +113,7 @@ def run_all(
                 active.remove(step)
                 step.log.close()
                 code, seconds = step.process.returncode, time.monotonic() - step.started
-                step.state.record(step.run, code, seconds)
+                step.state.record(step.run, code, seconds, step.begin)
                 if not step.state.failure and not step.state.is_done:
                     _begin(step.run, active, launcher, on_start, on_end)
                 else:
@@ -146,7 +147,9 @@ def _begin(
     write_text(run.config, run.cfg.pretty_text)
     on_start(run, state)
     run.folder.mkdir(parents=True, exist_ok=True)
+    state.failure = ''
     log = output_of(run).open('a', encoding='utf-8')
+    begin = log.tell()
     process = subprocess.Popen(
         launcher.command(run, state),
         stdout=log,
@@ -155,7 +158,7 @@ def _begin(
         start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the others
         preexec_fn=die_with_parent,
     )
-    active.append(_Step(run, state, slot, process, log))
+    active.append(_Step(run, state, slot, process, log, begin))
 
 
 def _stop(active: Sequence[_Step]) -> None:

@@ -16,7 +16,7 @@ __all__ = ['RunState', 'curve_of', 'output_of', 'reason_of_failure', 'tested_che
 
 STATE = 'run.json'
 OUTPUT = 'output.txt'
-ERROR = re.compile(r'(?:^|\w\.py: )error: (.+)|^(\w*(?:Error|Exception)\b.*)')
+ERROR = re.compile(r'(?:^|\w\.py: )error: (.+)|^(?:\[rank\d+\]: )?([\w.]*(?:Error|Exception)\b.*)')
 
 
 @dataclass
@@ -60,10 +60,10 @@ class RunState:
         """Write the state, complete or not at all."""
         write_text(run.folder / STATE, json.dumps(asdict(self), indent=1) + '\n')
 
-    def record(self, run: Run, code: int, seconds: float) -> None:
-        """Note the end of a step, training or test, and save."""
+    def record(self, run: Run, code: int, seconds: float, begin: int = 0) -> None:
+        """Note the end of a step, training or test, whose output begins at a byte; save."""
         self.seconds += seconds
-        self.failure = '' if code == 0 else reason_of_failure(run, code)
+        self.failure = '' if code == 0 else reason_of_failure(run, code, begin)
         try:
             if code == 0 and self.trained:
                 self.metrics = read_test_metrics(run.folder)
@@ -101,9 +101,9 @@ def tested_checkpoint(run: Run) -> Path:
     return found[0]
 
 
-def reason_of_failure(run: Run, code: int) -> str:
-    """The last error in the output of a run, or its exit code."""
-    text = output_of(run).read_text(encoding='utf-8', errors='replace')
+def reason_of_failure(run: Run, code: int, begin: int = 0) -> str:
+    """The last error in the output of a run from a byte on, or its exit code."""
+    text = output_of(run).read_bytes()[begin:].decode(errors='replace')
     found = [match for line in text.splitlines() if (match := ERROR.search(line))]
     return (found[-1][1] or found[-1][2])[:300] if found else f'exit code {code}'
 

@@ -282,7 +282,7 @@ def cache_path(folder: str | Path, settings: str, cache_dir: str | Path | None =
     home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     cache = ensure_folder(cache_dir or Path(home) / 'ts2net_mm', 'cache folder')
     place = os.fsencode(Path(folder).expanduser().resolve())
-    return cache / hashlib.sha256(place + settings.encode()).hexdigest()[:32]
+    return cache / hashlib.sha256(place + os.fsencode(settings)).hexdigest()[:32]
 
 
 def read_gallery_file(path: Path, fingerprint: str) -> GalleryContent:

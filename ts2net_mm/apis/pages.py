@@ -11,6 +11,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from ..utils.files import ensure_writable, write_text
 from ..utils.text import printable
+from ..utils.workers import Failure
 from .inferencer import RetrievalInferencer, SearchHit
 from .reading import Frame
 
@@ -48,13 +49,6 @@ def write_html_report(
     """
     path = ensure_writable(path, 'page')
     all_hits = [hit for hits in results.values() for hit in hits]
-    best: dict[str, set[float]] = {}
-    times: dict[str, set[float]] = {}
-    for hit in all_hits:
-        seconds = best.setdefault(str(hit.path), set())
-        if hit.best_seconds is not None:
-            seconds.add(hit.best_seconds)
-        times.setdefault(str(hit.path), set()).update(hit.frame_seconds)
     page = render_page(
         'search.html',
         model=inferencer.name,
@@ -62,9 +56,30 @@ def write_html_report(
         num_videos=num_videos,
         date=time.strftime('%Y-%m-%d %H:%M'),
         results=results,
-        strips=inferencer.read_frames(list(best), large=best, times=times, num_workers=num_workers),
+        strips=_read_strips(all_hits, inferencer, num_workers),
     )
     write_text(path, page)
+
+
+def _read_strips(
+    hits: Sequence[SearchHit], inferencer: RetrievalInferencer, num_workers: int | None
+) -> dict[tuple[str, tuple[float, ...]], list[Frame] | Failure]:
+    """Read the frames of each hit: by path and times, as sentences may find other moments of it."""
+    best: dict[str, dict[tuple[float, ...], set[float]]] = {}
+    for hit in hits:
+        seconds = best.setdefault(str(hit.path), {}).setdefault(hit.frame_seconds, set())
+        if hit.best_seconds is not None:
+            seconds.add(hit.best_seconds)
+    strips: dict[tuple[str, tuple[float, ...]], list[Frame] | Failure] = {}
+    # a call reads a moment of each video
+    for number in range(max(map(len, best.values()), default=0)):
+        moments = {path: list(found)[number] for path, found in best.items() if number < len(found)}
+        large = {path: best[path][times] for path, times in moments.items()}
+        read = inferencer.read_frames(
+            list(moments), large=large, times=moments, num_workers=num_workers
+        )
+        strips |= {(path, moments[path]): strip for path, strip in read.items()}
+    return strips
 
 
 def make_environment(*packages: str) -> Environment:

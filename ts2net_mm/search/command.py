@@ -7,10 +7,10 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,16 +93,16 @@ def search_index(
         print(f'--under: the folder {args.under} does not exist here', file=sys.stderr)
     if folder is None:
         print(f'{num_videos} videos, {num_windows} windows', file=sys.stderr)
-    names = folder.names if folder else None
+    name_of = folder.name_of if folder else None
     if args.json:
         about = _about(args, num_videos, folder)
-        print_json(about | (dict(minus=args.minus) if args.minus else {}), named, names)
+        print_json(about | (dict(minus=args.minus) if args.minus else {}), named, name_of)
     titled = {_title(args, name): result for name, result in named.items()}
     if not args.json:
         for title, result in titled.items():
-            print_result(title, result, names)
+            print_result(title, result, name_of)
     if args.html:
-        queries.write_page(titled, num_videos, names)
+        queries.write_page(titled, num_videos, name_of)
 
 
 def _title(args: argparse.Namespace, query: str) -> str:
@@ -114,7 +114,7 @@ def _about(
 ) -> dict[str, object]:
     if folder is None:
         return dict(index=str(args.folder), videos=num_videos)
-    skipped = {folder.names[path]: note for path, note in folder.report.skipped_videos.items()}
+    skipped = {folder.name_of(path): note for path, note in folder.report.skipped_videos.items()}
     left = folder.report.others
     return dict(folder=str(folder.folder), videos=num_videos, skipped=skipped, left=left)
 
@@ -184,7 +184,7 @@ class _Queries:
         self,
         results: Mapping[str, SearchResult],
         num_videos: int,
-        names: Mapping[str, str] | None,
+        name_of: Callable[[str], str] | None,
     ) -> None:
         """Write the page of --html."""
         from ..apis import SearchHit, write_html_report
@@ -192,13 +192,13 @@ class _Queries:
         args = self.args
         paths = [hit.path for result in results.values() for hit in result.hits]
         base = os.path.commonpath([os.path.dirname(path) for path in paths] or ['/'])
-        names = names or {path: os.path.relpath(path, base) for path in paths}
+        name_of = name_of or partial(os.path.relpath, start=base)
         hits = {
             name: [
                 SearchHit(
                     hit.rank,
                     hit.score,
-                    names[hit.path],
+                    name_of(hit.path),
                     Path(hit.path),
                     hit.moments[0].best_seconds,
                     tuple(filter(math.isfinite, hit.moments[0].frame_seconds)),

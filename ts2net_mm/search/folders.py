@@ -32,16 +32,20 @@ class FolderIndex:
     Args:
         folder: The folder of the videos.
         place: The folder of the index.
-        names: Name of each video in the folder, by its path in the index.
+        begin: How the paths of its videos in the index begin.
         report: What was encoded, and what cannot be read.
         num_dropped: Videos that were in the index and are no longer in the folder.
     """
 
     folder: Path
     place: Path
-    names: dict[str, str]
+    begin: str
     report: EncodingReport
     num_dropped: int
+
+    def name_of(self, path: str) -> str:
+        """Return the name of a video in the folder, also of one that another process has added."""
+        return Path(os.path.relpath(path, self.begin)).as_posix()
 
 
 def update_folder_index(
@@ -93,11 +97,10 @@ def update_folder_index(
             )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f'encoded videos are kept in {place}') from None
-    names = {index_path(file): file.name for file in files}
     if not report.num_known + report.num_encoded:
-        raise ValueError(_why_nothing(folder, report, names))
+        raise ValueError(_why_nothing(folder, report, begin))
     num_dropped = _drop_missing(VideoStore(place), files, begin_ns)
-    return FolderIndex(Path(folder), place, names, report, num_dropped)
+    return FolderIndex(Path(folder), place, begin, report, num_dropped)
 
 
 def _drop_missing(store: VideoStore, files: Sequence[VideoFile], before_ns: int) -> int:
@@ -107,22 +110,35 @@ def _drop_missing(store: VideoStore, files: Sequence[VideoFile], before_ns: int)
     is_gone = view.is_latest & (view.videos['kind'] != REMOVED)
     is_gone &= view.videos['time_ns'] < before_ns
     is_gone &= ~np.isin(view.videos['key'][:, 0], keys)
-    if is_gone.any():
+    gone = [view.video(number) for number in np.flatnonzero(is_gone).tolist()]
+    gone = [video for video in gone if not _may_be_there(video.path)]
+    if gone:
         with store.writer() as writer:
-            writer.remove(view.video(number).path for number in np.flatnonzero(is_gone).tolist())
+            writer.remove(video.path for video in gone)
     now = store.view()
     if len(now) > 2 * now.num_windows:
         with suppress(Timeout):  # another process does it
             store.compact()
-    return int((is_gone & (view.videos['kind'] == ENCODED)).sum())
+    return sum(bool(view.videos[video.number]['kind'] == ENCODED) for video in gone)
 
 
-def _why_nothing(folder: str | Path, report: EncodingReport, names: dict[str, str]) -> str:
+def _may_be_there(path: str) -> bool:
+    """Tell whether a path cannot be looked at, as in a folder without permission."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return False  # listed no more, for example because it is hidden now
+
+
+def _why_nothing(folder: str | Path, report: EncodingReport, begin: str) -> str:
     videos, others = report.skipped_videos, report.others
     if not videos:
         return f'there is no video in {folder}, only files {describe_endings(others)}'
     path, reason = next(iter(videos.items()))
     return (
         f'none of the {len(videos)} videos in {folder} can be read; the first is '
-        f'{printable(names[path])}: {reason}'
+        f'{printable(os.path.relpath(path, begin))}: {reason}'
     )

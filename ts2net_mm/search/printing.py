@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..utils.text import printable
@@ -17,37 +17,38 @@ __all__ = ['print_json', 'print_result']
 def print_json(
     about: Mapping[str, Any],
     results: Mapping[str, SearchResult],
-    names: Mapping[str, str] | None = None,
+    name_of: Callable[[str], str] | None = None,
 ) -> None:
     """Print all results for a program to read.
 
     Args:
         about: What was searched.
         results: Results by query.
-        names: Names of the videos in a folder, by path; they are printed, too.
+        name_of: Returns the name of a video in a folder, by its path; it is printed, too.
     """
     queries = [
-        dict(query=query, exact=result.exact, hits=[_as_dict(hit, names) for hit in result.hits])
+        dict(query=query, exact=result.exact, hits=[_as_dict(hit, name_of) for hit in result.hits])
         for query, result in results.items()
     ]
     print(json.dumps(dict(about) | dict(queries=queries), indent=1))
 
 
-def print_result(query: str, result: SearchResult, names: Mapping[str, str] | None = None) -> None:
+def print_result(
+    query: str, result: SearchResult, name_of: Callable[[str], str] | None = None
+) -> None:
     """Print the hits of a query: a table on a terminal, plain lines elsewhere.
 
     Args:
         query: The query.
         result: What it found.
-        names: Names by path, to print instead of paths.
+        name_of: Returns what is printed for a path; the path itself by default.
     """
-    names = names or {}
     rows = [
         (
             str(hit.rank),
             f'{hit.score:.4f}',
             _describe_moment(hit),
-            printable(names.get(hit.path, hit.path)),
+            printable(name_of(hit.path) if name_of else hit.path),
         )
         for hit in result.hits
     ]
@@ -79,7 +80,7 @@ def _draw(title: str, rows: list[tuple[str, str, str, str]]) -> None:
     console.print(table)
 
 
-def _as_dict(hit: Hit, names: Mapping[str, str] | None) -> dict[str, Any]:
+def _as_dict(hit: Hit, name_of: Callable[[str], str] | None) -> dict[str, Any]:
     moments = [
         dict(
             start=moment.start,
@@ -90,8 +91,8 @@ def _as_dict(hit: Hit, names: Mapping[str, str] | None) -> dict[str, Any]:
         for moment in hit.moments
     ]
     found: dict[str, Any] = dict(rank=hit.rank, score=hit.score)
-    if names is not None:
-        found['name'] = names[hit.path]
+    if name_of is not None:
+        found['name'] = name_of(hit.path)
     return found | dict(
         video=hit.path,
         duration=hit.duration,

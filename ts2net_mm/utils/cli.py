@@ -311,7 +311,8 @@ def run(
     _signals.install()
     try:
         code = work(*arguments)
-        sys.stdout.flush()  # an error at the exit of Python could not be reported
+        if sys.stdout:  # None if it was closed
+            sys.stdout.flush()  # an error at the exit of Python could not be reported
         return code if isinstance(code, int) else 0
     except SystemExit:
         raise

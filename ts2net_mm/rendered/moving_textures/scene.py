@@ -45,7 +45,6 @@ class Difficulty:
     noise: float = field(
         default=0.0, metadata=dict(help='share of the dots that do not take part, 0 to 1')
     )
-
     num_grounds: int = field(
         default=0, metadata=dict(help='backgrounds that the sentences name, which frames show')
     )
