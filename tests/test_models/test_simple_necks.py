@@ -74,7 +74,7 @@ def test_bad_settings(tokens):
         FixedSelection(rule='last')
     with pytest.raises(ValueError, match='topk=0 must be positive'):
         FixedSelection(topk=0)
-    with pytest.raises(ValueError, match='topk=10 must be between 1 and the 9 patches'):
+    with pytest.raises(ValueError, match='topk=10 must be between 1 and the 9 candidates'):
         FixedSelection(topk=10)(tokens)
     with pytest.raises(ValueError, match="rule='attention' needs the attention of "):
         FixedSelection(rule='attention')(tokens)

@@ -163,7 +163,7 @@ def test_straight_through_is_hard_with_the_gradient_of_the_weights(tokens):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(topk=10), 'topk=10 must be between 1 and the 9 patches'),
+        (dict(topk=10), 'topk=10 must be between 1 and the 9 candidates'),
         (dict(test_mode='soft'), "test_mode='soft' is unknown"),
         (dict(train_mode='soft'), "train_mode='soft' is unknown"),
         (dict(context='text'), "context='text' is unknown"),
