@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..utils.hubs import INVERSE_TEMPERATURE, TOPK, check_settings, soft_maximum
 from .ranking import as_matrix, check_finite, row_blocks
 from .tiles import DIRECTIONS, Rows
 
@@ -19,10 +20,6 @@ __all__ = [
     'dynamic_inverted_softmax',
     'inverted_softmax',
 ]
-
-# Defaults of the authors' code, https://github.com/ioanacroi/qb-norm
-INVERSE_TEMPERATURE = 20.0
-TOPK = 1
 
 
 def inverted_softmax(similarity: Any, direction: str = 't2v') -> np.ndarray:
@@ -180,7 +177,8 @@ class DynamicInvertedSoftmax(_Normalised):
         if topk > num_videos:
             raise ValueError(f'topk={topk} exceeds the {num_videos} videos')
         check_finite(bank, 'bank_similarity')
-        self._attraction = torch.from_numpy(_soft_maximum(bank, inverse_temperature))
+        bank_blocks = (bank[rows] for rows in row_blocks(bank.shape))
+        self._attraction = torch.from_numpy(soft_maximum(bank_blocks, inverse_temperature))
         is_hub = torch.from_numpy(_hub_candidates(bank, topk))
         blocks = (self.scores[rows] for rows in row_blocks(self.scores.shape))
         self._attracted = torch.cat(
@@ -193,19 +191,6 @@ class DynamicInvertedSoftmax(_Normalised):
         return (self.scores[rows, columns] - shift).to(self.scores.dtype)
 
 
-def check_settings(inverse_temperature: float, topk: int) -> None:
-    """Raise if a setting of the dynamic inverted softmax is out of range.
-
-    Raises:
-        ValueError: see `dynamic_inverted_softmax`.
-    """
-    is_number = isinstance(inverse_temperature, int | float)
-    if not is_number or not 0 < inverse_temperature < float('inf'):
-        raise ValueError(f'inverse_temperature={inverse_temperature!r} must be a positive number')
-    if not isinstance(topk, int) or isinstance(topk, bool) or topk < 1:
-        raise ValueError(f'topk={topk!r} must be a whole number of at least 1')
-
-
 def _hub_candidates(bank: np.ndarray, topk: int) -> np.ndarray:
     """Find the videos among the best of any bank query: (Q, M) -> (M,) bool."""
     place = bank.shape[1] - topk
@@ -214,12 +199,3 @@ def _hub_candidates(bank: np.ndarray, topk: int) -> np.ndarray:
         last_best = np.partition(bank[rows], place, axis=1)[:, place]
         is_hub |= (bank[rows] >= last_best[:, None]).any(axis=0)
     return is_hub
-
-
-def _soft_maximum(bank: np.ndarray, inverse_temperature: float) -> np.ndarray:
-    """Compute log(sum(exp(b * scores))) / b over the bank in double precision: (Q, M) -> (M,)."""
-    top = bank.max(axis=0).astype(np.float64)
-    total = np.zeros(bank.shape[1])
-    for rows in row_blocks(bank.shape):
-        total += np.exp(inverse_temperature * (bank[rows] - top)).sum(axis=0)
-    return top + np.log(total) / inverse_temperature

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..datasets.annotation import load_annotations
 from .normalisation import INVERSE_TEMPERATURE, TOPK, check_settings
 
-__all__ = ['QueryBank', 'QueryBankOptions']
+__all__ = ['QueryBank', 'QueryBankOptions', 'draw']
+
+T = TypeVar('T')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +91,19 @@ class QueryBank:
             for annotation in load_annotations(options.ann_file)
             for caption in annotation.captions
         ]
-        if options.num_queries is not None and options.num_queries < len(pairs):
-            drawn = np.random.default_rng(options.seed).choice(
-                len(pairs), options.num_queries, replace=False
-            )
-            pairs = [pairs[index] for index in np.sort(drawn)]
-        captions, video_ids = zip(*pairs, strict=True)
+        captions, video_ids = zip(*draw(pairs, options.num_queries, options.seed), strict=True)
         return cls(list(captions), list(video_ids))
+
+
+def draw(items: list[T], number: int | None, seed: int = 0) -> list[T]:
+    """Draw items uniformly without repetition, in their order; a seed always gives the same.
+
+    Args:
+        items: The items.
+        number: Most items, None for all.
+        seed: Decides which, if there are more.
+    """
+    if number is None or number >= len(items):
+        return items
+    drawn = np.random.default_rng(seed).choice(len(items), number, replace=False)
+    return [items[index] for index in np.sort(drawn)]
