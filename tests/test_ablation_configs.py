@@ -98,6 +98,20 @@ def test_a_position_for_each_frame(data):
 
 
 @pytest.mark.parametrize('data', GRID)
+def test_gradients_of_the_scores(data):
+    found = {
+        variant: read('selection', variant, data).model.neck
+        for variant in ('full-gradient', 'straight-through', 'top1')
+    }
+    assert {name: neck.get('gradient') for name, neck in found.items()} == {
+        'full-gradient': 'full',
+        'straight-through': None,
+        'top1': None,
+    }
+    assert found['straight-through'].train_mode == 'straight_through'
+
+
+@pytest.mark.parametrize('data', GRID)
 @pytest.mark.parametrize('temperature', [1, 2, 8, 16])
 def test_temperatures(temperature, data):
     similarity = read('similarity', f'temperature-{temperature}', data).model.head.similarity

@@ -1,6 +1,7 @@
 """Tables and figures of runs whose numbers are known."""
 
 import csv
+from dataclasses import replace
 
 import cv2
 import pytest
@@ -40,8 +41,8 @@ def test_intervals_are_those_of_a_paired_t_test():
 
 def test_only_seeds_that_both_have_are_compared():
     found = paired_difference({0: 1.0, 2: 5.0}, {2: 4.0, 3: 100.0})
-    assert (found.mean, found.count, str(found)) == (1.0, 1, '+1.0')
-    assert str(paired_difference({0: 1.0}, {1: 1.0})) == '-'
+    assert (found.mean, found.count, found.rounded()) == (1.0, 1, '+1.0')
+    assert paired_difference({0: 1.0}, {1: 1.0}).rounded() == '-'
 
 
 def test_table(plan, rows):
@@ -66,6 +67,27 @@ def test_csv_has_a_row_for_each_run(plan, rows, tmp_path):
         'open',
         '',
     )
+
+
+def test_logged_values_are_the_last_of_each_training(plan, runs, rows, tmp_path):
+    for run in runs[:3]:  # the three trainings and tests of seed 0
+        logs = run.folder / 'log' / 'vis_data'
+        logs.mkdir(parents=True, exist_ok=True)
+        share = dict(ts2net=0.25, shuffled=0.9).get(run.variant, 0.125)
+        lines = (
+            f'{{"saturated": {value}, "step": {step}}}' for step, value in ((1, 0), (2, share))
+        )
+        (logs / 'scalars.json').write_text('\n'.join(lines))
+    plan = replace(plan, logged=('saturated',))
+    rows = read_rows(plan, runs)
+    table = format_results(plan, rows)
+    assert '| ts2net | train saturated | 0.250 | - | 1 |  |' in table
+    assert '| no-shift | train saturated | 0.125 | - | 1 | -0.125 |' in table
+    assert '| shuffled | train saturated' not in table  # it tests the weights of another
+    write_results(plan, rows, tmp_path / 'results.csv')
+    with (tmp_path / 'results.csv').open() as file:
+        found = [line['train saturated'] for line in csv.DictReader(file)]
+    assert sorted(found) == ['', '', '', '', '', '', '', '0.125', '0.25']
 
 
 def test_a_failure_is_in_both(plan, runs, finish, tmp_path):

@@ -49,9 +49,9 @@ def test_fixed_noise_depends_on_the_frame_alone(tokens):
 def test_fixed_noise_follows_from_the_seed(tokens, monkeypatch):
     neck, select, used = build(noise_seed=3), perturbed_topk.perturbed_topk, []
 
-    def note_noise(scores, noise, *settings):
+    def note_noise(scores, noise, *settings, **options):
         used.append(noise)
-        return select(scores, noise, *settings)
+        return select(scores, noise, *settings, **options)
 
     monkeypatch.setattr(perturbed_topk, 'perturbed_topk', note_noise)
     for num_patches in (9, 6, 9):
@@ -160,6 +160,19 @@ def test_straight_through_is_hard_with_the_gradient_of_the_weights(tokens):
     torch.testing.assert_close(scores.grad, expected)
 
 
+def test_the_gradient_setting_changes_the_gradient_alone(tokens):
+    noise, values, gradients = torch.randn(6, 50, 9), [], []
+    for gradient in ('diagonal', 'full'):
+        neck = build(gradient=gradient).train()
+        neck._fresh_noise = lambda scores: noise
+        values.append(neck(tokens))
+        scores = torch.zeros(6, 9, requires_grad=True)
+        neck._choose(scores).sum().backward()
+        gradients.append(scores.grad.abs().max())
+    assert torch.equal(*values)
+    assert gradients[1] < 1e-4 < gradients[0]
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
@@ -169,6 +182,8 @@ def test_straight_through_is_hard_with_the_gradient_of_the_weights(tokens):
         (dict(context='text'), "context='text' is unknown"),
         (dict(candidates='cls'), "candidates='cls' is unknown"),
         (dict(num_samples=0), 'num_samples=0 must be positive'),
+        (dict(gradient='half'), "gradient='half' is unknown"),
+        (dict(num_samples=1, gradient='full'), 'num_samples=1: the full gradient needs at least 2'),
     ],
 )
 def test_bad_settings(tokens, settings, message):

@@ -47,6 +47,7 @@ class Plan:
         variants: The configs; the first is the base that the others are compared with.
         seeds: Seeds of each variant.
         metrics: Metrics of the table, of validation and test; the first also for the figures.
+        logged: Names in the training log whose last value is in the table, too.
         checkpoint: 'last', or 'best' on validation, which is then tested.
         hours: Expected hours of a run, until some have ended; None if unknown.
     """
@@ -56,6 +57,7 @@ class Plan:
     variants: tuple[Variant, ...]
     seeds: tuple[int, ...]
     metrics: tuple[str, ...]
+    logged: tuple[str, ...]
     checkpoint: str
     hours: float | None
 
@@ -110,6 +112,7 @@ def read_plan(path: str | Path) -> Plan:
         variants=list,
         seeds=list,
         metrics=list,
+        logged=list,
         checkpoint=str,
         hours=(int, float),
     )
@@ -120,6 +123,7 @@ def read_plan(path: str | Path) -> Plan:
         variants=tuple(_read_variants(path, found)),
         seeds=tuple(found.get('seeds', (0, 1, 2))),
         metrics=tuple(found.get('metrics', ('t2v/R1',))),
+        logged=tuple(found.get('logged', ())),
         checkpoint=found.get('checkpoint', 'last'),
         hours=found.get('hours'),
     )

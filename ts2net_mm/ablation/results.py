@@ -37,12 +37,14 @@ class ResultRow:
         state: How far it is.
         validation: Last value of each metric of the plan on validation.
         test: Value of each metric of the plan on the test.
+        logged: Last value of each logged name of the plan; empty for a run that does not train.
     """
 
     run: Run
     state: RunState
     validation: dict[str, float]
     test: dict[str, float]
+    logged: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,12 @@ class Difference:
     half_width: float
     count: int
 
-    def __str__(self) -> str:
+    def rounded(self, decimals: int = 1) -> str:
+        """Write it for a table."""
         if not self.count:
             return '-'
-        if np.isnan(self.half_width):
-            return f'{self.mean:+.1f}'
-        return f'{self.mean:+.1f} ± {self.half_width:.1f}'
+        mean = f'{self.mean:+.{decimals}f}'
+        return mean if np.isnan(self.half_width) else f'{mean} ± {self.half_width:.{decimals}f}'
 
 
 def read_rows(plan: Plan, runs: Sequence[Run]) -> list[ResultRow]:
@@ -72,24 +74,29 @@ def read_rows(plan: Plan, runs: Sequence[Run]) -> list[ResultRow]:
     rows = []
     for run in runs:
         state = RunState.from_folder(run)
-        curves = {metric: curve_of(run, metric) for metric in plan.metrics}
-        validation = {
-            metric: curve[max(curve)] for metric, curve in curves.items() if curve and state.trained
-        }
+        validation = _last_values(run, plan.metrics) if state.trained else {}
         test = {metric: state.metrics[metric] for metric in plan.metrics if metric in state.metrics}
-        rows.append(ResultRow(run, state, validation, test))
+        logged = _last_values(run, plan.logged) if state.trained and not run.source else {}
+        rows.append(ResultRow(run, state, validation, test, logged))
     return rows
+
+
+def _last_values(run: Run, names: Sequence[str]) -> dict[str, float]:
+    curves = {name: curve_of(run, name) for name in names}
+    return {name: curve[max(curve)] for name, curve in curves.items() if curve}
 
 
 def write_results(plan: Plan, rows: Sequence[ResultRow], path: Path) -> None:
     """Write a CSV file with a row for each run, complete or not at all."""
     header = ['variant', 'seed', 'status', 'hours']
     header += [f'{split} {metric}' for split in ('val', 'test') for metric in plan.metrics]
+    header += [f'train {name}' for name in plan.logged]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator='\n')
     writer.writerow([*header, 'folder', 'failure'])
     for row in rows:
         values = [split.get(m, '') for split in (row.validation, row.test) for m in plan.metrics]
+        values += [row.logged.get(name, '') for name in plan.logged]
         status = 'done' if row.state.is_done else 'failed' if row.state.failure else 'open'
         hours = f'{row.state.seconds / 3600:.4f}'
         start = [row.run.variant, row.run.seed, status, hours]
@@ -121,15 +128,21 @@ def format_results(plan: Plan, rows: Sequence[ResultRow]) -> str:
         f'| variant | metric | mean | sd | n | difference to {base} (95 % interval) |',
         '| --- | --- | --- | --- | --- | --- |',
     ]
+    tested = [(row.run, row.test) for row in rows]
+    logged = [(row.run, row.logged) for row in rows]
+    measured = [(metric, metric, tested, 1) for metric in plan.metrics]
+    measured += [(name, f'train {name}', logged, 3) for name in plan.logged]
     for variant in plan.variants:
-        for metric in plan.metrics:
-            values = _values_of(rows, variant.name, metric)
+        for name, title, results, decimals in measured:
+            values = _values_of(results, variant.name, name)
+            if name in plan.logged and variant.weights_of:
+                continue
             numbers = list(values.values())
-            mean = f'{np.mean(numbers):.1f}' if numbers else '-'
-            spread = f'{np.std(numbers, ddof=1):.1f}' if len(numbers) > 1 else '-'
-            difference = paired_difference(values, _values_of(rows, base, metric))
-            shown = '' if variant.name == base else str(difference)
-            cells = [variant.name, metric, mean, spread, str(len(numbers)), shown]
+            mean = f'{np.mean(numbers):.{decimals}f}' if numbers else '-'
+            spread = f'{np.std(numbers, ddof=1):.{decimals}f}' if len(numbers) > 1 else '-'
+            difference = paired_difference(values, _values_of(results, base, name))
+            shown = '' if variant.name == base else difference.rounded(decimals)
+            cells = [variant.name, title, mean, spread, str(len(numbers)), shown]
             lines.append(f'| {" | ".join(cells)} |')
     failed = [row for row in rows if row.state.failure]
     lines += ['', *(f'- failed: {row.run}: {row.state.failure}' for row in failed)]
@@ -150,9 +163,12 @@ def missing_metrics(plan: Plan, rows: Sequence[ResultRow]) -> list[str]:
     ]
 
 
-def _values_of(rows: Sequence[ResultRow], variant: str, metric: str) -> dict[int, float]:
+def _values_of(
+    results: Sequence[tuple[Run, dict[str, float]]], variant: str, name: str
+) -> dict[int, float]:
+    """Values of a variant by seed."""
     return {
-        row.run.seed: row.test[metric]
-        for row in rows
-        if row.run.variant == variant and metric in row.test
+        run.seed: values[name]
+        for run, values in results
+        if run.variant == variant and name in values
     }

@@ -2,13 +2,22 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-__all__ = ['draw_noise', 'fixed_noise', 'hard_topk', 'hard_topk_weights', 'perturbed_topk']
+__all__ = [
+    'Gradient',
+    'draw_noise',
+    'fixed_noise',
+    'hard_topk',
+    'hard_topk_weights',
+    'perturbed_topk',
+]
+
+Gradient = Literal['diagonal', 'full']
 
 
 def draw_noise(
@@ -45,7 +54,25 @@ def fixed_noise(num_samples: int, num_patches: int, seed: int, dtype: torch.dtyp
         return thread.submit(draw).result()
 
 
-class _PerturbedTopK(torch.autograd.Function):
+def _choose(scores: Tensor, noise: Tensor, k: int, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Choose K patches in each sample: (N, P), (N, S, P) -> (N, S, K), (N, S * K), (N, K, P).
+
+    Returns the patches of each sample, sorted by position, their places in a flat (K * P) histogram
+    of each row, and that histogram divided by S.
+    """
+    num_rows, num_patches = scores.shape
+    num_samples = noise.shape[1]
+    perturbed = scores[:, None] + noise * sigma  # (N, S, P)
+    chosen = perturbed.topk(k, dim=-1, sorted=False).indices.sort(dim=-1).values
+    # sample s counts at [k, chosen[s, k]]
+    rank_offset = torch.arange(k, device=scores.device) * num_patches
+    place = (chosen + rank_offset).flatten(1)  # (N, S * K)
+    indicator = scores.new_zeros(num_rows, k * num_patches)
+    indicator.scatter_add_(1, place, scores.new_ones(1, 1).expand_as(place))
+    return chosen, place, indicator.div_(num_samples).view(num_rows, k, num_patches)
+
+
+class _DiagonalGradient(torch.autograd.Function):
     """Mean of the perturbed top-K one-hots, from indices, without the (N, S, K, P) tensor.
 
     The gradient estimator is the mean of onehot * noise / sigma, which is zero except at the chosen
@@ -55,21 +82,14 @@ class _PerturbedTopK(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, noise: Tensor, k: int, sigma: float) -> Tensor:
-        num_rows, num_patches = scores.shape
-        num_samples = noise.shape[1]
-        perturbed = scores[:, None] + noise * sigma  # (N, S, P)
-        chosen = perturbed.topk(k, dim=-1, sorted=False).indices.sort(dim=-1).values
-        # a flat (K * P) histogram per row: sample s counts at [k, chosen[s, k]]
-        rank_offset = torch.arange(k, device=scores.device) * num_patches
-        place = (chosen + rank_offset).flatten(1)  # (N, S * K)
-        indicator = scores.new_zeros(num_rows, k * num_patches)
-        indicator.scatter_add_(1, place, scores.new_ones(1, 1).expand_as(place))
+        chosen, place, indicator = _choose(scores, noise, k, sigma)
         if ctx.needs_input_grad[0]:
+            num_rows, num_samples = len(scores), noise.shape[1]
             gathered = noise.expand(num_rows, -1, -1).gather(2, chosen).flatten(1)
-            estimate = torch.zeros_like(indicator)
+            estimate = torch.zeros_like(indicator).flatten(1)
             estimate.scatter_add_(1, place, gathered).div_(num_samples * sigma)
-            ctx.save_for_backward(estimate.view(num_rows, k, num_patches))
-        return indicator.div_(num_samples).view(num_rows, k, num_patches)
+            ctx.save_for_backward(estimate.view_as(indicator))
+        return indicator
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
@@ -77,7 +97,42 @@ class _PerturbedTopK(torch.autograd.Function):
         return (grad * estimate).sum(dim=1), None, None, None
 
 
-def perturbed_topk(scores: Tensor, noise: Tensor, k: int, sigma: float) -> Tensor:
+class _FullGradient(torch.autograd.Function):
+    """As `_DiagonalGradient`, with all of the Jacobian: a patch that is chosen displaces another.
+
+    The estimator is the mean of value * noise / sigma over the samples, where value is the gradient
+    along the choice of a sample. Two terms whose mean is zero are left out, as they only add noise:
+    the mean value of the samples, and the mean noise of the patches, which changes no choice.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, noise: Tensor, k: int, sigma: float) -> Tensor:
+        _, place, indicator = _choose(scores, noise, k, sigma)
+        if ctx.needs_input_grad[0]:
+            ctx.sigma = sigma
+            ctx.save_for_backward(place, noise)
+        return indicator
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        place, noise = ctx.saved_tensors
+        num_rows, num_samples = len(grad), noise.shape[1]
+        value = grad.flatten(1).gather(1, place).view(num_rows, num_samples, -1).sum(dim=-1)
+        value = value - value.mean(dim=1, keepdim=True)
+        # the mean of the values contains each of them, which the factor S / (S - 1) corrects
+        scale = (num_samples - 1) * ctx.sigma
+        estimate = (value[:, None] @ noise.expand(num_rows, -1, -1)).squeeze(1) / scale
+        return estimate - estimate.mean(dim=1, keepdim=True), None, None, None
+
+
+def perturbed_topk(
+    scores: Tensor,
+    noise: Tensor,
+    k: int,
+    sigma: float,
+    *,
+    gradient: Gradient = 'diagonal',
+) -> Tensor:
     """Select the K best patches of each row softly: the mean over noisy hard selections.
 
     Args:
@@ -85,17 +140,28 @@ def perturbed_topk(scores: Tensor, noise: Tensor, k: int, sigma: float) -> Tenso
         noise: Standard normal noise, per row or shared by all rows.
         k: Number of patches to select; the selection of each sample is sorted by position.
         sigma: Standard deviation of the noise that is added to the scores.
+        gradient: Which part of the Jacobian of the weights is estimated. 'diagonal': how the weight
+            of a patch changes with its own score, as in the released model. It is never negative,
+            so a weight that should shrink lowers a score and raises no other. 'full': all of it
+            (Berthet et al. 2020, proposition 3.1), which never moves all scores of a row together.
 
     Shape:
         - scores: (N, P), noise: (N, S, P) or (1, S, P) -> (N, K, P), each row sums to 1
 
     Raises:
-        ValueError: If ``k`` exceeds the number of patches or ``sigma`` is not positive.
+        ValueError: If ``k`` exceeds the number of patches, ``sigma`` is not positive, or the full
+            gradient has fewer than two samples.
     """
     _check_k(k, scores.shape[1])
     if sigma <= 0:
         raise ValueError(f'sigma={sigma} must be positive; use the hard top-K for no noise')
-    return _PerturbedTopK.apply(scores, noise, k, sigma)
+    if gradient == 'diagonal':
+        return _DiagonalGradient.apply(scores, noise, k, sigma)
+    if noise.shape[1] < 2:
+        raise ValueError(
+            f'{noise.shape[1]} noise samples, expected at least 2 for the full gradient'
+        )
+    return _FullGradient.apply(scores, noise, k, sigma)
 
 
 def hard_topk(scores: Tensor, k: int) -> Tensor:

@@ -37,6 +37,10 @@ class TokenSelection(PatchSelection):
         train_mode: The selection in training. 'perturbed': as above; 'straight_through': top-K
             without noise, whose weights pass their gradient to the scores unchanged (Bengio et al.
             2013, arXiv 1308.3432).
+        gradient: What the perturbed selection passes to the scores. 'diagonal': how the weight of
+            a patch changes with its own score, as the released code; all scores of a frame may then
+            drift together to an end of tanh. 'full': how all weights change with all scores; see
+            `perturbed_topk`.
         context: What the score depends on beside the patch. 'frame': the frame's [CLS]; 'video':
             the mean [CLS] of the valid frames; 'none': nothing.
         candidates: 'patches': [CLS] is kept besides the K best patches; 'all': [CLS] is scored too,
@@ -67,6 +71,7 @@ class TokenSelection(PatchSelection):
         num_samples: int = 500,
         sigma: float = 0.05,
         train_mode: TrainMode = 'perturbed',
+        gradient: topk_ops.Gradient = 'diagonal',
         test_mode: TestMode = 'fixed_noise',
         context: Context = 'frame',
         candidates: Candidates = 'patches',
@@ -75,6 +80,7 @@ class TokenSelection(PatchSelection):
     ) -> None:
         super().__init__(topk=topk, noise_seed=noise_seed, init_cfg=init_cfg)
         _check_choice('train_mode', train_mode, TrainMode)
+        _check_choice('gradient', gradient, topk_ops.Gradient)
         _check_choice('test_mode', test_mode, TestMode)
         _check_choice('context', context, Context)
         _check_choice('candidates', candidates, Candidates)
@@ -83,7 +89,10 @@ class TokenSelection(PatchSelection):
                 raise ValueError(f'{name}={value} must be positive')
         self.num_samples = num_samples
         self.sigma = sigma
+        if gradient == 'full' and num_samples < 2:
+            raise ValueError(f'num_samples={num_samples}: the full gradient needs at least 2')
         self.train_mode = train_mode
+        self.gradient = gradient
         self.test_mode = test_mode
         self.context = context
         self.first_candidate = 0 if candidates == 'all' else 1
@@ -135,7 +144,7 @@ class TokenSelection(PatchSelection):
             return topk_ops.hard_topk_weights(scores, self.topk)
         fresh = self.training or self.test_mode == 'fresh_noise'
         noise = self._fresh_noise(scores) if fresh else self._fixed_noise(scores, self.num_samples)
-        return topk_ops.perturbed_topk(scores, noise, self.topk, self.sigma)
+        return topk_ops.perturbed_topk(scores, noise, self.topk, self.sigma, gradient=self.gradient)
 
     def _fresh_noise(self, scores: Tensor) -> Tensor:
         num_rows, num_patches = scores.shape
