@@ -20,6 +20,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+from browsing import TIMEOUT
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
@@ -27,6 +28,8 @@ from mmengine.registry import init_default_scope
 from ts2net_mm.datasets import TextVideoDataset
 
 os.environ.setdefault('GRPC_ENABLE_FORK_SUPPORT', '0')  # read when tests of Milvus import gRPC
+
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 
 # A shell starts background commands with SIGINT ignored, and so would be what the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -200,6 +203,21 @@ def processes_of_session(session: int) -> list[int]:
         if int(fields[3]) == session and fields[0] != 'Z':
             members.append(int(status.parent.name))
     return members
+
+
+@pytest.fixture(scope='module')
+def browser():
+    """A headless Chromium, as playwright opens it."""
+    playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    playwright.expect.set_options(timeout=1000 * TIMEOUT)
+    with playwright.sync_playwright() as library:
+        found = next(filter(None, map(shutil.which, BROWSERS)), None)
+        path = found or library.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip('no Chromium is installed (Debian: apt-get install chromium)')
+        browser = library.chromium.launch(executable_path=path, args=['--no-sandbox'])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

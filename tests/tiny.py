@@ -5,6 +5,7 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import torch
@@ -124,6 +125,18 @@ def write_noise(path: Path, *, num_frames: int, seed: int = 0) -> None:
     for frame in np.random.default_rng(seed).integers(0, 255, (num_frames, 48, 64, 3), np.uint8):
         writer.write(frame)
     writer.release()
+
+
+def write_h264(path: Path, *, seed: int, rate: int = 10, seconds: int = 4) -> None:
+    """Write a video of noise blocks that browsers play, with a key frame each second."""
+    rng = np.random.default_rng(seed)
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=rate, options=dict(g=str(rate)))
+        stream.width, stream.height, stream.pix_fmt = 160, 128, 'yuv420p'
+        for _ in range(seconds * rate):
+            blocks = rng.integers(0, 255, (4, 5, 3), np.uint8).repeat(32, 0).repeat(32, 1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(blocks, 'rgb24')))
+        container.mux(stream.encode())
 
 
 def write_data_set(folder: Path, *, num_videos: int, num_frames: int = 12) -> None:

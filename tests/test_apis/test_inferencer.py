@@ -120,18 +120,28 @@ def test_search_ranks_by_the_cosine_without_scale(
     monkeypatch.setattr('ts2net_mm.apis.inferencer.VIDEOS_AT_A_TIME', videos_at_a_time)
     hits = inferencer.search('a red circle', gallery, topk=3)
     (text,) = inferencer.encode_texts(['a red circle'])
-    scores = {}
-    for video, frames, mask in zip(
-        gallery.videos, gallery.frame_features, gallery.frame_mask, strict=True
+    scores, frames_of = {}, {}
+    for video, frames, mask, seconds in zip(
+        gallery.videos,
+        gallery.frame_features,
+        gallery.frame_mask,
+        gallery.frame_seconds,
+        strict=True,
     ):
         cosines = torch.cosine_similarity(text, frames[mask], dim=-1)
         weights = torch.softmax(4 * cosines / cosines.norm(), dim=0)
         scores[video.name] = float(weights @ cosines)
+        frames_of[video.name] = cosines.tolist(), seconds[mask].tolist()
     ranked = sorted(scores, key=scores.get, reverse=True)[:3]
     assert [hit.name for hit in hits] == ranked
     assert [hit.rank for hit in hits] == [1, 2, 3]
     assert [hit.score for hit in hits] == pytest.approx([scores[name] for name in ranked], abs=1e-5)
     assert all(hit.path == gallery.folder / hit.name for hit in hits)
+    for hit in hits:
+        cosines, seconds = frames_of[hit.name]
+        assert hit.frame_scores == pytest.approx(cosines, abs=1e-5)
+        assert list(hit.frame_seconds) == seconds
+        assert hit.best_seconds == seconds[cosines.index(max(cosines))]
 
 
 @pytest.fixture

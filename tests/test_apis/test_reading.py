@@ -5,6 +5,7 @@ from mmengine.config import Config
 
 from ts2net_mm.apis.reading import FrameReader, PipelineReader, split_test_pipeline, with_threads
 from ts2net_mm.datasets import TokenizeCaptions
+from ts2net_mm.rendered import encode_mp4
 from ts2net_mm.utils.workers import Failure, map_in_workers
 
 TOKENIZE = dict(type='TokenizeCaptions', max_words=9)
@@ -148,3 +149,30 @@ def test_many_frames_are_thinned_and_all_but_the_best_are_made_smaller(video_fol
     assert [frame.height for frame in frames if frame.seconds != best] == [8, 8, 8]
     assert [frame.seconds for frame in frames] == sorted({frame.seconds for frame in frames})
     assert all(decode(frame.jpeg).shape == (frame.height, frame.width, 3) for frame in frames)
+
+
+@pytest.mark.parametrize('opening', ['DecordInit', 'VideoInit'])
+def test_frames_at_some_times_are_those_shown_then(tmp_path, opening):
+    """Every frame has another brightness, so that a picture says which it is."""
+    greys = 20 * np.arange(12, dtype=np.uint8)
+    images = np.broadcast_to(greys[:, None, None, None], (12, 32, 40, 3))
+    path = tmp_path / 'video.mp4'
+    path.write_bytes(encode_mp4(np.ascontiguousarray(images), fps=6))
+    pipeline = [dict(type=opening), DECODE[1], dict(type=opening.replace('Init', 'Decode'))]
+    # of frame 7, between 3 and 4, slightly before 9 as single precision has it, of 0, past the end
+    times = [7 / 6, 3.5 / 6, float(np.float32(9 / 6)) - 1e-6, 0.0, 5.0]
+    frames = FrameReader(pipeline=pipeline, times={str(path): times})(str(path))
+    assert [frame.seconds for frame in frames] == times
+    assert [frame.number for frame in frames] == [0, 1, 2, 3, 4]
+    found = [round(decode(frame.jpeg).mean() / 20) for frame in frames]
+    assert found == [7, 3, 9, 0, 11]
+
+
+def test_pictures_are_numbered_as_the_frames_that_count(inferencer, video_folder):
+    path = str(video_folder / 'short.mp4')  # two of its four frames count
+    pipeline = inferencer.video_pipeline
+    assert [frame.number for frame in FrameReader(pipeline=pipeline)(path)] == [0, 1]
+    sampling = dict(type='UniformSample', clip_len=9, test_mode=True)
+    path = str(video_folder / '0.mp4')
+    reader = FrameReader(pipeline=[DECODE[0], sampling, DECODE[2]], max_frames=3)
+    assert [frame.number for frame in reader(path)] == [0, 4, 8]

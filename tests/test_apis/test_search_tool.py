@@ -1,6 +1,7 @@
 """tools/search.py from the command line."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -145,14 +146,17 @@ def test_a_page_shows_the_frames_of_the_moment(search, make_video, tmp_path):
     ((hit,),) = [query['hits'] for query in json.loads(out)['queries']]
     moment, page = hit['moments'][0], Page(tmp_path / 'page.html')
     assert code == 0
-    assert page.values('figure', 'class') == ['best']
+    assert page.values('a', 'class').count('frame best') == 1
     shown = [float(t.split(':')[1]) for t in page.texts if re.fullmatch(r'0:\d\d\.\d', t)]
     assert len(shown) == 4
+    assert page.tags.count('img') == 4
+    (best,) = [label for label in page.values('svg', 'aria-label') if label.endswith(', the best')]
+    assert f'0:{moment["best_seconds"]:04.1f}, similarity' in best
     assert all(moment['start'] - 0.1 <= seconds <= moment['end'] for seconds in shown)
 
 
 def test_a_page_shows_each_sentence_its_moment(tmp_path, video_folder):
-    """Two sentences find other moments of one video, and a third the whole of it."""
+    """Two sentences find other moments of one video, and a third the whole of it without times."""
 
     class Reader:
         name = 'model'
@@ -160,22 +164,23 @@ def test_a_page_shows_each_sentence_its_moment(tmp_path, video_folder):
         def read_frames(self, paths, *, large, times, num_workers):
             ((path, shown),) = times.items()
             assert list(paths) == [path]
-            assert large[path] <= set(shown or (0.5,))
-            return {path: [Frame(b'', 4, 4, seconds) for seconds in shown or (0.5,)]}
+            assert large[path] <= set(shown)
+            return {path: [Frame(n, b'', 4, 4, s) for n, s in enumerate(shown or (None,))]}
 
     video = video_folder / '2.mp4'
     hits = {
-        sentence: [SearchHit(1, 0.5, '2.mp4', video, best, moment)]
-        for sentence, best, moment in (
-            ('first', 1.0, (1.0, 2.0)),
-            ('second', 61.0, (60.0, 61.0)),
-            ('whole', None, ()),
+        sentence: [SearchHit(1, 0.5, '2.mp4', video, scores, moment)]
+        for sentence, scores, moment in (
+            ('first', (0.2, 0.1), (1.0, 2.0)),
+            ('second', (0.1, 0.2), (60.0, 61.0)),
+            ('whole', (0.3,), (math.nan,)),
         )
     }
     write_html_report(tmp_path / 'page.html', hits, Reader())
     page = Page(tmp_path / 'page.html')
     shown = [text for text in page.texts if re.fullmatch(r'\d:\d\d\.\d', text)]
-    assert shown == ['0:01.0', '0:02.0', '1:00.0', '1:01.0', '0:00.5']
+    assert shown == ['0:01.0', '0:02.0', '1:00.0', '1:01.0']
+    assert page.tags.count('img') == 5
 
 
 def test_queries_and_filters_of_an_index(search, video_folder):

@@ -2,7 +2,8 @@
 
 from ..video.video_files import VIDEO_EXTENSIONS, VideoFile, find_videos
 from .gallery import Gallery, VideoFeatures
-from .inferencer import RetrievalInferencer, SearchHit
+from .hits import SearchHit
+from .inferencer import RetrievalInferencer
 from .pages import write_html_report
 
 __all__ = [

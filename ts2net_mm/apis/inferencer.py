@@ -3,9 +3,7 @@
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from ..checkpoints import load_weights
 from ..utils.text import has_words, one_line
 from ..utils.workers import Failure, available_cpus, map_in_workers
 from .gallery import Gallery, VideoFeatures
+from .hits import SearchHit
 from .reading import (
     VIDEO_TIMEOUT,
     Frame,
@@ -32,35 +31,12 @@ from .reading import (
     with_threads,
 )
 
-__all__ = ['RetrievalInferencer', 'SearchHit', 'build_model', 'load_config']
+__all__ = ['RetrievalInferencer', 'build_model', 'load_config']
 
 logger = logging.getLogger(__name__)
 
 TEXTS_AT_A_TIME = 256
 VIDEOS_AT_A_TIME = 8192
-
-
-@dataclass(frozen=True)
-class SearchHit:
-    """A video that a search found.
-
-    Args:
-        rank: From 1.
-        score: Similarity of sentence and video without the logit scale, between -1 and 1.
-        name: Path of the video inside the gallery's folder.
-        path: Path of the video.
-        best_seconds: Presentation time of the frame that matches the sentence best; None if the
-            times are unknown.
-        frame_seconds: Times of the frames of the moment that was found; empty if it is the whole
-            video.
-    """
-
-    rank: int
-    score: float
-    name: str
-    path: Path
-    best_seconds: float | None = None
-    frame_seconds: tuple[float, ...] = ()
 
 
 class RetrievalInferencer:
@@ -228,7 +204,7 @@ class RetrievalInferencer:
         paths: Sequence[str | Path],
         *,
         large: Mapping[str, Collection[float]] | None = None,
-        times: Mapping[str, Collection[float]] | None = None,
+        times: Mapping[str, Sequence[float]] | None = None,
         num_workers: int | None = None,
     ) -> dict[str, list[Frame] | Failure]:
         """Decode frames that the model sees: path -> frames, or why there are none.
@@ -269,7 +245,7 @@ class RetrievalInferencer:
                 float(scores[index]),
                 gallery.videos[index].name,
                 gallery.videos[index].path,
-                _best_seconds(feature, gallery, index),
+                *_score_frames(feature, gallery, index),
             )
             for rank, index in enumerate(order, start=1)
         ]
@@ -294,15 +270,17 @@ class RetrievalInferencer:
         return next(self.model.parameters()).device
 
 
-def _best_seconds(text: Tensor, gallery: Gallery, index: int) -> float | None:
-    """Presentation time of the frame of a video with the largest cosine to a sentence."""
+def _score_frames(
+    text: Tensor, gallery: Gallery, index: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Cosine of a sentence and each frame of a video, and the time of each frame."""
     text = text.flatten(0, -2)  # a sentence, or its words, of which 0 is padding
     text = text[text.any(dim=-1)]
-    cosines = F.normalize(gallery.frame_features[index], dim=-1) @ F.normalize(text, dim=-1).T
-    cosines = cosines.amax(dim=-1)
-    best = int(cosines.masked_fill(~gallery.frame_mask[index], -2).argmax())
-    seconds = float(gallery.frame_seconds[index, best])
-    return None if math.isnan(seconds) else seconds
+    mask = gallery.frame_mask[index]
+    frames = gallery.frame_features[index][mask]
+    cosines = F.normalize(frames, dim=-1) @ F.normalize(text, dim=-1).T
+    seconds = gallery.frame_seconds[index][mask]
+    return tuple(cosines.amax(dim=-1).tolist()), tuple(seconds.tolist())
 
 
 def load_config(config: str | Path | Config) -> Config:

@@ -1,9 +1,11 @@
 """Render web pages that are one file each, with all pictures inside."""
 
 import base64
+import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,16 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from ..utils.files import ensure_writable, write_text
 from ..utils.text import printable
 from ..utils.workers import Failure
-from .inferencer import RetrievalInferencer, SearchHit
+from .hits import SearchHit
+from .inferencer import RetrievalInferencer
 from .reading import Frame
+from .timeline import TIMELINE_SCRIPT, Scale, TimelineFrame, make_timeline
 
 __all__ = ['PAGE_STYLE', 'make_environment', 'render_page', 'write_html_report']
 
 PAGE_STYLE = Path(__file__).with_name('templates') / 'page.css'
+START = 'startPlayers(Player);\n'
+Strip = list[Frame] | Failure
 
 
 def write_html_report(
@@ -28,14 +34,14 @@ def write_html_report(
     num_videos: int | None = None,
     num_workers: int | None = None,
 ) -> None:
-    """Write one self-contained page with a strip of frames for each hit.
+    """Write one self-contained page with a timeline of frames for each hit.
 
     The frames are those that the model sees of the moment that was found, or else of the whole
-    video: the best one and at most 12 evenly spaced. They are shown before the crop and embedded in
-    the page. Names and frames are links to the video file, and a player starts at the best frame.
-    Links and players hold absolute ``file:`` addresses: the page may be moved, the videos may not.
-    A browser opens them from a page on disk, not from one that a server delivers, and plays the
-    formats that it knows.
+    video, each below a bar: its similarity to the sentence. Pictures of the best one and of at most
+    12 evenly spaced are shown before the crop and embedded in the page. A player starts at the best
+    frame, and a click on a frame plays from there. Links and players hold absolute ``file:``
+    addresses: the page may be moved, the videos may not. A browser opens them from a page on disk,
+    not from one that a server delivers, and plays the formats that it knows.
 
     Args:
         path: The page; missing folders are made. It is written atomically.
@@ -55,22 +61,66 @@ def write_html_report(
         folders=sorted({_searched_folder(hit) for hit in all_hits}),
         num_videos=num_videos,
         date=time.strftime('%Y-%m-%d %H:%M'),
-        results=results,
-        strips=_read_strips(all_hits, inferencer, num_workers),
+        cards=_make_cards(results, _read_strips(all_hits, inferencer, num_workers)),
+        script=TIMELINE_SCRIPT.read_text(encoding='utf-8') + START,
     )
     write_text(path, page)
 
 
+@dataclass(frozen=True)
+class _Card:
+    """A hit on the page.
+
+    Args:
+        hit: The hit.
+        is_file: Whether it is a file, which has a player, and not a folder of pictures.
+        frames: Its frames.
+        poster: Address of the picture of the best frame; None if there is none.
+        problem: Why there are no pictures; None if there are.
+    """
+
+    hit: SearchHit
+    is_file: bool
+    frames: list[TimelineFrame]
+    poster: str | None
+    problem: str | None
+
+    @property
+    def address(self) -> str:
+        """Address of the file."""
+        return self.hit.path.absolute().as_uri()
+
+
+def _make_cards(
+    results: Mapping[str, Sequence[SearchHit]],
+    strips: Mapping[tuple[str, tuple[float, ...]], Strip],
+) -> dict[str, list[_Card]]:
+    """Describe the hits of each sentence for the page."""
+    cards: dict[str, list[_Card]] = {}
+    for sentence, hits in results.items():
+        scale = Scale.from_scores(score for hit in hits for score in hit.frame_scores)
+        cards[sentence] = []
+        for hit in hits:
+            strip = strips[str(hit.path), _times_of(hit)]
+            problem = strip.reason if isinstance(strip, Failure) else None
+            shown = [] if isinstance(strip, Failure) else strip
+            pictures = {frame.number: _data_uri(frame) for frame in shown}
+            frames = make_timeline(hit.frame_scores, hit.frame_seconds, scale, pictures)
+            poster = pictures.get(hit.best_frame)
+            cards[sentence].append(_Card(hit, not hit.path.is_dir(), frames, poster, problem))
+    return cards
+
+
 def _read_strips(
     hits: Sequence[SearchHit], inferencer: RetrievalInferencer, num_workers: int | None
-) -> dict[tuple[str, tuple[float, ...]], list[Frame] | Failure]:
+) -> dict[tuple[str, tuple[float, ...]], Strip]:
     """Read the frames of each hit: by path and times, as sentences may find other moments of it."""
     best: dict[str, dict[tuple[float, ...], set[float]]] = {}
     for hit in hits:
-        seconds = best.setdefault(str(hit.path), {}).setdefault(hit.frame_seconds, set())
+        seconds = best.setdefault(str(hit.path), {}).setdefault(_times_of(hit), set())
         if hit.best_seconds is not None:
             seconds.add(hit.best_seconds)
-    strips: dict[tuple[str, tuple[float, ...]], list[Frame] | Failure] = {}
+    strips: dict[tuple[str, tuple[float, ...]], Strip] = {}
     # a call reads a moment of each video
     for number in range(max(map(len, best.values()), default=0)):
         moments = {path: list(found)[number] for path, found in best.items() if number < len(found)}
@@ -80,6 +130,11 @@ def _read_strips(
         )
         strips |= {(path, moments[path]): strip for path, strip in read.items()}
     return strips
+
+
+def _times_of(hit: SearchHit) -> tuple[float, ...]:
+    """Return the times of the frames; none if they are unknown, as those of a whole video are."""
+    return () if any(map(math.isnan, hit.frame_seconds)) else hit.frame_seconds
 
 
 def make_environment(*packages: str) -> Environment:
@@ -96,9 +151,7 @@ def make_environment(*packages: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(address=_address, clock=_clock, columns=_columns, data_uri=_data_uri)
-    environment.filters.update(at=_at)
-    environment.tests.update(best_of=_is_best_of)
+    environment.filters.update(at=_at, clock=_clock, data_uri=_data_uri, sha256=_sha256)
     return environment
 
 
@@ -112,11 +165,6 @@ def _finalize(value: Any) -> Any:
     return value if hasattr(value, '__html__') else printable(str(value))
 
 
-def _address(hit: SearchHit, seconds: float | None) -> str:
-    """Address of a file, at a time."""
-    return hit.path.absolute().as_uri() + _at(seconds)
-
-
 def _at(seconds: float | None) -> str:
     """End of an address, for a time: https://www.w3.org/TR/media-frags."""
     # rounded up, because slightly earlier the previous frame is shown
@@ -128,19 +176,13 @@ def _clock(seconds: float) -> str:
     return f'{int(minutes)}:{rest:04.1f}'
 
 
-def _columns(strip: Sequence[Frame], beside_player: bool) -> int:
-    """Number of columns with which the frames fill the height of the player, or half of it."""
-    frame = strip[0].width / strip[0].height
-    area = max(frame, 5 / 4) if beside_player else 4 * max(frame, 5 / 4)  # width by height
-    return min(len(strip), math.ceil(math.sqrt(len(strip) * area / frame)))
-
-
 def _data_uri(frame: Frame) -> str:
     return f'data:image/jpeg;base64,{base64.b64encode(frame.jpeg).decode("ascii")}'
 
 
-def _is_best_of(frame: Frame, hit: SearchHit) -> bool:
-    return frame.seconds is not None and frame.seconds == hit.best_seconds
+def _sha256(script: str) -> str:
+    """Hash a script as a policy names it: https://www.w3.org/TR/CSP3."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')
 
 
 def _searched_folder(hit: SearchHit) -> str:

@@ -117,12 +117,14 @@ class Frame:
     """A frame to show.
 
     Args:
+        number: Its place among the frames that the model samples, or that were asked for.
         jpeg: The encoded picture.
         width: Pixels.
         height: Pixels.
         seconds: Its presentation time, or None if the pipeline does not tell.
     """
 
+    number: int
     jpeg: bytes
     width: int
     height: int
@@ -163,8 +165,8 @@ class FrameReader:
         max_frames: Number of frames above which evenly spaced ones are taken.
         max_height: Height in pixels above which pictures are made smaller.
         large: By path, the times of frames that are always kept, and twice as high.
-        times: By path, the times of frames to take instead of those that the model samples of
-            the whole video.
+        times: By path, the times of frames to take, in their order, instead of those that the
+            model samples of the whole video.
     """
 
     def __init__(
@@ -174,7 +176,7 @@ class FrameReader:
         max_frames: int = 12,
         max_height: int = 180,
         large: Mapping[str, Collection[float]] | None = None,
-        times: Mapping[str, Collection[float]] | None = None,
+        times: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         self.transforms = [TRANSFORMS.build(dict(transform)) for transform in pipeline]
         self.max_frames = max_frames
@@ -185,12 +187,12 @@ class FrameReader:
     def __call__(self, path: str) -> list[Frame] | Failure:
         """Return the frames in their order."""
         try:
-            results, wanted = begin_reading(path), sorted(self.times.get(path, ()))
+            results, wanted = begin_reading(path), self.times.get(path, ())
             for transform in self.transforms:
                 results = transform(results)
                 if wanted and 'frame_inds' in results:
                     results = _with_frames_at(results, wanted)
-                    wanted = []
+                    wanted = ()
                 if results.get('imgs') is not None:
                     break
             return self._pick(results, self.large.get(path, ()))
@@ -203,15 +205,14 @@ class FrameReader:
         places = np.linspace(0, len(valid) - 1, min(len(valid), self.max_frames))
         shown = results.get('wanted_seconds', frame_seconds_of(results))
         seconds = [None if np.isnan(time) else float(time) for time in shown]
-        chosen = set(valid[places.round().astype(int)])
-        chosen.update(index for index in valid if seconds[index] in large)
-        return [
-            self._encode(results['imgs'][index], seconds[index], 1 + (seconds[index] in large))
-            for index in sorted(chosen)
-        ]
-
-    def _encode(self, image: np.ndarray, seconds: float | None, scale: int) -> Frame:
-        return Frame(*to_jpeg(image, scale * self.max_height), seconds)
+        chosen = set(places.round().astype(int).tolist())
+        chosen.update(place for place, index in enumerate(valid) if seconds[index] in large)
+        frames = []
+        for place in sorted(chosen):
+            index = valid[place]
+            height = self.max_height * (2 if seconds[index] in large else 1)
+            frames.append(Frame(place, *to_jpeg(results['imgs'][index], height), seconds[index]))
+        return frames
 
 
 def _with_frames_at(results: dict, seconds: Sequence[float]) -> dict:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -200,8 +199,8 @@ class _Queries:
                     hit.score,
                     name_of(hit.path),
                     Path(hit.path),
-                    hit.moments[0].best_seconds,
-                    tuple(filter(math.isfinite, hit.moments[0].frame_seconds)),
+                    tuple(hit.moments[0].frame_scores),
+                    tuple(hit.moments[0].frame_seconds),
                 )
                 for hit in result.hits
             ]

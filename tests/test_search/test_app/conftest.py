@@ -4,12 +4,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 import torch
 from starlette.testclient import TestClient
-from tiny import make_project
+from tiny import make_project, write_h264
 
 from ts2net_mm.apis import RetrievalInferencer
 from ts2net_mm.apis.inferencer import build_model, load_config
@@ -19,20 +17,7 @@ from ts2net_mm.search.encoding import encode_files
 from ts2net_mm.search.windows import Windowing
 from ts2net_mm.video.video_files import find_videos
 
-SECONDS, RATE = 4, 10
 ADDRESS = 'http://127.0.0.1:8000'
-
-
-def write_h264(path: Path, *, seed: int) -> None:
-    """Write a video of noise blocks that browsers play, with a key frame each second."""
-    rng = np.random.default_rng(seed)
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('libx264', rate=RATE, options=dict(g=str(RATE)))
-        stream.width, stream.height, stream.pix_fmt = 160, 128, 'yuv420p'
-        for _ in range(SECONDS * RATE):
-            blocks = rng.integers(0, 255, (4, 5, 3), np.uint8).repeat(32, 0).repeat(32, 1)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(blocks, 'rgb24')))
-        container.mux(stream.encode())
 
 
 @pytest.fixture(scope='session')

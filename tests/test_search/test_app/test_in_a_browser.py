@@ -1,37 +1,19 @@
 """The app in a headless Chromium, as a person uses it."""
 
-import shutil
 import socket
 import threading
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import uvicorn
+from browsing import CURRENT_TIME, TIMEOUT, wait_for
 
 from ts2net_mm.rendered import encode_mp4
 from ts2net_mm.search.app import create_app
 
 playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
 pytestmark = pytest.mark.slow
-NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 SECONDS = 4  # of each video
-TIMEOUT = 60.0  # seconds, for machines that do other things as well
-CURRENT_TIME = 'video => video.currentTime'
-
-
-@pytest.fixture(scope='module')
-def browser():
-    playwright.expect.set_options(timeout=1000 * TIMEOUT)
-    with playwright.sync_playwright() as library:
-        found = next(filter(None, map(shutil.which, NAMES)), None)
-        path = found or library.chromium.executable_path
-        if not Path(path).exists():
-            pytest.skip('no Chromium is installed (Debian: apt-get install chromium)')
-        browser = library.chromium.launch(executable_path=path, args=['--no-sandbox'])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -69,13 +51,6 @@ def open_page(browser, address):
         context.close()
     assert errors == []
     assert [url for url in addresses if not url.startswith((address, f'blob:{address}'))] == []
-
-
-def wait_for(condition):
-    end = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < end, 'it did not happen in time'
-        time.sleep(0.05)
 
 
 def is_ready(video) -> bool:

@@ -8,53 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...apis.timeline import Scale, TimelineFrame, make_timeline
 from ..results import Hit, Moment, SearchResult
 from ..view import StoredVideo, View
 from .video_library import Library, key_of
 
-__all__ = ['Card', 'MomentStrip', 'OverviewBar', 'StripFrame', 'make_cards', 'media_type_of']
+__all__ = ['Card', 'MomentStrip', 'OverviewBar', 'make_cards', 'media_type_of']
 
 
 MAX_BARS = 100  # of an overview
 MAX_WINDOWS = 200  # that it reads; of longer videos every second, third, ...
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Maps similarities to the heights of bars.
-
-    Args:
-        low: What has no height.
-        high: What has the full height.
-    """
-
-    low: float
-    high: float
-
-    def percent(self, value: float) -> int:
-        """Return the height of a similarity, 0 to 100."""
-        if self.high <= self.low:
-            return 100
-        return round(100 * min(max((value - self.low) / (self.high - self.low), 0.0), 1.0))
-
-
-@dataclass(frozen=True)
-class StripFrame:
-    """A frame on a strip.
-
-    Args:
-        seconds: Presentation time; None if unknown.
-        score: Cosine to the query.
-        height: Of its bar, percent.
-        is_best: Whether it fits best.
-        picture: Address of its picture; None if there is none.
-    """
-
-    seconds: float | None
-    score: float
-    height: int
-    is_best: bool
-    picture: str | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +31,7 @@ class MomentStrip:
     """
 
     moment: Moment
-    frames: list[StripFrame]
+    frames: list[TimelineFrame]
     more: str
 
     @property
@@ -120,8 +83,9 @@ class Card:
 
 def make_cards(query: np.ndarray, result: SearchResult, view: View, library: Library) -> list[Card]:
     """Describe the hits of a search for the page."""
-    scores = [s for hit in result.hits for moment in hit.moments for s in moment.frame_scores]
-    scale = Scale(min(scores, default=0.0), max(scores, default=0.0))
+    scale = Scale.from_scores(
+        score for hit in result.hits for moment in hit.moments for score in moment.frame_scores
+    )
     query = query / max(float(np.linalg.norm(query)), 1e-12)
     cards = []
     for hit in result.hits:
@@ -173,17 +137,10 @@ def _overview(query: np.ndarray, video: StoredVideo, view: View, scale: Scale) -
 def _strip(moment: Moment, key: str, has_file: bool, scale: Scale) -> MomentStrip:
     has_pictures = has_file and not any(map(math.isnan, moment.frame_seconds))
     times = ','.join(f'{seconds:.3f}' for seconds in moment.frame_seconds)
-    best = max(range(len(moment.frame_scores)), key=moment.frame_scores.__getitem__)
-    frames = [
-        StripFrame(
-            seconds=None if math.isnan(seconds) else seconds,
-            score=score,
-            height=scale.percent(score),
-            is_best=number == best,
-            picture=f'/frames/{key}/{number}.jpg?t={times}' if has_pictures else None,
-        )
-        for number, (seconds, score) in enumerate(
-            zip(moment.frame_seconds, moment.frame_scores, strict=True)
-        )
-    ]
+    pictures = {
+        number: f'/frames/{key}/{number}.jpg?t={times}'
+        for number in range(len(moment.frame_seconds))
+        if has_pictures
+    }
+    frames = make_timeline(moment.frame_scores, moment.frame_seconds, scale, pictures)
     return MomentStrip(moment, frames, f'/?like={key}&at={moment.start:.3f}')

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from ...apis import RetrievalInferencer
 from ...apis.pages import PAGE_STYLE, make_environment
+from ...apis.timeline import TIMELINE_SCRIPT
 from ...utils.workers import Failure
 from ..bound import OtherScore
 from .access import Gate
@@ -90,6 +91,10 @@ def _add_styles(app: FastAPI) -> None:
     @app.get('/static/page.css')
     def page_style() -> FileResponse:
         return FileResponse(PAGE_STYLE)
+
+    @app.get('/static/timeline.js')
+    def timeline_script() -> FileResponse:
+        return FileResponse(TIMELINE_SCRIPT)
 
     @app.get('/favicon.ico')
     def icon() -> FileResponse:

@@ -34,36 +34,19 @@ async function upload(file) {
   }
 }
 
-// The player of a card; a file that the browser cannot play is shown in converted clips.
-class Player {
+// A file that the browser cannot play is shown in converted clips.
+class ClipPlayer extends Player {
+  clip = null; // the timeline whose clip is shown instead of the file
+
   constructor(card, video) {
-    this.video = video;
-    this.note = card.querySelector('.note');
-    this.timelines = [...card.querySelectorAll('.timeline')];
-    this.frames = [...card.querySelectorAll('a.frame')];
-    this.clip = null; // the timeline whose clip is shown instead of the file
-    for (const frame of this.frames) {
-      frame.addEventListener('click', (event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-        event.preventDefault();
-        this.seek(frame);
-      });
-    }
+    super(card, video);
     card.querySelector('.overview')?.addEventListener('click', (event) => {
       const box = event.currentTarget.getBoundingClientRect();
       const duration = Number(event.currentTarget.dataset.duration);
       // a clip is only a part of it
       if (!this.clip) this.play(((event.clientX - box.left) / box.width) * duration);
     });
-    video.addEventListener('timeupdate', () => this.mark());
-    video.addEventListener('play', () => {
-      for (const other of document.querySelectorAll('video')) if (other !== video) other.pause();
-    });
-    video.addEventListener('error', () => this.replace());
-    video.addEventListener('loadedmetadata', () => {
-      if (!video.videoWidth) this.replace(); // it plays the sound alone
-    });
-    if (video.error) this.replace();
+    if (video.error) this.fail();
   }
 
   get offset() {
@@ -73,26 +56,11 @@ class Player {
   async seek(frame) {
     const timeline = frame.parentNode;
     if (this.clip && this.clip !== timeline) await this.show(timeline);
-    // slightly later, because a time between two frames is that of the earlier one
-    this.play(Number(frame.dataset.seek) - this.offset + 0.001);
-  }
-
-  play(seconds) {
-    this.video.currentTime = seconds;
-    this.video.play().catch(() => {}); // the event `error` explains it
-  }
-
-  mark() {
-    const seconds = this.video.currentTime + this.offset + 0.01;
-    for (const timeline of this.timelines) {
-      const frames = this.frames.filter((frame) => frame.parentNode === timeline);
-      const shown = frames.filter((frame) => Number(frame.dataset.seek) <= seconds).at(-1);
-      for (const frame of frames) frame.classList.toggle('now', frame === shown);
-    }
+    super.seek(frame);
   }
 
   // The server says why a file is not there; otherwise the browser does not know its format.
-  async replace() {
+  async fail() {
     if (this.clip) return this.explain('This browser plays neither this file nor a converted clip.');
     const problem = await problemOf(this.video.src, { headers: { Range: 'bytes=0-0' } });
     if (problem) return this.explain(problem);
@@ -121,42 +89,13 @@ class Player {
     }
   }
 
-  tell(text) {
-    this.note.textContent = text;
-    this.note.hidden = false;
-  }
-
   explain(text) {
     this.tell(text);
     this.video.hidden = true;
   }
 }
 
-for (const card of document.querySelectorAll('li')) {
-  const video = card.querySelector('video');
-  for (const timeline of card.querySelectorAll('.timeline')) moveWithArrows(timeline);
-  if (video) new Player(card, video);
-}
-
-// A timeline is one stop of the Tab key; arrow keys move inside it.
-function moveWithArrows(timeline) {
-  const frames = [...timeline.querySelectorAll('a.frame')];
-  const first = timeline.querySelector('a.best') ?? frames[0];
-  for (const frame of frames) frame.tabIndex = frame === first ? 0 : -1;
-  const best = timeline.querySelector('.best');
-  timeline.scrollLeft = best.offsetLeft - timeline.offsetLeft - timeline.clientWidth / 2;
-  timeline.addEventListener('keydown', (event) => {
-    const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -frames.length, End: frames.length };
-    const step = steps[event.key];
-    const place = frames.indexOf(document.activeElement);
-    if (!step || place < 0) return;
-    event.preventDefault();
-    const next = frames[Math.max(0, Math.min(place + step, frames.length - 1))];
-    frames[place].tabIndex = -1;
-    next.tabIndex = 0;
-    next.focus();
-  });
-}
+startPlayers(ClipPlayer);
 
 async function problemOf(address, options) {
   try {
