@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def show_info(args: argparse.Namespace) -> None:
     """Print what an index holds."""
     from ts2net_mm.search import VideoStore
-    from ts2net_mm.video.video_files import has_video_ending
+    from ts2net_mm.search.records import MAY_PASS
+    from ts2net_mm.video.video_files import is_skipped_video
 
     store = VideoStore(args.index)
     view, about = store.view(), store.description
@@ -85,8 +86,9 @@ def show_info(args: argparse.Namespace) -> None:
     if unused := len(view) - view.num_windows:
         print(f'{unused} windows were removed or replaced; compact frees their space')
     skipped = list(view.skipped_videos())
-    # a failure that may pass has no size, as the file is to be tried again
-    named = [video for video in skipped if video.size < 0 or has_video_ending(video.path)]
+    named = [
+        video for video in skipped if is_skipped_video(video.path, is_final=video.size != MAY_PASS)
+    ]
     if len(named) < len(skipped):
         print(f'{len(skipped) - len(named):,} files are not videos')
     if named:

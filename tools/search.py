@@ -18,7 +18,6 @@ from ts2net_mm.search.arguments import (
     choose_windowing,
 )
 from ts2net_mm.search.command import add_index_arguments, is_index, search_index
-from ts2net_mm.search.records import DamagedIndexError
 from ts2net_mm.utils.cli import is_missing_weights, positive_int, require_path, run, sentence
 from ts2net_mm.utils.files import check_folder, ensure_writable
 from ts2net_mm.utils.text import printable
@@ -164,27 +163,25 @@ def search(args: argparse.Namespace) -> None:
     with contextlib.redirect_stdout(sys.stderr):
         folder, inferencer = open_folder(args)
         report(folder)
-    try:
+    from ts2net_mm.search.folders import naming_cache
+
+    with naming_cache(folder.place):
         search_index(args, folder, inferencer)
-    except DamagedIndexError as error:
-        raise ValueError(
-            f'{error}; delete {folder.place}, and the videos are encoded again'
-        ) from error
 
 
 def open_folder(args: argparse.Namespace) -> tuple[FolderIndex, RetrievalInferencer]:
     """Build the model, and bring the index of a folder up to date."""
     from ts2net_mm.apis import RetrievalInferencer
     from ts2net_mm.apis.inferencer import load_config
-    from ts2net_mm.apis.reading import find_readable, split_test_pipeline
-    from ts2net_mm.search.folders import update_folder_index
+    from ts2net_mm.apis.reading import split_test_pipeline
+    from ts2net_mm.search.folders import ListedFolder, update_folder_index
 
     pipeline, _ = split_test_pipeline(load_config(args.config))
-    find_readable(args.folder, pipeline)  # raises before the model is loaded
+    listed = ListedFolder.from_folder(args.folder, pipeline)  # raises before the model is loaded
     windowing = choose_windowing(args, pipeline)
     inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device, amp=args.amp)
     folder = update_folder_index(
-        args.folder,
+        listed,
         inferencer,
         windowing=windowing,
         cache_dir=args.cache_dir,

@@ -15,7 +15,7 @@ import torch
 from decord import VideoReader
 from tiny import Page
 
-from ts2net_mm.apis import Gallery, SearchHit, write_html_report
+from ts2net_mm.apis import Gallery, SearchHit, reading, write_html_report
 from ts2net_mm.apis.reading import Frame
 from ts2net_mm.video import guarded_reader
 
@@ -199,7 +199,28 @@ def test_damage_in_the_cache_says_what_to_do(search, tmp_path):
     code, _, err = search('a')
     assert code == 1
     assert 'is damaged: ' in err
-    assert f'delete {frames.parents[2]}, and the videos are encoded again\n' in err
+    assert err.endswith(f'; delete {frames.parents[2]}, and the videos are encoded again\n')
+
+
+@pytest.mark.parametrize('content', ['', '{"format":', '[]', '{"format": "ts2net_mm index 0"}'])
+def test_a_damaged_description_in_the_cache_says_what_to_do(search, tmp_path, content):
+    search('a')
+    (description,) = (tmp_path / 'cache').rglob('index.json')
+    description.write_text(content)
+    code, out, err = search('a')
+    assert (code, out) == (1, '')
+    assert_one_line(err, f'{description} is no description of an index: ')
+    assert err.endswith(f'; delete {description.parent}, and the videos are encoded again\n')
+
+
+def test_a_folder_is_listed_once(search, monkeypatch):
+    folders = []
+    find = reading.find_videos
+    monkeypatch.setattr(
+        reading, 'find_videos', lambda path, **kwargs: folders.append(path) or find(path, **kwargs)
+    )
+    assert search('a')[0] == 0
+    assert len(folders) == 1
 
 
 def test_a_terminal_gets_a_table(search, monkeypatch):

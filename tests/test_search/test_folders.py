@@ -8,7 +8,7 @@ from index_data import ColourEncoder
 from tiny import write_noise
 
 from ts2net_mm.search import VideoStore
-from ts2net_mm.search.folders import update_folder_index
+from ts2net_mm.search.folders import ListedFolder, update_folder_index
 from ts2net_mm.search.windows import Windowing
 
 
@@ -24,9 +24,10 @@ def folder(tmp_path):
 @pytest.fixture
 def update(folder, tmp_path):
     def update(folder=folder, windowing=Windowing(2.0), encoder=None):  # noqa: B008
+        encoder = encoder or ColourEncoder()
         return update_folder_index(
-            folder,
-            encoder or ColourEncoder(),
+            ListedFolder.from_folder(folder, encoder.video_pipeline),
+            encoder,
             windowing=windowing,
             cache_dir=tmp_path / 'cache',
             num_workers=1,

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ts2net_mm.apis import find_videos
-from ts2net_mm.video.video_files import find_frame_folders
+from ts2net_mm.video.video_files import find_frame_folders, is_skipped_video
 
 
 def test_finds_videos_in_sub_folders_by_extension(tmp_path):
@@ -55,3 +55,13 @@ def test_finds_folders_of_pictures(tmp_path):
     assert found[1].mtime_ns == 9_000_000_000_000_000_000
     (alone,) = find_frame_folders(tmp_path / 'b', 'img_{:05}.jpg')
     assert alone.name == 'b'
+
+
+def test_files_that_cannot_be_read_are_videos_by_name_or_as_long_as_they_may_be_read(tmp_path):
+    for name, is_final, expected in (
+        ('a.MP4', True, True),
+        ('a.txt', True, False),
+        ('a.txt', False, True),
+        ('.', True, True),  # a folder, which holds frames
+    ):
+        assert is_skipped_video(tmp_path / name, is_final=is_final) is expected

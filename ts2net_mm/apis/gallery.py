@@ -22,7 +22,7 @@ from torch import Tensor
 from ..utils.files import ensure_folder, replacing
 from ..utils.progress import VideoProgress
 from ..utils.text import printable
-from ..video.video_files import VideoFile, describe_endings, has_video_ending, last_ending
+from ..video.video_files import VideoFile, describe_endings, is_skipped_video, last_ending
 from .reading import find_readable
 
 __all__ = ['Gallery', 'VideoEncoder', 'VideoFeatures', 'cache_path']
@@ -247,7 +247,7 @@ class _Store:
             self._is_saved = False
         for path, reason in batch.skipped.items():
             file = self.files[path]
-            if has_video_ending(file.path) or path not in batch.unreadable:
+            if is_skipped_video(path, is_final=path in batch.unreadable):
                 self.skipped[file.name] = reason
             else:
                 self.others[file.name] = (file.size, file.mtime_ns)

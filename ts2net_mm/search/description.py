@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .records import Layout
+from .records import DamagedIndexError, Layout
 
 __all__ = ['DESCRIPTION', 'Description', 'read_description']
 
@@ -73,7 +73,7 @@ def read_description(folder: Path) -> Description:
 
     Raises:
         FileNotFoundError: If there is no index.
-        ValueError: If its description cannot be read.
+        DamagedIndexError: If its description cannot be read.
     """
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -81,4 +81,4 @@ def read_description(folder: Path) -> Description:
     try:
         return Description.from_json(path.read_text(encoding='utf-8'))
     except ValueError as error:
-        raise ValueError(f'{path} is no description of an index: {error}') from error
+        raise DamagedIndexError(f'{path} is no description of an index: {error}') from error

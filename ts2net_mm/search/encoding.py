@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..apis.reading import VIDEO_TIMEOUT, with_threads
 from ..utils.workers import Failure, available_cpus, map_in_workers
-from ..video.video_files import VideoFile, has_video_ending, last_ending
+from ..video.video_files import VideoFile, is_skipped_video, last_ending
 from .description import DESCRIPTION, Description
-from .records import Layout, VideoEntry, WindowFeatures
+from .records import MAY_PASS, Layout, VideoEntry, WindowFeatures
 from .sharing import index_path, look_up
 from .store import StoreWriter, VideoStore
 from .windows import Part, ReadPart, Windowing, WindowReader
@@ -25,7 +25,6 @@ from .windows import Part, ReadPart, Windowing, WindowReader
 __all__ = ['EncodingReport', 'ItemEncoder', 'encode_files', 'encode_into']
 
 COMMIT_INTERVAL = 2.0  # seconds of work that a crash may lose, besides the videos it was at
-MAY_PASS = -1  # the size that is stored of a file whose failure may pass, so that it is tried again
 
 
 class ItemEncoder(Protocol):
@@ -79,7 +78,7 @@ class EncodingReport:
             self.unreadable.add(path)
 
     def _is_other(self, path: str) -> bool:
-        return path in self.unreadable and not has_video_ending(path)
+        return not is_skipped_video(path, is_final=path in self.unreadable)
 
 
 def encode_into(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,38 @@ from ..apis.reading import find_readable
 from ..utils.text import printable
 from ..video.video_files import VideoFile, describe_endings
 from .encoding import EncodingReport, ItemEncoder, encode_into
-from .records import ENCODED, REMOVED, video_key
+from .records import ENCODED, REMOVED, DamagedIndexError, video_key
 from .sharing import Progress, Share, index_path
 from .store import VideoStore
 from .windows import Windowing
 
-__all__ = ['FolderIndex', 'update_folder_index']
+__all__ = ['FolderIndex', 'ListedFolder', 'naming_cache', 'update_folder_index']
+
+
+@dataclass(frozen=True)
+class ListedFolder:
+    """What may be read in a folder.
+
+    Args:
+        folder: The folder.
+        files: Its videos, or files that may be.
+        time_ns: When listing them began.
+    """
+
+    folder: Path
+    files: list[VideoFile]
+    time_ns: int
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, pipeline: Sequence[dict]) -> ListedFolder:
+        """List what a test pipeline may read in a folder and its sub-folders.
+
+        Raises:
+            FileNotFoundError: If the folder does not exist.
+            ValueError: If there is nothing to read.
+        """
+        time_ns = time.time_ns()
+        return cls(Path(folder), find_readable(folder, pipeline), time_ns)
 
 
 @dataclass(frozen=True)
@@ -49,7 +75,7 @@ class FolderIndex:
 
 
 def update_folder_index(
-    folder: str | Path,
+    listed: ListedFolder,
     inferencer: ItemEncoder,
     *,
     windowing: Windowing | None,
@@ -64,7 +90,7 @@ def update_folder_index(
     way to cut videos has an index of its own. Several processes may do this at the same time.
 
     Args:
-        folder: Folder with videos, also in sub-folders.
+        listed: The files of the folder.
         inferencer: The model.
         windowing: How videos are cut; None keeps them whole.
         cache_dir: Folder for the index, by default ``$XDG_CACHE_HOME/ts2net_mm`` or
@@ -74,18 +100,17 @@ def update_folder_index(
         progress: Whether to show the progress on stderr.
 
     Raises:
-        FileNotFoundError: If the folder does not exist.
-        ValueError: If it holds no video, or none that can be read.
+        ValueError: If the folder holds no video, or none that can be read.
+        DamagedIndexError: If the index cannot be read; the message says what to delete.
         OSError: If the cache folder cannot be written.
         KeyboardInterrupt: After Ctrl-C; what was encoded is kept.
     """
-    begin_ns = time.time_ns()
-    files = find_readable(folder, inferencer.video_pipeline)
+    folder, files = listed.folder, listed.files
     # the paths in the index begin as the folder is named, which may be a link to another
-    begin = os.path.abspath(Path(folder).expanduser())
+    begin = os.path.abspath(folder.expanduser())
     place = cache_path(folder, f'{inferencer.fingerprint} {windowing} {begin}', cache_dir)
     try:
-        with Progress(place, files, Share(), enabled=progress) as bar:
+        with naming_cache(place), Progress(place, files, Share(), enabled=progress) as bar:
             report = encode_into(
                 place,
                 files,
@@ -99,8 +124,18 @@ def update_folder_index(
         raise KeyboardInterrupt(f'encoded videos are kept in {place}') from None
     if not report.num_known + report.num_encoded:
         raise ValueError(_why_nothing(folder, report, begin))
-    num_dropped = _drop_missing(VideoStore(place), files, begin_ns)
-    return FolderIndex(Path(folder), place, begin, report, num_dropped)
+    num_dropped = _drop_missing(VideoStore(place), files, listed.time_ns)
+    return FolderIndex(folder, place, begin, report, num_dropped)
+
+
+@contextmanager
+def naming_cache(place: Path) -> Iterator[None]:
+    """Add to errors about damage of an index in the cache that it may be deleted."""
+    try:
+        yield
+    except DamagedIndexError as error:
+        advice = f'delete {place}, and the videos are encoded again'
+        raise DamagedIndexError(f'{error}; {advice}') from error
 
 
 def _drop_missing(store: VideoStore, files: Sequence[VideoFile], before_ns: int) -> int:

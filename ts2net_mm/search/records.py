@@ -20,6 +20,7 @@ __all__ = [
     'COMMITS',
     'DATA',
     'ENCODED',
+    'MAY_PASS',
     'REMOVED',
     'SKIPPED',
     'TABLES',
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 ENCODED, SKIPPED, REMOVED = range(3)  # kinds of video records
+MAY_PASS = -1  # the size that is stored of a file whose failure may pass, so that it is tried again
 COMMITS = 'commits'
 TABLES = ('videos', 'windows', 'names')  # checked when a segment is opened
 DATA = ('means', 'frames')  # checked window by window

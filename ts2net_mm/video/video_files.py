@@ -13,7 +13,7 @@ __all__ = [
     'find_frame_folders',
     'find_videos',
     'frame_numbers',
-    'has_video_ending',
+    'is_skipped_video',
     'last_ending',
     'read_video_list',
 ]
@@ -130,9 +130,19 @@ def last_ending(name: str) -> str:
     return f'.{ending}'.lower() if dot and stem else ''
 
 
-def has_video_ending(path: str | Path) -> bool:
-    """Tell whether a path is named like a video, or is a folder, which holds frames."""
-    return last_ending(Path(path).name) in VIDEO_EXTENSIONS or Path(path).is_dir()
+def is_skipped_video(path: str | Path, *, is_final: bool) -> bool:
+    """Tell whether a file that cannot be read is a skipped video, and not one of other files.
+
+    Files of any kind are tried. A skipped video is named like one, is a folder, which holds
+    frames, or may be read another time.
+
+    Args:
+        path: The file.
+        is_final: Whether its content is the reason, and not a time limit, a crash or the file
+            system.
+    """
+    has_ending = last_ending(Path(path).name) in VIDEO_EXTENSIONS
+    return not is_final or has_ending or Path(path).is_dir()
 
 
 def describe_endings(counts: Mapping[str, int]) -> str:
