@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 ABLATIONS = Path(__file__).parents[1] / 'configs' / 'ablations'
 GRID = {'msrvtt': 7, 'moving-shapes': 3}  # patches in a row
 NUM_FRAMES = {'msrvtt': 12, 'moving-shapes': 6}
+TRAINING_CAPTIONS = {'msrvtt': 'train_9k.json', 'moving-shapes': 'train.json'}
 # tokens that move forward and back
 SHIFTED = {
     'shift-last-block': (range(1, 50, 7), range(4, 50, 7), range(1, 10, 5), range(4, 10, 5)),
@@ -130,6 +131,22 @@ def test_the_order_of_frames_changes_in_the_test_alone(order, data):
     assert cfg.train_dataloader == base.train_dataloader
     assert cfg.val_dataloader == base.val_dataloader
     assert cfg.model == base.model
+
+
+@pytest.mark.parametrize('data', GRID)
+@pytest.mark.parametrize('variant', ['inverted-softmax', 'query-bank', 'sinkhorn', 'sinkhorn-bank'])
+def test_normalisations_change_the_test_alone(variant, data):
+    """So that the weights of the base can be tested with them."""
+    cfg = read('normalisation', variant, data).to_dict()
+    base = Config.fromfile(ABLATIONS.parent / f'ts2net_{data}.py').to_dict()
+    found, expected = cfg.pop('test_evaluator'), base.pop('test_evaluator')
+    assert cfg == base
+    bank = base['train_dataloader']['dataset']['data_root'] + TRAINING_CAPTIONS[data]
+    if variant.endswith('bank'):
+        expected['query_bank'] = dict(ann_file=bank)
+    if variant.startswith('sinkhorn'):
+        expected['sinkhorn'] = True
+    assert found == expected
 
 
 @pytest.mark.parametrize('data', GRID)

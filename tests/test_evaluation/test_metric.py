@@ -16,6 +16,7 @@ from ts2net_mm.evaluation import (
     inverted_softmax,
     measure_similarity,
     retrieval_metrics,
+    sinkhorn_scores,
     tiles,
 )
 
@@ -77,6 +78,21 @@ def evaluate(samples, **options):
     for start in range(0, len(samples), 4):
         metric.process(None, samples[start : start + 4])
     return metric.evaluate(len(samples))
+
+
+def test_sinkhorn_uses_cosines():
+    samples = predict(11)
+    logits, owners = logits_of(samples)
+    metrics = evaluate(samples, sinkhorn=dict(inverse_temperature=20.0))
+    assert len(metrics) == 24
+    for way in ('t2v', 'v2t'):
+        normalised = sinkhorn_scores(logits / SCALE, way, inverse_temperature=20.0)
+        expected = retrieval_metrics(normalised, owners)
+        for name in ('R1', 'R5', 'R10', 'R50', 'MdR', 'MnR'):
+            assert metrics[f'{way}_sinkhorn/{name}'] == pytest.approx(expected[f'{way}/{name}'])
+        assert metrics[f'{way}_sinkhorn/MnR'] != metrics[f'{way}/MnR']
+    assert evaluate(samples, sinkhorn=True) != metrics
+    assert evaluate(samples, sinkhorn=False) == evaluate(samples)
 
 
 def test_equals_pair_by_pair_similarity():
@@ -386,6 +402,7 @@ def test_two_processes_give_the_numbers_of_one(tmp_path, piece, run_together):
         (dict(metric_list=()), r'metric_list=\(\) must name some of'),
         (dict(dump='out.pkl'), "dump='out.pkl' must end in .npz"),
         (dict(logit_scale=0), 'logit_scale=0 must be positive'),
+        (dict(sinkhorn=dict(num_iterations=0)), 'sinkhorn: num_iterations=0 must be a whole'),
     ],
 )
 def test_invalid_settings(options, message):

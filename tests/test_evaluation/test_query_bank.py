@@ -17,6 +17,7 @@ from ts2net_mm.evaluation import (
     dynamic_inverted_softmax,
     query_bank_hook,
     retrieval_metrics,
+    sinkhorn_bank_scores,
 )
 from ts2net_mm.evaluation.query_bank import QueryBank, QueryBankOptions
 
@@ -140,7 +141,7 @@ def evaluate(metric, samples=None):
     return metric.evaluate(12)
 
 
-def expected_metrics(model, ann_file, **options):
+def expected_metrics(model, ann_file, normalise=dynamic_inverted_softmax, **options):
     """Recomputed from sentences and predictions, without hook and metric."""
     annotations = json.loads(Path(ann_file).read_text())
     captions = [caption for texts in list(annotations.values())[:-1] for caption in texts]
@@ -153,7 +154,7 @@ def expected_metrics(model, ann_file, **options):
         F.normalize(feature.detach())
         for feature in (model.embedding(tokens).sum(dim=1), texts, videos)
     )
-    normalised = dynamic_inverted_softmax(texts @ videos.T, bank @ videos.T, **options)
+    normalised = normalise(texts @ videos.T, bank @ videos.T, **options)
     return retrieval_metrics(normalised, np.arange(12))
 
 
@@ -171,6 +172,20 @@ def test_numbers_of_the_bank(ann_file, way, options):
     for name in names:
         assert metrics[f't2v_qb/{name}'] == pytest.approx(expected[f't2v/{name}'])
     assert metrics['t2v_qb/MnR'] != metrics['t2v/MnR']
+
+
+def test_sinkhorn_of_the_bank(ann_file):
+    metric = make_metric(ann_file, sinkhorn=dict(inverse_temperature=5.0, num_iterations=3))
+    runner = make_runner(metric)
+    fill_banks(runner)
+    metrics = evaluate(metric)
+    options = dict(inverse_temperature=5.0, num_iterations=3)
+    expected = expected_metrics(runner.model, ann_file, sinkhorn_bank_scores, **options)
+    rows = {'t2v', 'v2t', 't2v_sinkhorn', 'v2t_sinkhorn', 't2v_qb', 't2v_qb_sinkhorn'}
+    assert {key.split('/')[0] for key in metrics} == rows
+    for name in ('R1', 'R5', 'MdR', 'MnR'):
+        assert metrics[f't2v_qb_sinkhorn/{name}'] == pytest.approx(expected[f't2v/{name}'])
+    assert metrics['t2v_qb_sinkhorn/MnR'] != metrics['t2v/MnR']
 
 
 @pytest.mark.parametrize('way', ['val', 'test'])

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from ts2net_mm.evaluation import (
+    SinkhornOptions,
     dynamic_inverted_softmax,
     format_table,
     inverted_softmax,
     measure_similarity,
     retrieval_metrics,
+    sinkhorn_bank_scores,
+    sinkhorn_scores,
     tiles,
 )
 
@@ -27,25 +30,31 @@ def test_every_row_comes_from_its_own_normalisation(monkeypatch, tile, is_sorted
         LOGITS[order],
         OWNERS[order],
         inverted_softmax=True,
+        sinkhorn=SinkhornOptions(inverse_temperature=8.0, num_iterations=2),
         bank_logits=BANK,
         logit_scale=50.0,
         inverse_temperature=10.0,
         topk=2,
     )
+    settings = dict(inverse_temperature=8.0, num_iterations=2)
     matrices = dict(
         t2v=LOGITS,
         v2t=LOGITS,
         t2v_dsl=inverted_softmax(LOGITS, 't2v'),
         v2t_dsl=inverted_softmax(LOGITS, 'v2t'),
+        t2v_sinkhorn=sinkhorn_scores(LOGITS / 50, 't2v', **settings),
+        v2t_sinkhorn=sinkhorn_scores(LOGITS / 50, 'v2t', **settings),
         t2v_qb=dynamic_inverted_softmax(LOGITS / 50, BANK / 50, inverse_temperature=10.0, topk=2),
+        t2v_qb_sinkhorn=sinkhorn_bank_scores(LOGITS / 50, BANK / 50, **settings),
     )
     names = ('R1', 'R5', 'R10', 'R50', 'MdR', 'MnR')
     assert list(metrics) == [f'{row}/{name}' for row in matrices for name in names]
     for row, matrix in matrices.items():
         expected = retrieval_metrics(matrix, OWNERS)
         assert all(metrics[f'{row}/{name}'] == expected[f'{row[:3]}/{name}'] for name in names)
-    mean_ranks = [metrics[f'{row}/MnR'] for row in ('t2v', 't2v_dsl', 't2v_qb')]
-    assert len(set(mean_ranks)) == 3  # otherwise a mix-up would not show
+    for direction in ('t2v', 'v2t'):  # otherwise a mix-up would not show
+        rows = [row for row in matrices if row.startswith(direction)]
+        assert len({metrics[f'{row}/MnR'] for row in rows}) == len(rows)
 
 
 def cells(line: str) -> list[str]:
@@ -68,11 +77,14 @@ def test_table_is_plain_text_in_any_environment(monkeypatch):
 
 
 def test_rows_have_an_order_of_their_own():
-    rows = ('t2v_qb', 'v2t_dsl', 't2v_dsl', 'v2t', 't2v')
-    lines = format_table({f'{row}/R1': 5.0 - i for i, row in enumerate(rows)}).splitlines()
-    assert [cells(line)[1] for line in lines[2:]] == ['1.0', '2.0', '3.0', '4.0', '5.0']
+    rows = ('t2v_qb_sinkhorn', 't2v_qb', 'v2t_sinkhorn', 't2v_sinkhorn', 'v2t_dsl', 't2v_dsl')
+    rows = (*rows, 'v2t', 't2v')
+    lines = format_table({f'{row}/R1': 8.0 - i for i, row in enumerate(rows)}).splitlines()
+    assert [cells(line)[1] for line in lines[2:]] == [f'{place}.0' for place in range(1, 9)]
     assert cells(lines[4])[0] == 'text to video, inverted softmax'
-    assert cells(lines[6])[0] == 'text to video, query bank'
+    assert cells(lines[6])[0] == 'text to video, Sinkhorn'
+    assert cells(lines[8])[0] == 'text to video, query bank'
+    assert cells(lines[9])[0] == 'text to video, Sinkhorn of a query bank'
 
 
 def test_prefixes_and_lines_below():

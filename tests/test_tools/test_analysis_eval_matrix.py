@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ts2net_mm.evaluation import measure_similarity, save_similarity
+from ts2net_mm.evaluation import SinkhornOptions, measure_similarity, save_similarity
 
 ROOT = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(0)
@@ -37,20 +37,22 @@ def run(load_tool, capsys):
     return lambda *args: (main([str(arg) for arg in args]), *capsys.readouterr())
 
 
-def test_plain_and_inverted_softmax_without_a_bank(run, matrix, tmp_path):
+def test_what_needs_no_bank(run, matrix, tmp_path):
     code, out, err = run(matrix(), '--json', tmp_path / 'new' / 'metrics.json')
     assert (code, err) == (0, '')
     assert out.splitlines()[0] == '24 texts, 8 videos, no query bank'
-    expected = measure_similarity(LOGITS, OWNERS, inverted_softmax=True)
+    settings = dict(sinkhorn=SinkhornOptions(), logit_scale=50.0)
+    expected = measure_similarity(LOGITS, OWNERS, inverted_softmax=True, **settings)
     assert json.loads((tmp_path / 'new' / 'metrics.json').read_text()) == expected
     assert os.listdir(tmp_path / 'new') == ['metrics.json']
     assert f'{expected["t2v/R1"]:.1f}' in out
-    assert 'text to video, query bank' not in out
+    assert 'query bank' not in out.split('\n', 1)[1]
 
 
 @pytest.mark.parametrize('place', ['in the file', 'in another file'])
-def test_settings_of_the_bank(run, matrix, tmp_path, place):
+def test_settings_of_the_normalisations(run, matrix, tmp_path, place):
     args = ['--json', tmp_path / 'm.json', '--topk', '2', '--inverse-temperature', '7.5']
+    args += ['--sinkhorn-iterations', '3', '--sinkhorn-inverse-temperature', '30']
     if place == 'in the file':
         args = [matrix(bank_similarity=BANK), *args]
     else:
@@ -60,12 +62,16 @@ def test_settings_of_the_bank(run, matrix, tmp_path, place):
     assert code == 0
     assert out.splitlines()[0] == '24 texts, 8 videos, 40 queries in the bank'
     assert 'text to video, query bank' in out
+    assert 'text to video, Sinkhorn of a query bank' in out
     settings = dict(bank_logits=BANK, logit_scale=50.0, inverse_temperature=7.5, topk=2)
+    settings |= dict(sinkhorn=SinkhornOptions(inverse_temperature=30.0, num_iterations=3))
     expected = measure_similarity(LOGITS, OWNERS, inverted_softmax=True, **settings)
     assert json.loads((tmp_path / 'm.json').read_text()) == expected
 
 
 def test_scale_from_the_command_line(run, matrix, tmp_path):
+    path = matrix(logit_scale=None)
+    assert run(path)[0] == 1
     path = matrix(bank_similarity=BANK, logit_scale=None)
     assert run(path) == (1, '', f'error: {path} holds no logit_scale: give --logit-scale\n')
     assert run(path, '--logit-scale', '50', '--json', tmp_path / 'a.json')[0] == 0

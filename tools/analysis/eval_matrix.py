@@ -13,10 +13,11 @@ from ts2net_mm.utils.files import ensure_writable, write_text
 
 EPILOG = """\
 The matrix is the file that tools/test.py writes with --dump FILE.npz. The table
-shows the plain numbers, those with inverted softmax, and those with the query
-bank if there is one: in the file itself (a test with query_bank writes it there),
-or in another file whose array 'bank_similarity' has a row for each query of the
-bank and a column for each video of the test. See docs/evaluation.md.
+shows the plain numbers, those with inverted softmax and Sinkhorn normalisation,
+and those with the query bank if there is one: in the file itself (a test with
+query_bank writes it there), or in another file whose array 'bank_similarity' has
+a row for each query of the bank and a column for each video of the test. See
+docs/evaluation.md.
 
 exit codes: 0 done, 1 error, 2 wrong arguments
 
@@ -52,6 +53,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='best videos of a bank query that are hub candidates (default: 1)',
     )
     parser.add_argument(
+        '--sinkhorn-inverse-temperature',
+        type=positive_float,
+        default=100.0,
+        metavar='B',
+        help='inverse temperature of the Sinkhorn normalisation, for cosines (default: 100)',
+    )
+    parser.add_argument(
+        '--sinkhorn-iterations',
+        type=positive_int,
+        default=10,
+        metavar='N',
+        help='iterations of the Sinkhorn normalisation (default: 10)',
+    )
+    parser.add_argument(
         '--logit-scale',
         type=positive_float,
         metavar='S',
@@ -69,7 +84,12 @@ def evaluate(args: argparse.Namespace) -> None:
         require_path('similarity file', path)
     if args.json is not None:
         args.json = ensure_writable(args.json, 'JSON file')
-    from ts2net_mm.evaluation import format_table, load_similarity, measure_similarity
+    from ts2net_mm.evaluation import (
+        SinkhornOptions,
+        format_table,
+        load_similarity,
+        measure_similarity,
+    )
     from ts2net_mm.evaluation.similarity_file import load_bank_similarity
 
     test = load_similarity(args.matrix)
@@ -77,14 +97,18 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.bank is not None:
         bank = load_bank_similarity(args.bank, test.video_ids)
     logit_scale = args.logit_scale or test.logit_scale
-    if bank is not None and logit_scale is None:
+    if logit_scale is None:
         raise ValueError(f'{args.matrix} holds no logit_scale: give --logit-scale')
     metrics = measure_similarity(
         test.similarity,
         test.video_of_text,
         inverted_softmax=True,
+        sinkhorn=SinkhornOptions(
+            inverse_temperature=args.sinkhorn_inverse_temperature,
+            num_iterations=args.sinkhorn_iterations,
+        ),
         bank_logits=bank,
-        logit_scale=logit_scale or 1.0,
+        logit_scale=logit_scale,
         inverse_temperature=args.inverse_temperature,
         topk=args.topk,
     )

@@ -7,9 +7,11 @@ from .query_bank_hook import QueryBankHook
 from .ranking import retrieval_metrics
 from .report import format_table, measure_similarity
 from .similarity_file import load_similarity, save_similarity
+from .sinkhorn import SinkhornOptions, sinkhorn_bank_scores, sinkhorn_potentials, sinkhorn_scores
 
 __all__ = [
     'QueryBankHook',
+    'SinkhornOptions',
     'TextVideoRetrievalMetric',
     'dynamic_inverted_softmax',
     'format_table',
@@ -19,5 +21,8 @@ __all__ = [
     'most_confused_pairs',
     'retrieval_metrics',
     'save_similarity',
+    'sinkhorn_bank_scores',
+    'sinkhorn_potentials',
+    'sinkhorn_scores',
     'worst_ranked_texts',
 ]

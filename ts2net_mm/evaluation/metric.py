@@ -22,6 +22,7 @@ from .query_bank import QueryBank, QueryBankOptions
 from .ranking import METRIC_NAMES, check_owners, measure_ranks
 from .report import measure_normalised
 from .similarity_file import save_similarity
+from .sinkhorn import SinkhornOptions
 
 __all__ = ['TextVideoRetrievalMetric', 'reject_bad_videos']
 
@@ -32,7 +33,8 @@ class TextVideoRetrievalMetric(RetrievalMetric):
 
     The main process gets the frame features of each video and the features of its captions from all
     processes, and compares all with all, a tile at a time. The whole matrix exists only for
-    ``inverted_softmax``, ``query_bank`` and ``dump``. See `retrieval_metrics` for what is counted.
+    ``inverted_softmax``, ``sinkhorn``, ``query_bank`` and ``dump``. See `retrieval_metrics` for
+    what is counted.
     Videos that the data set skips as unreadable are neither queries nor candidates;
     ``skipped/videos`` and ``skipped/texts`` count them.
 
@@ -44,6 +46,9 @@ class TextVideoRetrievalMetric(RetrievalMetric):
     Args:
         metric_list: Which of R1, R5, R10, R50, MdR and MnR to report, in both directions.
         inverted_softmax: Whether to report ``t2v_dsl/...`` and ``v2t_dsl/...`` too.
+        sinkhorn: True or settings, such as ``dict(num_iterations=20)``, to report
+            ``t2v_sinkhorn/...`` and ``v2t_sinkhorn/...`` too; see `SinkhornOptions`. With a query
+            bank also ``t2v_qb_sinkhorn/...``, by `sinkhorn_bank_scores`.
         query_bank: Settings of a bank of training captions, such as
             ``dict(ann_file='data/msrvtt/train_9k.json')``; see `QueryBankOptions`. Reports
             ``t2v_qb/...`` too, by `dynamic_inverted_softmax`. Needs ``QueryBankHook`` in
@@ -62,8 +67,9 @@ class TextVideoRetrievalMetric(RetrievalMetric):
 
     Raises:
         ValueError: If a name in ``metric_list`` is unknown, ``dump`` is no ``.npz``,
-            ``logit_scale`` is not positive or ``query_bank`` is invalid; later on predictions
-            that cannot be ranked, naming the video, and if the features of the bank are missing.
+            ``logit_scale`` is not positive, ``sinkhorn`` or ``query_bank`` is invalid; later on
+            predictions that cannot be ranked, naming the video, and if the features of the bank are
+            missing.
 
     Example:
         >>> from ts2net_mm.evaluation import TextVideoRetrievalMetric
@@ -85,6 +91,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         *,
         metric_list: str | Sequence[str] = METRIC_NAMES,
         inverted_softmax: bool = False,
+        sinkhorn: bool | dict = False,
         query_bank: dict | None = None,
         dump: str | None = None,
         similarity: dict | None = None,
@@ -103,6 +110,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
             raise ValueError(f'logit_scale={logit_scale} must be positive')
         self.metric_list = names
         self.inverted_softmax = inverted_softmax
+        self.sinkhorn = SinkhornOptions.from_config(sinkhorn)
         self.query_bank = None if query_bank is None else QueryBankOptions.from_config(query_bank)
         self._bank: QueryBank | None = None
         self._bank_features: Tensor | None = None
@@ -188,7 +196,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
         counts = [len(video.texts) for video in videos]
         owners = check_owners(np.repeat(np.arange(len(videos)), counts), sum(counts), len(videos))
         print_log(f'Retrieval over {len(videos)} videos and {len(owners)} texts', logger='current')
-        is_matrix_needed = self.inverted_softmax or self.query_bank or self.dump
+        is_matrix_needed = self.inverted_softmax or self.sinkhorn or self.query_bank or self.dump
         matrix = np.empty((len(owners), len(videos)), np.float32) if is_matrix_needed else None
         scores = self._compare(videos, matrix)
         observers = []
@@ -233,6 +241,7 @@ class TextVideoRetrievalMetric(RetrievalMetric):
             matrix,
             owners,
             inverted_softmax=self.inverted_softmax,
+            sinkhorn=self.sinkhorn,
             bank_logits=bank_logits,
             logit_scale=scores.logit_scale,
             **settings,

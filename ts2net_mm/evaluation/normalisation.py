@@ -16,6 +16,8 @@ __all__ = [
     'TOPK',
     'DynamicInvertedSoftmax',
     'InvertedSoftmax',
+    'Normalised',
+    'as_bank',
     'check_settings',
     'dynamic_inverted_softmax',
     'inverted_softmax',
@@ -55,7 +57,7 @@ def inverted_softmax(similarity: Any, direction: str = 't2v') -> np.ndarray:
     return InvertedSoftmax(similarity, direction).whole()
 
 
-class _Normalised(ABC):
+class Normalised(ABC):
     """A matrix whose tiles are normalised when they are read, so that there is no second matrix.
 
     Args:
@@ -79,7 +81,7 @@ class _Normalised(ABC):
         return result
 
 
-class InvertedSoftmax(_Normalised):
+class InvertedSoftmax(Normalised):
     """The tiles of `inverted_softmax`."""
 
     def __init__(self, similarity: Any, direction: str) -> None:
@@ -160,23 +162,18 @@ def dynamic_inverted_softmax(
     ).whole()
 
 
-class DynamicInvertedSoftmax(_Normalised):
+class DynamicInvertedSoftmax(Normalised):
     """The tiles of `dynamic_inverted_softmax`."""
 
     def __init__(
         self, similarity: Any, bank_similarity: Any, *, inverse_temperature: float, topk: int
     ) -> None:
         super().__init__(similarity)
-        bank = as_matrix(bank_similarity, 'bank_similarity')
         num_videos = self.scores.shape[1]
-        if bank.shape[1] != num_videos:
-            raise ValueError(
-                f'bank_similarity has {bank.shape[1]} videos, but similarity {num_videos}'
-            )
+        bank = as_bank(bank_similarity, num_videos=num_videos)
         check_settings(inverse_temperature, topk)
         if topk > num_videos:
             raise ValueError(f'topk={topk} exceeds the {num_videos} videos')
-        check_finite(bank, 'bank_similarity')
         bank_blocks = (bank[rows] for rows in row_blocks(bank.shape))
         self._attraction = torch.from_numpy(soft_maximum(bank_blocks, inverse_temperature))
         is_hub = torch.from_numpy(_hub_candidates(bank, topk))
@@ -189,6 +186,19 @@ class DynamicInvertedSoftmax(_Normalised):
         """Compute a tile."""
         shift = self._attraction[columns] * self._attracted[rows, None]
         return (self.scores[rows, columns] - shift).to(self.scores.dtype)
+
+
+def as_bank(bank_similarity: Any, *, num_videos: int) -> np.ndarray:
+    """Validate the scores of the queries of a bank, and return them as a NumPy array: (Q, M).
+
+    Raises:
+        ValueError: If they are no matrix of so many videos, or not finite.
+    """
+    bank = as_matrix(bank_similarity, 'bank_similarity')
+    if bank.shape[1] != num_videos:
+        raise ValueError(f'bank_similarity has {bank.shape[1]} videos, but similarity {num_videos}')
+    check_finite(bank, 'bank_similarity')
+    return bank
 
 
 def _hub_candidates(bank: np.ndarray, topk: int) -> np.ndarray:

@@ -11,8 +11,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from .normalisation import INVERSE_TEMPERATURE, TOPK, DynamicInvertedSoftmax, InvertedSoftmax
+from .normalisation import (
+    INVERSE_TEMPERATURE,
+    TOPK,
+    DynamicInvertedSoftmax,
+    InvertedSoftmax,
+    Normalised,
+)
 from .ranking import METRIC_NAMES, check_scores, measure_ranks
+from .sinkhorn import BankSinkhorn, Sinkhorn, SinkhornOptions
 from .tiles import DIRECTIONS, read_matrix
 
 __all__ = ['format_table', 'measure_normalised', 'measure_similarity', 'read_test_metrics']
@@ -22,7 +29,10 @@ ROWS = {
     'v2t': 'video to text',
     't2v_dsl': 'text to video, inverted softmax',
     'v2t_dsl': 'video to text, inverted softmax',
+    't2v_sinkhorn': 'text to video, Sinkhorn',
+    'v2t_sinkhorn': 'video to text, Sinkhorn',
     't2v_qb': 'text to video, query bank',
+    't2v_qb_sinkhorn': 'text to video, Sinkhorn of a query bank',
 }
 _KEY = re.compile(
     rf'(?:(?P<prefix>.*)/)?(?:(?P<row>{"|".join(ROWS)})/(?P<name>{"|".join(METRIC_NAMES)})'
@@ -35,6 +45,7 @@ def measure_similarity(
     video_of_text: np.ndarray,
     *,
     inverted_softmax: bool = False,
+    sinkhorn: SinkhornOptions | None = None,
     bank_logits: np.ndarray | None = None,
     logit_scale: float = 1.0,
     inverse_temperature: float = INVERSE_TEMPERATURE,
@@ -46,7 +57,9 @@ def measure_similarity(
         logits: Scores with the logit scale, texts as rows.
         video_of_text: The column of the right video of each text.
         inverted_softmax: Whether to add ``t2v_dsl/...`` and ``v2t_dsl/...``.
-        bank_logits: Scores of the queries of a bank; adds ``t2v_qb/...``.
+        sinkhorn: Settings, for cosines; adds ``t2v_sinkhorn/...`` and ``v2t_sinkhorn/...``.
+        bank_logits: Scores of the queries of a bank; adds ``t2v_qb/...`` and, with ``sinkhorn``,
+            ``t2v_qb_sinkhorn/...``.
         logit_scale: Factor between cosine and logit.
         inverse_temperature: Setting of the query bank, for cosines.
         topk: Setting of the query bank.
@@ -55,7 +68,8 @@ def measure_similarity(
         logits: (N, M), video_of_text: (N,), bank_logits: (Q, M).
 
     Raises:
-        ValueError: see `retrieval_metrics`, `inverted_softmax` and `dynamic_inverted_softmax`.
+        ValueError: see `retrieval_metrics`, `inverted_softmax`, `sinkhorn_scores`,
+            `dynamic_inverted_softmax` and `sinkhorn_bank_scores`.
     """
     scores, owners = check_scores(logits, video_of_text)
     metrics = measure_ranks(read_matrix(scores), owners, scores.shape[1])
@@ -63,6 +77,7 @@ def measure_similarity(
         scores,
         owners,
         inverted_softmax=inverted_softmax,
+        sinkhorn=sinkhorn,
         bank_logits=bank_logits,
         logit_scale=logit_scale,
         inverse_temperature=inverse_temperature,
@@ -75,6 +90,7 @@ def measure_normalised(
     owners: np.ndarray,
     *,
     inverted_softmax: bool,
+    sinkhorn: SinkhornOptions | None,
     bank_logits: np.ndarray | None,
     logit_scale: float,
     inverse_temperature: float = INVERSE_TEMPERATURE,
@@ -82,23 +98,36 @@ def measure_normalised(
 ) -> dict[str, float]:
     """Rank what `check_scores` returned after each normalisation; see `measure_similarity`."""
     metrics: dict[str, float] = {}
-    for direction in DIRECTIONS if inverted_softmax else ():
-        metrics |= measure_ranks(
-            InvertedSoftmax(scores, direction),
-            owners,
-            scores.shape[1],
-            directions=[direction],
-            suffix='_dsl',
+
+    def measure(suffix: str, direction: str, normalised: Normalised) -> None:
+        metrics.update(
+            measure_ranks(
+                normalised, owners, scores.shape[1], directions=[direction], suffix=suffix
+            )
         )
+
+    if inverted_softmax:
+        for direction in DIRECTIONS:
+            measure('_dsl', direction, InvertedSoftmax(scores, direction))
+    if sinkhorn:
+        for direction in DIRECTIONS:
+            measure(
+                '_sinkhorn',
+                direction,
+                Sinkhorn(scores, direction, **sinkhorn.for_logits(logit_scale)),
+            )
     if bank_logits is not None:
-        normalised = DynamicInvertedSoftmax(
-            scores,
-            bank_logits,
-            inverse_temperature=inverse_temperature / logit_scale,
-            topk=topk,
+        factor = inverse_temperature / logit_scale
+        measure(
+            '_qb',
+            't2v',
+            DynamicInvertedSoftmax(scores, bank_logits, inverse_temperature=factor, topk=topk),
         )
-        metrics |= measure_ranks(
-            normalised, owners, scores.shape[1], directions=['t2v'], suffix='_qb'
+    if bank_logits is not None and sinkhorn:
+        measure(
+            '_qb_sinkhorn',
+            't2v',
+            BankSinkhorn(scores, bank_logits, **sinkhorn.for_logits(logit_scale)),
         )
     return metrics
 

@@ -4,7 +4,14 @@ from collections.abc import Iterable
 
 import numpy as np
 
-__all__ = ['INVERSE_TEMPERATURE', 'TOPK', 'check_settings', 'soft_maximum']
+__all__ = [
+    'INVERSE_TEMPERATURE',
+    'TOPK',
+    'check_count',
+    'check_inverse_temperature',
+    'check_settings',
+    'soft_maximum',
+]
 
 # Defaults of the authors' code, https://github.com/ioanacroi/qb-norm
 INVERSE_TEMPERATURE = 20.0
@@ -21,11 +28,20 @@ def check_settings(inverse_temperature: float, topk: int) -> None:
     Raises:
         ValueError: If one is.
     """
-    is_number = isinstance(inverse_temperature, int | float)
-    if not is_number or not 0 < inverse_temperature < float('inf'):
-        raise ValueError(f'inverse_temperature={inverse_temperature!r} must be a positive number')
-    if not isinstance(topk, int) or isinstance(topk, bool) or topk < 1:
-        raise ValueError(f'topk={topk!r} must be a whole number of at least 1')
+    check_inverse_temperature(inverse_temperature)
+    check_count('topk', topk)
+
+
+def check_inverse_temperature(value: float) -> None:
+    """Raise ValueError if the inverse temperature of a normalisation is no positive number."""
+    if not isinstance(value, int | float) or not 0 < value < float('inf'):
+        raise ValueError(f'inverse_temperature={value!r} must be a positive number')
+
+
+def check_count(name: str, value: int) -> None:
+    """Raise ValueError if a setting is no whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f'{name}={value!r} must be a whole number of at least 1')
 
 
 def soft_maximum(blocks: Iterable[np.ndarray], inverse_temperature: float) -> np.ndarray:

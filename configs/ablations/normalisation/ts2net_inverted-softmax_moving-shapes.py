@@ -1,0 +1,4 @@
+# Also tested with inverted softmax: the base config, written out.
+_base_ = '../../ts2net_moving-shapes.py'
+
+test_evaluator = dict(inverted_softmax=True)

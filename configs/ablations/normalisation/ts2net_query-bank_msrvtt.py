@@ -1,0 +1,4 @@
+# Also tested with a query bank of training captions (QB-Norm).
+_base_ = '../../ts2net_msrvtt.py'
+
+test_evaluator = dict(query_bank=dict(ann_file=f'{_base_.data_root}train_9k.json'))
