@@ -1,4 +1,4 @@
-"""Describe, check, clean and copy an index of videos, and write its features for other programs."""
+"""Describe, check, clean, copy and calibrate an index, and write features for other programs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import os
 import statistics
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
+from ts2net_mm.search.calibrate_command import (
+    add_calibrate_arguments,
+    calibrate_index,
+    check_calibrate_arguments,
+    describe_calibration,
+)
 from ts2net_mm.search.milvus_client import is_milvus_address
 from ts2net_mm.utils.cli import expecting, run
 from ts2net_mm.utils.files import ensure_writable
@@ -26,6 +32,9 @@ commands:
            be folders, files of Milvus Lite (gallery.db) or servers of Milvus
            (http://host:19530, with the password in MILVUS_TOKEN); #name at the end names
            one of several in a database. Run again, it continues.
+  calibrate  compare a bank of sentences (--queries) with all videos, so that tools/search.py
+           --calibrated ranks videos lower that fit almost everything; without --queries,
+           compare the stored bank with the videos that were added; docs/search.md explains it
 
 An index may be searched, and videos added to it, during all of them.
 exit codes: 0 done, 1 error or damage, 2 wrong arguments
@@ -51,11 +60,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='of copy: how a server of Milvus is to index windows; results are exact with FLAT, '
         'and with others, such as HNSW, as far as their recall (default: FLAT)',
     )
+    add_calibrate_arguments(parser)
     args = parser.parse_args(argv)
     if (args.command in ('export', 'copy')) != bool(args.to):
         parser.error('export and copy need --to, and no other command takes it')
     if args.drop and args.command != 'check':
         parser.error('--drop belongs to check')
+    check_calibrate_arguments(parser, args)
     if args.command != 'copy' and is_milvus_address(args.index):
         parser.error(f'{args.command} needs an index in a folder, and {args.index} is in Milvus')
     return args
@@ -71,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def show_info(args: argparse.Namespace) -> None:
     """Print what an index holds."""
     from ts2net_mm.search import VideoStore
+    from ts2net_mm.search.calibration import read_calibration
     from ts2net_mm.search.records import MAY_PASS
     from ts2net_mm.video.video_files import is_skipped_video
 
@@ -85,6 +97,8 @@ def show_info(args: argparse.Namespace) -> None:
         print(f'median radius of a window: {radius:.2f} (docs/search.md says what it means)')
     if unused := len(view) - view.num_windows:
         print(f'{unused} windows were removed or replaced; compact frees their space')
+    with suppress(FileNotFoundError):
+        print(*describe_calibration(read_calibration(store.folder, about)), sep='\n')
     skipped = list(view.skipped_videos())
     named = [
         video for video in skipped if is_skipped_video(video.path, is_final=video.size != MAY_PASS)
@@ -179,7 +193,13 @@ def copy_videos(args: argparse.Namespace) -> int:
 
 
 COMMANDS = dict(
-    info=show_info, check=check, prune=prune, compact=compact, export=export, copy=copy_videos
+    info=show_info,
+    check=check,
+    prune=prune,
+    compact=compact,
+    export=export,
+    copy=copy_videos,
+    calibrate=calibrate_index,
 )
 
 if __name__ == '__main__':

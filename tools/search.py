@@ -17,7 +17,12 @@ from ts2net_mm.search.arguments import (
     check_window_arguments,
     choose_windowing,
 )
-from ts2net_mm.search.command import add_index_arguments, is_index, search_index
+from ts2net_mm.search.command import (
+    add_index_arguments,
+    check_index_arguments,
+    is_index,
+    search_index,
+)
 from ts2net_mm.utils.cli import is_missing_weights, positive_int, require_path, run, sentence
 from ts2net_mm.utils.files import check_folder, ensure_writable
 from ts2net_mm.utils.text import printable
@@ -57,13 +62,15 @@ certain unless the table says that it is not.
   {"folder": the searched folder, "videos": their number, "skipped": {name: reason},
    "left": {ending: number of files that are not videos},
    "queries": [{"query": the query, "exact": whether no other video can fit better,
+     "calibrated": whether calibrated scores rank the hits,
      "hits": [{"rank": from 1, "score": number, "name": path inside the folder,
        "video": absolute path, "duration": seconds, null if unknown,
        "best_seconds": presentation time of its best frame, null if unknown,
        "moments": [{"start", "end", "score", "best_seconds"}]}]}]}
 
 and for an index "index": its folder, instead of "folder", "skipped", "left" and
-"name". With --minus there is also "minus": that sentence.
+"name". With --minus there is also "minus": that sentence. With --calibrated each hit
+also has "calibrated": its calibrated score. "score" is what it is without.
 
 The page of --html shows the frames of each hit and plays it from the best one.
 The page may be moved. The videos may not: it opens them at their absolute paths.
@@ -118,6 +125,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if not args.sentence and not args.like:
         parser.error('there is nothing to search for: name a sentence')
     check_window_arguments(parser, args)
+    check_index_arguments(parser, args)
     if is_index(args.folder):
         for name in ('amp', 'whole', 'window', 'stride'):
             if getattr(args, name):

@@ -5,6 +5,8 @@ An index can be searched with NumPy alone: importing this package does not impor
 
 from .addresses import open_index
 from .bound import FrameWeightedScore, MeanPooledScore, OtherScore, Score, score_from_settings
+from .calibrating import calibrate
+from .calibration import Calibration, write_calibration
 from .copying import CopyReport, copy_index
 from .description import Description
 from .filters import VideoFilter
@@ -18,6 +20,7 @@ from .store import StoreWriter, VideoStore
 from .view import StoredVideo, View
 
 __all__ = [
+    'Calibration',
     'CopyReport',
     'DamagedIndexError',
     'Description',
@@ -41,7 +44,9 @@ __all__ = [
     'VideoStore',
     'View',
     'WindowFeatures',
+    'calibrate',
     'copy_index',
     'open_index',
     'score_from_settings',
+    'write_calibration',
 ]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..apis import RetrievalInferencer
     from .folders import FolderIndex
 
-__all__ = ['add_index_arguments', 'is_index', 'search_index']
+__all__ = ['add_index_arguments', 'check_index_arguments', 'is_index', 'search_index']
 
 
 def is_index(folder: str | Path) -> bool:
@@ -62,6 +62,35 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help='print no video below this score, and say so if nothing is left',
     )
+    group.add_argument(
+        '--calibrated',
+        action='store_true',
+        help='rank videos lower that fit almost everything, with the query bank of tools/index.py '
+        'calibrate',
+    )
+    group.add_argument(
+        '--only-fitting',
+        action='store_true',
+        help='print no video below the threshold that tools/index.py calibrate --validation chose, '
+        'and say so if nothing is left',
+    )
+
+
+def check_index_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with a usage error if the calibration of an index is to be used where there is none."""
+    for name in ('calibrated', 'only_fitting'):
+        if not getattr(args, name):
+            continue
+        option = f'--{name.replace("_", "-")}'
+        if is_milvus_address(args.folder):
+            parser.error(
+                f'{option} needs an index in a folder, and {args.folder} is in Milvus: copy it '
+                f'with tools/index.py {args.folder} copy --to FOLDER, and calibrate the copy'
+            )
+        if args.like:
+            parser.error(f'{option} is for sentences, as those of the query bank, not for --like')
+    if args.only_fitting and args.minus:
+        parser.error('--only-fitting was chosen for sentences alone, so it excludes --minus')
 
 
 def search_index(
@@ -81,12 +110,11 @@ def search_index(
     """
     with contextlib.redirect_stdout(sys.stderr):
         index, queries = _open(args, str(folder.place if folder else args.folder), inferencer)
+        if isinstance(index, VideoIndex) and (args.calibrated or args.only_fitting):
+            _check_calibration(args, index)
         features = queries.encode(index)
-        results = index.search(features, topk=args.topk, filters=_filter(args))
-    named = {
-        name: _above(result, args.min_score)
-        for name, result in zip(queries.names, results, strict=True)
-    }
+        results = _search(args, index, features)
+    named = dict(zip(queries.names, results, strict=True))
     num_videos, num_windows = index.count()
     if args.under and not os.path.isdir(args.under):
         print(f'--under: the folder {args.under} does not exist here', file=sys.stderr)
@@ -96,7 +124,7 @@ def search_index(
     if args.json:
         about = _about(args, num_videos, folder)
         print_json(about | (dict(minus=args.minus) if args.minus else {}), named, name_of)
-    titled = {_title(args, name): result for name, result in named.items()}
+    titled = {_title(args, name, result): result for name, result in named.items()}
     if not args.json:
         for title, result in titled.items():
             print_result(title, result, name_of)
@@ -104,8 +132,37 @@ def search_index(
         queries.write_page(titled, num_videos, name_of)
 
 
-def _title(args: argparse.Namespace, query: str) -> str:
-    return f'{query}, minus {args.minus}' if args.minus else query
+def _check_calibration(args: argparse.Namespace, index: VideoIndex) -> None:
+    """Raise if the calibration lacks what is asked for, and say which videos it lacks."""
+    calibration = index.calibration()
+    if args.only_fitting:
+        calibration.threshold(calibrated=args.calibrated)
+    if args.calibrated and (number := len(calibration.new_videos(index.store.view()))):
+        print(
+            f'{number} videos are new since the calibration and are compared now; '
+            f'tools/index.py {index.store.folder} calibrate stores it',
+            file=sys.stderr,
+        )
+
+
+def _search(
+    args: argparse.Namespace, index: SearchIndex, features: np.ndarray
+) -> list[SearchResult]:
+    """Search for each query, and leave out hits that are not to be printed."""
+    options: dict[str, Any] = dict(topk=args.topk, filters=_filter(args))
+    if args.calibrated:
+        options['calibrated'] = True
+    results = [_above(result, args.min_score) for result in index.search(features, **options)]
+    if args.only_fitting:
+        assert isinstance(index, VideoIndex)  # see check_index_arguments
+        threshold = index.calibration().threshold(calibrated=args.calibrated)
+        results = [_above(result, threshold, calibrated=args.calibrated) for result in results]
+    return results
+
+
+def _title(args: argparse.Namespace, query: str, result: SearchResult) -> str:
+    title = f'{query}, minus {args.minus}' if args.minus else query
+    return f'{title}, calibrated' if result.is_calibrated else title
 
 
 def _about(
@@ -152,11 +209,7 @@ class _Queries:
 
         args = self.args
         inferencer = RetrievalInferencer(args.config, args.checkpoint, device=args.device)
-        if inferencer.fingerprint != self._description.fingerprint:
-            raise ValueError(
-                f'the index {self._place} was made with another model or pipeline '
-                f'({self._description.model or "without a name"})'
-            )
+        self._description.require_model(inferencer.fingerprint, self._place)
         return inferencer
 
     @property
@@ -242,11 +295,16 @@ def _filter(args: argparse.Namespace) -> VideoFilter:
     )
 
 
-def _above(result: SearchResult, min_score: float | None) -> SearchResult:
-    """Keep the hits that reach a score."""
-    if min_score is None:
+def _above(result: SearchResult, least: float | None, *, calibrated: bool = False) -> SearchResult:
+    """Keep the hits that reach a score, or a calibrated score."""
+    if least is None:
         return result
-    hits = [hit for hit in result.hits if hit.score >= min_score]
+    scores = [hit.calibrated if calibrated else hit.score for hit in result.hits]
+    hits = [
+        hit
+        for hit, score in zip(result.hits, scores, strict=True)
+        if score is not None and score >= least
+    ]
     return replace(result, hits=hits)
 
 

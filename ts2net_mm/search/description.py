@@ -55,6 +55,18 @@ class Description:
         except (LookupError, TypeError, AttributeError) as error:
             raise ValueError(str(error)) from error
 
+    def require_model(self, fingerprint: str, place: str) -> None:
+        """Raise an error if an index at a place was made with another model.
+
+        Raises:
+            ValueError: If the fingerprint of the model is another.
+        """
+        if fingerprint != self.fingerprint:
+            raise ValueError(
+                f'the index {place} was made with another model or pipeline '
+                f'({self.model or "without a name"})'
+            )
+
     def require_same(self, other: Description, place: str) -> None:
         """Raise an error if an index at a place was made with other settings.
 

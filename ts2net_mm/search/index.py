@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from .bound import Score, score_from_settings
+from .calibration import Calibration
+from .current_calibration import CurrentCalibration
 from .description import Description
 from .filters import VideoFilter
 from .packing import PackedVideo
@@ -80,6 +82,7 @@ class VideoIndex:
         if score is None and settings is None:
             raise ValueError(f"the similarity of {folder}'s model has no certified bound")
         self.score: Score = score or score_from_settings(settings or {})
+        self._calibration = CurrentCalibration(self.store, self.score)
 
     @property
     def description(self) -> Description:
@@ -96,6 +99,7 @@ class VideoIndex:
         num_moments: int = 3,
         max_candidates: int | None = MAX_CANDIDATES,
         view: View | None = None,
+        calibrated: bool = False,
     ) -> list[SearchResult]:
         """Find the best videos for each query.
 
@@ -108,16 +112,21 @@ class VideoIndex:
             max_candidates: Most windows to score for a query before the moments are collected; None
                 for no limit.
             view: What to search; by default all that is committed now.
+            calibrated: Whether to use the calibration of the index: for queries whose best video is
+                a hub candidate, hits are ranked by their calibrated scores.
 
         Shape:
             queries: (Q, D), allowed: (V,) bool -> Q results
 
         Raises:
-            ValueError: If ``topk`` is below 1, or queries have another shape or are not finite.
+            ValueError: If ``topk`` is below 1, queries have another shape or are not finite, or the
+                calibration is damaged or belongs to another model.
+            FileNotFoundError: If the index is to be calibrated and is not.
             DamagedIndexError: If a checksum of what is read is wrong.
         """
         queries = as_queries(queries, topk, self.description.layout.dims)
         view = view or self.store.view()
+        corrections = self._calibration.corrections(view) if calibrated else None
         is_live = view.is_live
         for condition in (allowed, filters.allowed(view) if filters else None):
             if condition is not None:
@@ -127,10 +136,19 @@ class VideoIndex:
             part = queries[first : first + QUERIES_AT_A_TIME]
             products = view.products(part.astype(np.float32))
             for query, row in zip(part, products, strict=True):
-                search = WindowSearch(view, self.score, query, row, is_live)
+                search = WindowSearch(view, self.score, query, row, is_live, corrections)
                 limit = len(view) if max_candidates is None else max_candidates
                 results.append(search.run(topk, limit, num_moments))
         return results
+
+    def calibration(self) -> Calibration:
+        """Return the calibration of the index.
+
+        Raises:
+            FileNotFoundError: If it has none.
+            ValueError: If it is damaged, or belongs to another model.
+        """
+        return self._calibration.read()
 
     def count(self) -> tuple[int, int]:
         """Count the videos and the windows that may be found."""

@@ -27,7 +27,12 @@ def print_json(
         name_of: Returns the name of a video in a folder, by its path; it is printed, too.
     """
     queries = [
-        dict(query=query, exact=result.exact, hits=[_as_dict(hit, name_of) for hit in result.hits])
+        dict(
+            query=query,
+            exact=result.exact,
+            calibrated=result.is_calibrated,
+            hits=[_as_dict(hit, name_of) for hit in result.hits],
+        )
         for query, result in results.items()
     ]
     print(json.dumps(dict(about) | dict(queries=queries), indent=1))
@@ -47,6 +52,7 @@ def print_result(
         (
             str(hit.rank),
             f'{hit.score:.4f}',
+            '' if hit.calibrated is None else f'{hit.calibrated:.4f}',
             _describe_moment(hit),
             printable(name_of(hit.path) if name_of else hit.path),
         )
@@ -59,22 +65,25 @@ def print_result(
     print(title)
     if not rows:
         print('  nothing fits')
-    for rank, score, moment, name in rows:
-        print(f'{rank:>4}  {score:>7}  {moment:>21}  {name}')
+    for rank, score, calibrated, moment, name in rows:
+        scores = f'{score:>7}  {calibrated:>7}' if calibrated else f'{score:>7}'
+        print(f'{rank:>4}  {scores}  {moment:>21}  {name}')
 
 
-def _draw(title: str, rows: list[tuple[str, str, str, str]]) -> None:
+def _draw(title: str, rows: list[tuple[str, str, str, str, str]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ('rank', 'score', 'moment and best frame'):
-        table.add_column(column, justify='right')
+    columns = ['rank', 'score', 'calibrated', 'moment and best frame']
+    shown = [place for place in range(len(columns)) if any(row[place] for row in rows)]
+    for place in shown:
+        table.add_column(columns[place], justify='right')
     table.add_column('video', overflow='fold')
     for *cells, name in rows:
-        table.add_row(*cells, Text(name))
+        table.add_row(*(cells[place] for place in shown), Text(name))
     console = Console()
     console.print(Text(title, style='bold'))
     console.print(table)
@@ -91,6 +100,8 @@ def _as_dict(hit: Hit, name_of: Callable[[str], str] | None) -> dict[str, Any]:
         for moment in hit.moments
     ]
     found: dict[str, Any] = dict(rank=hit.rank, score=hit.score)
+    if hit.calibrated is not None:
+        found['calibrated'] = hit.calibrated
     if name_of is not None:
         found['name'] = name_of(hit.path)
     return found | dict(

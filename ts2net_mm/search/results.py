@@ -39,6 +39,8 @@ class Hit:
         duration: Seconds; None if unknown.
         moments: Parts that do not overlap, best first. If the result is exact, the first is
             certain to be the video's best.
+        calibrated: In a calibrated search, the score minus what the video scores with the query
+            bank; else None.
     """
 
     rank: int
@@ -46,6 +48,7 @@ class Hit:
     path: str
     duration: float | None
     moments: list[Moment]
+    calibrated: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,15 +57,18 @@ class SearchResult:
 
     Args:
         hits: Best first.
-        exact: Whether no other video of the index can have a higher score.
+        exact: Whether no other video of the index can have a higher score, or calibrated score if
+            these rank the hits.
         num_scored: Number of windows whose frames were read.
         exact_as_found: Whether no other video can that an approximate index of a database finds.
+        is_calibrated: Whether the hits are ranked by their calibrated scores.
     """
 
     hits: list[Hit]
     exact: bool
     num_scored: int
     exact_as_found: bool = False
+    is_calibrated: bool = False
 
     @property
     def certificate(self) -> str:

@@ -54,6 +54,7 @@ class View:
         num_frames: Most frames of a window; 0 if there is no segment.
         videos: Records of all videos, (V,) of ``VIDEO``.
         is_latest: Whether a record is the latest of its path, (V,) bool.
+        is_encoded: Whether a video may be found, (V,) bool.
         starts: Start of each window, seconds, (N,).
         ends: End of each window, seconds, (N,).
         summary: What is known of each window without its frames.
@@ -86,9 +87,9 @@ class View:
         self._order = np.argsort(keys)
         self._sorted_keys = keys[self._order]
         self.is_latest = self._find_latest()
-        is_live = self.is_latest & (self.videos['kind'] == ENCODED)
-        self.is_live = is_live[self.video_of_window]
-        self.num_videos = int(is_live.sum())
+        self.is_encoded = self.is_latest & (self.videos['kind'] == ENCODED)
+        self.is_live = self.is_encoded[self.video_of_window]
+        self.num_videos = int(self.is_encoded.sum())
         self.num_windows = int(self.is_live.sum())
 
     def __len__(self) -> int:
@@ -131,7 +132,7 @@ class View:
 
     def encoded_videos(self) -> Iterator[StoredVideo]:
         """Yield the videos that may be found."""
-        for number in np.flatnonzero(self.is_latest & (self.videos['kind'] == ENCODED)):
+        for number in np.flatnonzero(self.is_encoded):
             yield self.video(int(number))
 
     def skipped_videos(self) -> Iterator[StoredVideo]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
 
 from .bound import Score, ScoredFrames, Summary, dot_error
+from .calibration import Corrections
 from .records import DamagedIndexError
 from .results import Hit, Moment, SearchResult
 from .view import StoredVideo
@@ -54,6 +55,8 @@ class WindowSearch:
         query: The query, of length 1.
         products: Products of the query and the means of the windows, single precision.
         is_live: Whether a window may be found.
+        corrections: What a calibration subtracts from the scores of videos, and for which best
+            videos.
 
     Shape:
         query: (D,), products: (N,), is_live: (N,)
@@ -66,20 +69,37 @@ class WindowSearch:
         query: np.ndarray,
         products: np.ndarray,
         is_live: np.ndarray,
+        corrections: Corrections | None = None,
     ) -> None:
         self.view = view
         self.score = score
         self.query = query
+        self.corrections = corrections
+        self.subtracted: np.ndarray | None = None  # from the scores of each video, to rank it
         self.products = np.where(is_live, products, -np.inf)
+        self.promise = self.products  # what the number that ranks a window may be expected to be
         _, upper = score.bounds(products, view.summary, dot_error(len(query)))
         self.upper = np.where(is_live, upper, -np.inf)  # that of a scored window is -inf, too
         empty = np.empty(0, np.int64), np.empty(0), np.empty((0, view.num_frames))
-        self.scored = _Scored(empty[0], empty[0], empty[1], empty[2], empty[2])
+        self.scored = _Scored(empty[0], empty[0], empty[1], empty[1], empty[2], empty[2])
 
     def run(self, topk: int, max_candidates: int, num_moments: int) -> SearchResult:
         """Score candidates until the best are certain, and collect the hits."""
-        seeds = _largest(self.products, min(SEEDS_PER_HIT * topk, max_candidates))
-        self._add(seeds[np.isfinite(self.products[seeds])])
+        is_certain, is_calibrated = True, False
+        if self.corrections is not None:
+            is_certain = self._find_best(1, max_candidates)
+            is_calibrated = bool(self.corrections.changes[self.scored.best_videos()[:1]].any())
+            if is_calibrated:
+                self._calibrate(self.corrections.attractions)
+        is_certain = self._find_best(topk, max_candidates) and is_certain
+        hits = self._hits(topk, num_moments)
+        return SearchResult(hits, is_certain, len(self.scored.windows), is_calibrated=is_calibrated)
+
+    def _find_best(self, topk: int, max_candidates: int) -> bool:
+        """Score candidates until the best videos are certain, and tell whether they are."""
+        most = min(SEEDS_PER_HIT * topk, max_candidates - len(self.scored.windows))
+        seeds = _largest(self.promise, most)
+        self._add(seeds[self.upper[seeds] > -np.inf])
         candidates = np.arange(len(self.upper))
         while True:
             threshold = self.scored.threshold(topk)
@@ -91,10 +111,22 @@ class WindowSearch:
             if len(candidates) <= left:
                 part = candidates[_largest(self.upper[candidates], size)]
             else:  # not all of them can be scored: the likeliest
-                part = candidates[_largest(self.products[candidates], min(size, left))]
+                part = candidates[_largest(self.promise[candidates], min(size, left))]
             self._add(part)
-        hits = self._hits(topk, num_moments)
-        return SearchResult(hits, not len(candidates), len(self.scored.windows))
+        return not len(candidates)
+
+    def _calibrate(self, attractions: np.ndarray) -> None:
+        """Rank by scores from which that of the bank is subtracted.
+
+        All windows of a video have the same subtracted, so that a bound of the score is one of the
+        difference, rounding included.
+        """
+        of_window = attractions[self.view.video_of_window]
+        self.promise = self.promise - of_window
+        self.upper = self.upper - of_window
+        scored = self.scored
+        self.scored = replace(scored, ranked_by=scored.scores - attractions[scored.videos])
+        self.subtracted = attractions
 
     def _add(self, windows: np.ndarray) -> None:
         """Score windows."""
@@ -112,7 +144,8 @@ class WindowSearch:
             )
             scores = self.score.exact(self.query, frames)
             videos = self.view.video_of_window[part]
-            parts.append(_Scored(part, videos, scores, cosines, records['seconds']))
+            ranked_by = scores if self.subtracted is None else scores - self.subtracted[videos]
+            parts.append(_Scored(part, videos, scores, ranked_by, cosines, records['seconds']))
             self.upper[part] = -np.inf
         self.scored = _Scored.join(parts)
 
@@ -138,7 +171,10 @@ class WindowSearch:
             moments = self._moments(number, num_moments)
             video = self.view.video(number)
             duration = None if math.isnan(video.duration) else video.duration
-            hits.append(Hit(rank, moments[0].score, video.path, duration, moments))
+            score, calibrated = moments[0].score, None
+            if self.corrections is not None:
+                calibrated = score - float(self.corrections.attractions[number])
+            hits.append(Hit(rank, score, video.path, duration, moments, calibrated))
         return hits
 
     def _moments(self, video: int, num_moments: int) -> list[Moment]:
@@ -176,6 +212,7 @@ class _Scored:
     windows: np.ndarray
     videos: np.ndarray
     scores: np.ndarray
+    ranked_by: np.ndarray  # the scores, or the calibrated scores
     cosines: np.ndarray
     seconds: np.ndarray
 
@@ -185,22 +222,24 @@ class _Scored:
         return cls(*map(np.concatenate, columns))
 
     def best_videos(self) -> np.ndarray:
-        """Return the videos by their best score, the best first; of equal ones the earlier."""
-        order = np.lexsort((self.windows, -self.scores))
+        """Return the videos, the best first; of equal ones the earlier."""
+        order = np.lexsort((self.windows, -self.ranked_by))
         _, first = np.unique(self.videos[order], return_index=True)
         return self.videos[order][np.sort(first)]
 
     def threshold(self, topk: int) -> float:
-        """Return the score of the k-th video, -inf if there are fewer."""
-        order = np.argsort(-self.scores)
+        """Return the number that ranks the k-th video, -inf if there are fewer."""
+        order = np.argsort(-self.ranked_by)
         _, first = np.unique(self.videos[order], return_index=True)
         if len(first) < topk:
             return -np.inf
-        return float(self.scores[order[np.sort(first)[topk - 1]]])
+        return float(self.ranked_by[order[np.sort(first)[topk - 1]]])
 
 
 def _largest(values: np.ndarray, number: int) -> np.ndarray:
     """Return the places of the largest values, in any order."""
     if number >= len(values):
         return np.arange(len(values))
+    if number <= 0:
+        return np.empty(0, np.int64)
     return np.argpartition(values, len(values) - number)[len(values) - number :]
