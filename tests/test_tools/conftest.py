@@ -1,6 +1,7 @@
 """The modules of the benchmarks, and projects as a new user has them."""
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,16 @@ def folder(tmp_path_factory):
     for path in folder.glob('*.mp4'):
         path.rename(folder / 'videos' / path.name)
     return folder
+
+
+@pytest.fixture(scope='session')
+def index(folder, tmp_path_factory):
+    """An index of these videos, cut into windows."""
+    index = tmp_path_factory.mktemp('index') / 'index'
+    files = [folder / 'config.py', folder / 'model.pth', folder / 'videos']
+    command = [ROOT / 'tools/encode.py', *files, '--index', index, '--window', '3']
+    subprocess.run([sys.executable, *map(str, command)], check=True)
+    return index
 
 
 @pytest.fixture(scope='session')

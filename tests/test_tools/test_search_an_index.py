@@ -25,15 +25,6 @@ def inferencer(folder):
     return RetrievalInferencer(folder / 'config.py', folder / 'model.pth', device='cpu')
 
 
-@pytest.fixture(scope='module')
-def index(folder, tmp_path_factory):
-    index = tmp_path_factory.mktemp('index') / 'index'
-    files = [folder / 'config.py', folder / 'model.pth', folder / 'videos']
-    command = [ROOT / 'tools/encode.py', *files, '--index', index, '--window', '3']
-    subprocess.run([sys.executable, *map(str, command)], check=True)
-    return index
-
-
 @pytest.fixture
 def search(load_tool, folder, index, capsys):
     tool = load_tool('search.py')
