@@ -1,24 +1,54 @@
-# Moving textures: a sentence says how dots move, and no frame alone shows it. Between two frames,
-# which are successive ones of the video, a dot moves by half a patch or a whole one.
+# Moving textures: a sentence says in which direction dots move, and no frame alone shows it. Videos
+# are drawn in the loader, so that none is seen more than a few times.
 _base_ = './ts2net_moving-shapes.py'
 
-data_root = 'data/moving_textures/'
-num_frames = 4
-max_words = 32
-patch_size = 8  # of frames of 48 x 48
+num_frames = 4  # successive ones: from each to the next, a dot moves by a patch
+max_words = 24
+patch_size = 12  # of frames of 48 x 48
+rendered = dict(name='moving_textures')
+num_train_videos = 25600
 
 model = dict(
-    backbone=dict(patch_size=patch_size, num_shift_tokens=7),
+    backbone=dict(patch_size=patch_size, num_shift_tokens=3),
     text_encoder=dict(context_length=max_words),
     head=dict(temporal=dict(num_positions=num_frames * (1 + _base_.topk))),
 )
 
-opening, _, decoding, resizing, cropping, shaping, _, packing = _base_.train_pipeline
+_, _, decoding, _, _, shaping, _, packing = _base_.train_pipeline
+drawing = dict(type='DrawVideo')
 sampling = dict(type='SampleFrames', clip_len=num_frames, frame_interval=1, num_clips=1)
 tokenizing = dict(type='TokenizeCaptions', max_words=max_words)
-rest = [decoding, resizing, cropping, shaping, tokenizing, packing]
-train_pipeline = [opening, sampling, *rest]
-test_pipeline = [opening, dict(sampling, test_mode=True), *rest]
+rest = [decoding, shaping, tokenizing, packing]
+test_pipeline = [drawing, dict(sampling, test_mode=True), *rest]
 
-train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
-val_dataloader = test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='RenderedVideoDataset',
+        rendered=rendered,
+        num_train_videos=num_train_videos,
+        one_caption_per_video=True,
+        pipeline=[drawing, sampling, *rest],
+    )
+)
+val_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='RenderedVideoDataset',
+        rendered=rendered,
+        split='val',
+        test_mode=True,
+        pipeline=test_pipeline,
+    )
+)
+test_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='RenderedVideoDataset',
+        rendered=rendered,
+        split='test',
+        test_mode=True,
+        pipeline=test_pipeline,
+    )
+)
+train_cfg = dict(max_epochs=8, val_interval=1)  # of 400 iterations

@@ -60,10 +60,15 @@ def tiny(data_root, tmp_path):
                 f'{loader}.batch_size': 2,
                 f'{loader}.num_workers': 0,
                 f'{loader}.persistent_workers': False,
+                f'{loader}.dataset.serialize_data': False,
+            }
+            if cfg[loader].dataset.type == 'RenderedVideoDataset':
+                options[f'{loader}.dataset.num_train_videos'] = 4
+                continue
+            options |= {
                 f'{loader}.dataset.data_root': str(data_root),
                 f'{loader}.dataset.ann_file': 'all.json',
                 f'{loader}.dataset.data_prefix': dict(video=''),
-                f'{loader}.dataset.serialize_data': False,
             }
         options |= {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1}
         options |= {'default_hooks.checkpoint': None}

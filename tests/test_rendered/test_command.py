@@ -22,7 +22,7 @@ def test_difficulties_are_options_and_settings_of_the_folder(tmp_path, capsys):
     assert _main(*options) == 0
     assert '2 train, 2 val, 2 test videos; 6 rendered' in capsys.readouterr().out
     settings = json.loads((tmp_path / 'dataset.json').read_text())
-    assert (settings['noise'], settings['num_dots'], settings['seed']) == (0.25, 6, 0)
+    assert (settings['noise'], settings['num_dots'], settings['seed']) == (0.25, 3, 0)
     boxes = json.loads((tmp_path / 'test_boxes.json').read_text())
     assert boxes.keys() == json.loads((tmp_path / 'test.json').read_text()).keys()
     assert _main(*options[:-1], 0.5) == 1

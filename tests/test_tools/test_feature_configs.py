@@ -64,10 +64,10 @@ def test_every_feature_has_a_test():
         'frame_folders',
         'frame_store',
         'frame_store_moving-shapes',
-        'frame_store_moving-textures',
         'frame_store_small-objects',
         'gradient_accumulation',
         'released_masks',  # tested in test_parity.py
+        'selection_health_moving-shapes',
     }
 
 

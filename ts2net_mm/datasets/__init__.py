@@ -3,6 +3,7 @@
 from ..video.errors import UnreadableVideoError
 from .bad_videos import BadVideo, BadVideosError
 from .frame_store import FrameStoreDecode, FrameStoreError, FrameStoreInit
+from .rendered_dataset import DrawVideo, RenderedVideoDataset
 from .samplers import DistinctGroupBatchSampler
 from .text_video_dataset import TextVideoDataset
 from .transforms import (
@@ -20,11 +21,13 @@ __all__ = [
     'BadVideosError',
     'CLIPResize',
     'DistinctGroupBatchSampler',
+    'DrawVideo',
     'FrameFolderInit',
     'FrameStoreDecode',
     'FrameStoreError',
     'FrameStoreInit',
     'GuardedDecordInit',
+    'RenderedVideoDataset',
     'SampleFramesByRate',
     'TextVideoDataset',
     'TokenizeCaptions',

@@ -111,7 +111,10 @@ class TextVideoDataset(BaseActionDataset):
             )
             for annotation in annotations
         ]
-        items = self._without_missing(items)
+        return self._by_caption(self._without_missing(items))
+
+    def _by_caption(self, items: list[dict]) -> list[dict]:
+        """Make an item of each caption where a video is not one item."""
         if self.test_mode or self.one_caption_per_video:
             return items
         return [dict(item, text=[caption]) for item in items for caption in item['text']]

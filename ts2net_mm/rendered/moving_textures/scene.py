@@ -1,27 +1,21 @@
-"""Coloured dots whose movement alone shows a meaning: every single frame is random."""
+"""Coloured dots whose movement alone shows a direction: every single frame is random."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..moving_shapes.scene import RGB, MovingShape
-from .grammar import GROUNDS, SIDES, Meaning, Motion
+from ..moving_shapes.scene import RGB
+from .grammar import Meaning
 
-__all__ = ['FPS', 'FRAME_SIZE', 'NUM_FRAMES', 'Difficulty', 'Scene', 'sample_scene', 'step_of']
+__all__ = ['FPS', 'FRAME_SIZE', 'NUM_FRAMES', 'STEPS', 'Difficulty', 'Scene', 'sample_scene']
 
 FRAME_SIZE = 48  # pixels
-NUM_FRAMES = 12
-FPS = 12
-
-_STEPS = {'slow': 4.0, 'fast': 8.0}  # pixels between two frames
-_ANGLES = {'slow': 0.3, 'fast': 0.6}  # radians between two frames
-_GROWTHS = {'slow': 1.2, 'fast': 1.4}  # factor of the distance from the centre
-_DIRECTIONS = {'left': (-1, 0), 'right': (1, 0), 'up': (0, -1), 'down': (0, 1)}
-_GREY = 30
-_GROUND = 0.3  # brightness of a named background
+NUM_FRAMES = 6
+FPS = 6
+STEPS = {'left': (-1, 0), 'right': (1, 0), 'up': (0, -1), 'down': (0, 1)}
+_GROUND = 0.3  # brightness
 
 
 @dataclass(frozen=True)
@@ -34,8 +28,13 @@ class Difficulty:
         ValueError: If a number is out of its range.
     """
 
-    num_dots: int = field(default=6, metadata=dict(help='dots in each half of the picture'))
-    radius: float = field(default=2.5, metadata=dict(help='radius of a dot in pixels'))
+    num_dots: int = field(default=3, metadata=dict(help='dots of the picture'))
+    radius: float = field(default=4.0, metadata=dict(help='radius of a dot in pixels'))
+    step: int = field(default=12, metadata=dict(help='pixels that dots move between two frames'))
+    grid: int = field(
+        default=12,
+        metadata=dict(help='pixels between the places where dots can be; 1: anywhere'),
+    )
     num_colours: int = field(
         default=6, metadata=dict(help='colours of the dots; fewer make matching harder')
     )
@@ -45,16 +44,15 @@ class Difficulty:
     noise: float = field(
         default=0.0, metadata=dict(help='share of the dots that do not take part, 0 to 1')
     )
-    num_grounds: int = field(
-        default=0, metadata=dict(help='backgrounds that the sentences name, which frames show')
-    )
 
     def __post_init__(self) -> None:
+        divides = self.grid >= 1 and FRAME_SIZE % self.grid == 0 and self.step % self.grid == 0
         for name, is_valid, expected in (
             ('num_dots', self.num_dots >= 1, 'at least 1'),
             ('radius', 0 < self.radius < FRAME_SIZE / 4, f'between 0 and {FRAME_SIZE // 4}'),
+            ('step', 1 <= self.step < FRAME_SIZE, f'1 to {FRAME_SIZE - 1}'),
+            ('grid', divides, f'a divisor of step={self.step} and of {FRAME_SIZE}'),
             ('num_colours', 1 <= self.num_colours <= len(RGB), f'1 to {len(RGB)}'),
-            ('num_grounds', 0 <= self.num_grounds <= len(GROUNDS), f'0 to {len(GROUNDS)}'),
             ('lifetime', self.lifetime == 0 or self.lifetime > 1, '0, or more than 1'),
             ('noise', 0 <= self.noise <= 1, '0 to 1'),
         ):
@@ -82,113 +80,84 @@ class Scene:
     radius: float
 
     def draw(self) -> np.ndarray:
-        """Draw the frames: (T, H, W, 3), uint8, RGB."""
-        margin = int(np.ceil(self.radius)) + 1  # dots at the border are cut off
-        size = FRAME_SIZE + 2 * margin
-        named = self.meaning.ground
-        ground = np.rint(np.array(RGB[named]) * _GROUND if named else np.full(3, _GREY))
-        frames = np.tile(ground.astype(np.uint8), (len(self.positions), size, size, 1))
-        names = list(RGB)
-        for frame, positions, colours in zip(frames, self.positions, self.colours, strict=True):
-            for position, colour in zip(positions, colours, strict=True):
-                centre, radius = position[None] + margin, np.array([self.radius])
-                MovingShape(names[colour], 'circle', centre, radius).paint(frame[None])
-        return frames[:, margin:-margin, margin:-margin]
+        """Draw the frames: (T, H, W, 3), uint8, RGB; dots at the border are cut off."""
+        colours = np.array(list(RGB.values()), np.float32)[self.colours]
+        above, below = (
+            np.rint(_GROUND * np.array(RGB[ground], np.float32))
+            for ground in (self.meaning.above, self.meaning.below)
+        )
+        frames = np.empty((len(self.positions), FRAME_SIZE, FRAME_SIZE, 3), np.float32)
+        frames[:, : FRAME_SIZE // 2], frames[:, FRAME_SIZE // 2 :] = above, below
+        place = np.arange(FRAME_SIZE, dtype=np.float32)
+        for dot in range(self.positions.shape[1]):
+            x, y = self.positions[:, dot, :, None].astype(np.float32).transpose(1, 0, 2)
+            distance = np.hypot((place - x)[:, None], (place - y)[:, :, None]) - self.radius
+            coverage = np.clip(0.5 - distance, 0, 1)[..., None]
+            frames += coverage * (colours[:, dot, None, None] - frames)
+        return np.rint(frames).astype(np.uint8)
 
     @property
     def boxes(self) -> np.ndarray:
-        """The part of the picture that moves: (T, 4) of x0, y0, x1, y1 (exclusive)."""
-        half = FRAME_SIZE // 2
-        sides = [SIDES.index(side) for side, _ in self.meaning.moving]
-        box = (half * min(sides), 0, half * (max(sides) + 1), FRAME_SIZE)
-        return np.tile(box, (len(self.positions), 1))
+        """The whole picture moves: (T, 4) of x0, y0, x1, y1 (exclusive)."""
+        return np.tile((0, 0, FRAME_SIZE, FRAME_SIZE), (len(self.positions), 1))
 
 
 def sample_scene(meaning: Meaning, rng: np.random.Generator, *, difficulty: Difficulty) -> Scene:
     """Sample a scene that shows ``meaning``.
 
-    In every frame, the positions and colours of the dots are independent and uniform, whatever the
-    meaning; so no frame alone says anything about it.
+    In every frame, the places and colours of the dots are independent and uniform, whatever the
+    direction; so no frame alone says anything about it. Played backwards, it is a scene of the
+    opposite direction.
 
     Args:
         meaning: The meaning of the video.
         rng: Source of all choices.
         difficulty: How hard it is to see.
     """
-    halves = [_sample_half(motion, difficulty, rng) for motion in meaning.motions]
-    positions = np.concatenate(
-        [place + (side * FRAME_SIZE / 2, 0) for side, (place, _) in enumerate(halves)], axis=1
-    )
-    colours = np.concatenate([colours for _, colours in halves], axis=1)
-    return Scene(meaning, positions, colours, difficulty.radius)
-
-
-def step_of(motion: Motion) -> tuple[Callable[[np.ndarray], np.ndarray], float]:
-    """Return what a movement does to positions in a half in one frame, and its area factor."""
-    centre = np.array([FRAME_SIZE / 4, FRAME_SIZE / 2])
-    if motion.kind in _DIRECTIONS:
-        offset = _STEPS[motion.speed] * np.array(_DIRECTIONS[motion.kind])
-        return lambda position: position + offset, 1.0
-    if motion.kind in ('clockwise', 'anticlockwise'):
-        angle = _ANGLES[motion.speed] * (1 if motion.kind == 'clockwise' else -1)
-        cos, sin = np.cos(angle), np.sin(angle)
-        matrix = np.array([[cos, sin], [-sin, cos]])  # of rows; y points down
-        return lambda position: (position - centre) @ matrix + centre, 1.0
-    growth = _GROWTHS[motion.speed] ** (1 if motion.kind == 'expands' else -1)
-    return lambda position: (position - centre) * growth + centre, growth**2
-
-
-def _sample_half(
-    motion: Motion | None, difficulty: Difficulty, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sample positions (T, N, 2) and colours (T, N) of the dots of a half."""
+    offset = difficulty.step * np.array(STEPS[meaning.direction])
     num_dots = difficulty.num_dots
-    position = _uniform(num_dots, rng)
+    position = _uniform(num_dots, difficulty.grid, rng)
     colour = rng.integers(difficulty.num_colours, size=num_dots)
-    is_noise = rng.random(num_dots) < (1 if motion is None else difficulty.noise)
+    is_noise = rng.random(num_dots) < difficulty.noise
     positions, colours = [position], [colour]
     for _ in range(NUM_FRAMES - 1):
-        moved, survives = position, np.zeros(num_dots, dtype=bool)
-        born = _uniform(num_dots, rng)
-        if motion is not None:
-            moved, survives, born_among_moving = _move(motion, position, difficulty, rng)
-            survives &= ~is_noise
-            born[~is_noise] = born_among_moving[~is_noise]
-        position = np.where(survives[:, None], moved, born)
+        survives, born = _next(position, offset, difficulty, rng)
+        survives &= ~is_noise
+        born[is_noise] = _uniform(int(is_noise.sum()), difficulty.grid, rng)
+        position = np.where(survives[:, None], position + offset, born)
         new_colour = rng.integers(difficulty.num_colours, size=num_dots)
         colour = np.where(survives, colour, new_colour)
         positions.append(position)
         colours.append(colour)
-    return np.stack(positions), np.stack(colours)
+    return Scene(meaning, np.stack(positions), np.stack(colours), difficulty.radius)
 
 
-def _move(
-    motion: Motion, position: np.ndarray, difficulty: Difficulty, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return moved positions, which of them survive, and a new position for the others.
+def _next(
+    position: np.ndarray, offset: np.ndarray, difficulty: Difficulty, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tell which dots survive a step, and a new place for the others.
 
     Uniform dots stay uniform: where survivors are thinner than that, or none arrive, new ones are
-    born in proportion to what is missing. Played backwards, it is the opposite movement.
+    born in proportion to what is missing.
     """
-    step, area = step_of(motion)
-    back, _ = step_of(motion.reversal)
-    keep = min(1.0, area) * (1 - 1 / difficulty.lifetime if difficulty.lifetime else 1)
-    moved = step(position)
-    survives = _is_inside(moved) & (rng.random(len(position)) < keep)
+    keep = 1 - 1 / difficulty.lifetime if difficulty.lifetime else 1.0
+    survives = _is_inside(position + offset) & (rng.random(len(position)) < keep)
     born = np.empty_like(position)
     waiting = np.flatnonzero(~survives)
     while len(waiting):
-        place = _uniform(len(waiting), rng)
-        density = np.where(_is_inside(back(place)), keep / area, 0.0)  # of the survivors
+        place = _uniform(len(waiting), difficulty.grid, rng)
+        density = np.where(_is_inside(place - offset), keep, 0.0)  # of the survivors
         accepted = rng.random(len(waiting)) >= density
         born[waiting[accepted]] = place[accepted]
         waiting = waiting[~accepted]
-    return moved, survives, born
+    return survives, born
 
 
-def _uniform(num_dots: int, rng: np.random.Generator) -> np.ndarray:
-    return rng.uniform((0, 0), (FRAME_SIZE / 2, FRAME_SIZE), size=(num_dots, 2))
+def _uniform(num_dots: int, grid: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw places, the centres of the cells of a grid: (N, 2)."""
+    cells = rng.integers(FRAME_SIZE // grid, size=(num_dots, 2))
+    return (cells + 0.5) * grid - 0.5
 
 
 def _is_inside(position: np.ndarray) -> np.ndarray:
-    return np.all((position >= 0) & (position < (FRAME_SIZE / 2, FRAME_SIZE)), axis=1)
+    return np.all((position >= -0.5) & (position < FRAME_SIZE - 0.5), axis=1)
