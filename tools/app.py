@@ -36,6 +36,10 @@ a trusted network, put the app behind a server with HTTPS.
 Only videos of the index are shown, and only as they were when they were encoded.
 Videos that are encoded while the app runs are found at once.
 
+An index in Milvus is a file of Milvus Lite (gallery.db), which no other process may
+open meanwhile, or a server (http://host:19530, with the password in MILVUS_TOKEN).
+Where others can write to that server, name the folders to show with --folder.
+
 exit codes: 1 error, 2 wrong arguments, 130 stopped with Ctrl-C, 143 terminated
 
 example:
@@ -52,7 +56,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file of the model')
     parser.add_argument('checkpoint', help='weights of that model, in any format')
-    parser.add_argument('index', help='folder of the index, made by tools/encode.py')
+    parser.add_argument(
+        'index',
+        help='folder of an index of tools/encode.py, or its address in Milvus: gallery.db, '
+        'http://host:19530',
+    )
     parser.add_argument('--host', default='127.0.0.1', help='address (default: 127.0.0.1)')
     parser.add_argument(
         '--port', type=_port, default=8000, help='port; 0 for a free one (default: 8000)'
@@ -146,14 +154,14 @@ def check_arguments(args: argparse.Namespace) -> None:
     require_packages('the app', ('fastapi', 'uvicorn'), 'app')
     require_path('config', args.config)
     from ts2net_mm.search.command import is_index
-    from ts2net_mm.search.milvus_client import is_milvus_address
+    from ts2net_mm.search.milvus_client import is_milvus_address, require_milvus, split_address
 
+    place = args.index
     if is_milvus_address(args.index):
-        raise ValueError(
-            f'the app opens an index in a folder, and {args.index} is in Milvus: '
-            'tools/index.py copy brings it into a folder'
-        )
-    require_path('index', args.index)
+        place, _ = split_address(args.index)
+        require_milvus(place)
+    if '://' not in place:
+        require_path('index', place)
     if not is_index(args.index):
         raise FileNotFoundError(f'{args.index} is no index of tools/encode.py')
     for folder in args.folder:

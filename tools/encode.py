@@ -16,7 +16,7 @@ from ts2net_mm.search.arguments import (
     choose_windowing,
 )
 from ts2net_mm.search.description import DESCRIPTION
-from ts2net_mm.search.milvus_client import is_milvus_address
+from ts2net_mm.search.milvus_client import is_milvus_address, require_milvus, split_address
 from ts2net_mm.utils.cli import is_missing_weights, require_path, run
 from ts2net_mm.utils.files import check_folder
 from ts2net_mm.utils.text import printable
@@ -45,6 +45,11 @@ the next run encodes what is missing:
 torchrun ends all processes when one is lost; --max-restarts 10 starts them again.
 Without a launcher, RANK and WORLD_SIZE in the environment do the same.
 
+The index may be in Milvus: a file of Milvus Lite (gallery.db), which one process
+opens at a time, or a server (http://host:19530, with the password in MILVUS_TOKEN),
+which any number of processes share. #name at the end names one of several in a
+database.
+
 exit codes: 0 done, 1 error, 2 wrong arguments, 130 interrupted with Ctrl-C,
 143 terminated (encoded videos are kept)
 """
@@ -62,7 +67,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         'videos', help='folder with videos, also in sub-folders, or a text file with a path a line'
     )
-    parser.add_argument('--index', required=True, metavar='DIR', help='folder of the index')
+    parser.add_argument(
+        '--index',
+        required=True,
+        metavar='PLACE',
+        help='folder of the index, or its address in Milvus: gallery.db, http://host:19530',
+    )
     parser.add_argument(
         '--fp16', action='store_true', help='store frames in half precision, half as large'
     )
@@ -83,12 +93,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def encode(args: argparse.Namespace) -> None:
     """Encode what is missing, and report."""
     check_paths(args)
+    check_index(args.index, os.environ)
     with contextlib.redirect_stdout(sys.stderr):
         from ts2net_mm.apis import RetrievalInferencer
         from ts2net_mm.apis.inferencer import load_config
         from ts2net_mm.apis.reading import find_readable, split_test_pipeline
         from ts2net_mm.search.encoding import encode_into
         from ts2net_mm.search.sharing import Progress, Share, index_path
+        from ts2net_mm.search.targets import Target
         from ts2net_mm.search.text_encoder import copy_text_encoder, source_of
         from ts2net_mm.video.video_files import read_video_list
 
@@ -98,24 +110,27 @@ def encode(args: argparse.Namespace) -> None:
             files = find_readable(args.videos, pipeline)
         else:
             files = read_video_list(args.videos)
-        inside = os.path.join(os.path.abspath(Path(args.index).expanduser()), '')
+        place = split_address(args.index)[0] if is_milvus_address(args.index) else args.index
+        inside = os.path.join(os.path.abspath(Path(place).expanduser()), '')
         files = [file for file in files if not index_path(file).startswith(inside)]
         windowing = choose_windowing(args, pipeline)
-        inferencer = RetrievalInferencer(
-            args.config, args.checkpoint, device=args.device or own_device(os.environ)
-        )
-        with Progress(args.index, files, share) as progress:
-            report = encode_into(
-                args.index,
-                share.of(files),
-                inferencer,
-                windowing=windowing,
-                dtype='float16' if args.fp16 else 'float32',
-                batch_size=args.batch_size,
-                num_workers=args.workers,
-                on_progress=progress.advance,
+        with Target(args.index) as target:
+            inferencer = RetrievalInferencer(
+                args.config, args.checkpoint, device=args.device or own_device(os.environ)
             )
-        if share.rank == 0 and report.num_known + report.num_encoded:
+            with Progress(target, files, share) as progress:
+                report = encode_into(
+                    target,
+                    share.of(files),
+                    inferencer,
+                    windowing=windowing,
+                    dtype='float16' if args.fp16 else 'float32',
+                    batch_size=args.batch_size,
+                    num_workers=args.workers,
+                    on_progress=progress.advance,
+                )
+        has_videos = report.num_known + report.num_encoded > 0
+        if share.rank == 0 and has_videos and not is_milvus_address(args.index):
             copy_text_encoder(args.index, inferencer, source_of(args.config, args.checkpoint))
     print_report(report, share)
 
@@ -128,15 +143,33 @@ def check_paths(args: argparse.Namespace) -> None:
             f'checkpoint {args.checkpoint} does not exist and is not a name like ViT-B/32'
         )
     require_path('folder or list of videos', args.videos)
-    if is_milvus_address(args.index):
-        raise ValueError(
-            f'--index {args.index} is an address of Milvus: encode into a folder, and copy it with '
-            'tools/index.py FOLDER copy --to ADDRESS'
-        )
-    index = check_folder(args.index, 'index folder')
+
+
+def check_index(address: str, environment: Mapping[str, str]) -> None:
+    """Raise an error for an index that cannot be made, before the imports that take seconds."""
+    if is_milvus_address(address):
+        check_database(address, environment)
+        return
+    index = check_folder(address, 'index folder')
     has_files = index.is_dir() and any(not path.name.startswith('.') for path in index.iterdir())
     if has_files and not (index / DESCRIPTION).exists():
         raise FileExistsError(f'{index} is no index and not empty: choose another folder')
+
+
+def check_database(address: str, environment: Mapping[str, str]) -> None:
+    """Raise an error for a database that cannot be opened, as far as that can be seen."""
+    from ts2net_mm.search.sharing import Share
+
+    place, _ = split_address(address)
+    require_milvus(place)
+    if not place.endswith('.db'):
+        return
+    check_folder(Path(place).expanduser().absolute().parent, 'folder of the database')
+    if (number := Share.from_environment(environment).num_processes) > 1:
+        raise ValueError(
+            f'{place} is a file of Milvus Lite, which one process opens, and there are {number}: '
+            f'start `milvus-lite server --data-dir {place}` and give its http:// address'
+        )
 
 
 def own_device(environment: Mapping[str, str]) -> str | None:

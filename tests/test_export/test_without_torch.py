@@ -22,6 +22,7 @@ from ts2net_mm.models import FrameWeightedSimilarity, MeanPooledSimilarity
 from ts2net_mm.search import VideoStore
 from ts2net_mm.search.encoding import encode_into
 from ts2net_mm.search.exporting import export_features
+from ts2net_mm.search.targets import Target
 from ts2net_mm.video.video_files import find_videos
 
 pytest.importorskip('onnxruntime')
@@ -149,7 +150,7 @@ def test_search_in_a_process_without_torch(inferencer, project, tmp_path):
     found_scores = [float(line.split()[0]) for line in lines]
     assert found_scores == pytest.approx(scores[ranked].tolist(), abs=2e-4)
 
-    encode_into(tmp_path / 'index', find_videos(project), inferencer, windowing=None)
+    encode_into(Target(tmp_path / 'index'), find_videos(project), inferencer, windowing=None)
     store = VideoStore(tmp_path / 'index')
     export_features(store.view(), index, fingerprint=store.description.fingerprint)
     lines = run(folder / 'search.py', index, sentence).splitlines()

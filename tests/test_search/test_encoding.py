@@ -12,6 +12,7 @@ from tiny import write_noise
 from ts2net_mm.search import VideoStore
 from ts2net_mm.search.encoding import encode_files, encode_into
 from ts2net_mm.search.sharing import Progress, Share
+from ts2net_mm.search.targets import Target
 from ts2net_mm.search.windows import Windowing, WindowReader
 from ts2net_mm.utils.workers import Failure
 from ts2net_mm.video.video_files import find_videos
@@ -29,7 +30,7 @@ def folder(tmp_path):
 def encode(folder, index, encoder=None, *, files=None, **options):
     options = dict(windowing=Windowing(3.0), num_workers=2) | options
     files = find_videos(folder) if files is None else files
-    return encode_into(index, files, encoder or ColourEncoder(), **options)
+    return encode_into(Target(index), files, encoder or ColourEncoder(), **options)
 
 
 def names(index):
@@ -192,7 +193,11 @@ def test_the_first_process_shows_what_all_did(folder, tmp_path, monkeypatch, cap
     monkeypatch.setattr('ts2net_mm.utils.progress.LINE_INTERVAL', 0.0)
     index, files = tmp_path / 'index', find_videos(folder)
     encode(folder, index, files=files[:1])
-    with Progress(index, files, Share(0, 2)) as first, Progress(index, files, Share(1, 2)) as other:
+    target = Target(index)
+    with (
+        Progress(target, files, Share(0, 2)) as first,
+        Progress(target, files, Share(1, 2)) as other,
+    ):
         encode(folder, index, files=files[1:2])
         time.sleep(0.01)
         first.advance(0)

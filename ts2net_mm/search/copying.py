@@ -14,6 +14,7 @@ from .milvus_client import is_milvus_address
 from .packing import PackedVideo
 from .records import DamagedIndexError
 from .store import VideoStore
+from .targets import VideoWriter
 from .view import View
 
 __all__ = ['CopyReport', 'copy_index']
@@ -42,14 +43,6 @@ class CopyReport:
     damaged: dict[str, str] = field(default_factory=dict)
 
 
-class Writer(Protocol):
-    """Adds videos."""
-
-    def add(self, entries: Sequence[PackedVideo]) -> None:
-        """Add videos; each replaces what the index has for its path."""
-        ...
-
-
 class Place(Protocol):
     """Where an index is stored."""
 
@@ -67,7 +60,7 @@ class Place(Protocol):
         """Read a video, and check that it is whole."""
         ...
 
-    def writer(self) -> AbstractContextManager[Writer]:
+    def writer(self) -> AbstractContextManager[VideoWriter]:
         """Return a writer."""
         ...
 
@@ -123,7 +116,9 @@ def copy_index(
         return report
 
 
-def _copy(paths: Sequence[str], old: Place, new: Place, writer: Writer, report: CopyReport) -> None:
+def _copy(
+    paths: Sequence[str], old: Place, new: Place, writer: VideoWriter, report: CopyReport
+) -> None:
     videos = []
     for path in paths:
         try:
@@ -182,7 +177,7 @@ class _Folder:
             raise KeyError(path)
         return view.read_video(video.number)
 
-    def writer(self) -> AbstractContextManager[Writer]:
+    def writer(self) -> AbstractContextManager[VideoWriter]:
         """Return a writer."""
         return self._store.writer()
 

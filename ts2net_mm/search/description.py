@@ -79,6 +79,18 @@ class Description:
             details = '; '.join(f'{key} is {old[key]}, now {new[key]}' for key in differing)
             raise ValueError(f'the index {place} was made with other settings: {details}')
 
+    def require_model(self, fingerprint: str, place: str | Path) -> None:
+        """Raise an error if an index at a place was made with another model.
+
+        Raises:
+            ValueError: If the fingerprints differ.
+        """
+        if self.fingerprint != fingerprint:
+            raise ValueError(
+                f'the index {place} was made with another model or pipeline '
+                f'({self.model or "without a name"})'
+            )
+
 
 def read_description(folder: Path) -> Description:
     """Read the description of an index.

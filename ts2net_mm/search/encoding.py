@@ -6,8 +6,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,10 +16,10 @@ from torch import Tensor
 from ..apis.reading import VIDEO_TIMEOUT, with_threads
 from ..utils.workers import Failure, available_cpus, map_in_workers
 from ..video.video_files import VideoFile, is_skipped_video, last_ending
-from .description import DESCRIPTION, Description
+from .description import Description
 from .records import MAY_PASS, Layout, VideoEntry, WindowFeatures
 from .sharing import index_path, look_up
-from .store import StoreWriter, VideoStore
+from .targets import Target, VideoWriter
 from .windows import Part, ReadPart, Windowing, WindowReader
 
 __all__ = ['EncodingReport', 'ItemEncoder', 'encode_files', 'encode_into']
@@ -82,7 +82,7 @@ class EncodingReport:
 
 
 def encode_into(
-    folder: str | Path,
+    target: Target,
     files: Sequence[VideoFile],
     inferencer: ItemEncoder,
     *,
@@ -99,7 +99,7 @@ def encode_into(
     processes may add to the index meanwhile.
 
     Args:
-        folder: The folder of the index; it is made if it is missing.
+        target: The index; it is made if it is missing.
         files: The videos.
         inferencer: The model.
         windowing: How videos are cut; None keeps them whole.
@@ -109,10 +109,12 @@ def encode_into(
         on_progress: Called with the number of videos that were finished since the last call.
 
     Raises:
-        ValueError: If the index was made with another model or other settings.
+        ValueError: If the index was made with another model or other settings, or cannot have the
+            score of the model.
         OSError: If it cannot be written.
     """
-    missing, known = look_up(folder, files)
+    target.require_score(inferencer.index_score)
+    missing, known = look_up(target, files)
     report = EncodingReport(num_known=sum(video.note is None for video in known))
     for video in known:
         if video.note is not None:
@@ -120,7 +122,7 @@ def encode_into(
     entries = encode_files(
         missing, inferencer, windowing=windowing, batch_size=batch_size, num_workers=num_workers
     )
-    with _Adding(folder, inferencer, windowing, dtype) as adding:
+    with _Adding(target, inferencer, windowing, dtype) as adding:
         for entry in entries:
             adding.add(entry)
             if entry.windows is None:
@@ -251,30 +253,28 @@ class _Adding:
 
     def __init__(
         self,
-        folder: str | Path,
+        target: Target,
         inferencer: ItemEncoder,
         windowing: Windowing | None,
         dtype: str,
     ) -> None:
-        self._folder = folder
+        self._target = target
         self._inferencer = inferencer
         self._windowing = windowing
         self._dtype = dtype
         self._entries: list[VideoEntry] = []
-        self._writer: StoreWriter | None = None
+        self._stack = ExitStack()
+        self._writer: VideoWriter | None = None
         self._next_commit = time.monotonic() + COMMIT_INTERVAL
 
     def __enter__(self) -> _Adding:
-        if (Path(self._folder) / DESCRIPTION).exists():
-            self._open(VideoStore(self._folder).description.layout)
+        if store := self._target.open():
+            self._open(store.description.layout)
         return self
 
     def __exit__(self, *error: object) -> None:
-        try:
+        with self._stack:
             self._commit()
-        finally:
-            if self._writer:
-                self._writer.__exit__(None, None, None)
 
     def add(self, entry: VideoEntry) -> None:
         """Add a video, unless its file is gone."""
@@ -302,4 +302,5 @@ class _Adding:
             window=self._windowing.window if self._windowing else None,
             stride=self._windowing.stride if self._windowing else None,
         )
-        self._writer = VideoStore.create(self._folder, description).writer()
+        store = self._target.create(description)
+        self._writer = self._stack.enter_context(store.writer())

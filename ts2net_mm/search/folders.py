@@ -20,6 +20,7 @@ from .encoding import EncodingReport, ItemEncoder, encode_into
 from .records import ENCODED, REMOVED, DamagedIndexError, video_key
 from .sharing import Progress, Share, index_path
 from .store import VideoStore
+from .targets import Target
 from .windows import Windowing
 
 __all__ = ['FolderIndex', 'ListedFolder', 'naming_cache', 'update_folder_index']
@@ -110,9 +111,13 @@ def update_folder_index(
     begin = os.path.abspath(folder.expanduser())
     place = cache_path(folder, f'{inferencer.fingerprint} {windowing} {begin}', cache_dir)
     try:
-        with naming_cache(place), Progress(place, files, Share(), enabled=progress) as bar:
+        with (
+            naming_cache(place),
+            Target(place) as target,
+            Progress(target, files, Share(), enabled=progress) as bar,
+        ):
             report = encode_into(
-                place,
+                target,
                 files,
                 inferencer,
                 windowing=windowing,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,31 +13,32 @@ from ..utils.files import ensure_folder
 from .bound import score_from_settings
 from .description import Description
 from .milvus_client import CONNECT_SECONDS, MilvusConnection, split_address
+from .milvus_creation import EXACT_INDEX, make_collections, require_bound
 from .milvus_rows import (
     COLLECTIONS,
     DESCRIPTION_KEY,
     FRAMES,
-    NO_VECTOR,
     VIDEOS,
     WINDOW_FACTS,
     WINDOWS,
     escape,
     fields,
     frame_keys,
+    left_out,
     read_record,
+    read_video,
     read_windows,
     text_key,
     unescape,
     window_keys,
 )
+from .milvus_videos import VideoRows
 from .milvus_writer import MilvusWriter
 from .packing import PackedVideo
 from .records import ENCODED, DamagedIndexError
+from .view import StoredVideo
 
 __all__ = ['MilvusStore']
-
-EXACT_INDEX = 'FLAT'
-VIDEO_FACTS = ('path', 'size', 'mtime_ns', 'duration', 'kind', 'num_windows', 'checksum', 'note')
 
 
 class MilvusStore:
@@ -58,6 +58,7 @@ class MilvusStore:
     Attributes:
         description: What the index was made with.
         index_type: How Milvus indexes the means.
+        videos: Its videos.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class MilvusStore:
         self.connection = MilvusConnection(place, token=token, timeout=timeout)
         try:
             self._names = {collection: f'{name}_{collection}' for collection in COLLECTIONS}
+            self.videos = VideoRows(self.connection, self._names[VIDEOS])
             self.description = self._read_description()
             self.score = score_from_settings(self.description.score or {})
             self.index_type = self._check_windows()
@@ -109,28 +111,13 @@ class MilvusStore:
             MilvusError: If the database refuses.
         """
         place, name = split_address(address)
-        if description.score is None:
-            raise ValueError(
-                'an index in Milvus needs a score with a certified bound; keep this one in a folder'
-            )
+        require_bound(description.score)
         if place.endswith('.db'):
             if index_type != EXACT_INDEX:
                 raise ValueError(f'index_type={index_type!r}: Milvus Lite loses rows, use FLAT')
             ensure_folder(Path(place).expanduser().absolute().parent, 'folder of the database')
         with MilvusConnection(place, token=token, timeout=timeout) as connection:
-            for collection in COLLECTIONS:
-                full_name = f'{name}_{collection}'
-                if not connection('has_collection', full_name):
-                    kind = index_type if collection == WINDOWS else EXACT_INDEX
-                    _create(connection, collection, full_name, description, kind, index_options)
-                connection('load_collection', full_name)
-            videos = f'{name}_{VIDEOS}'
-            if not connection.get(videos, [DESCRIPTION_KEY], ['note']):
-                row = dict(
-                    key=DESCRIPTION_KEY, no_vector=NO_VECTOR, path='', duration=-1.0, kind=-1
-                )
-                row |= dict.fromkeys(('size', 'mtime_ns', 'num_windows', 'checksum'), 0)
-                connection('upsert', videos, [row | dict(note=escape(description.to_json()))])
+            make_collections(connection, name, description, index_type, index_options)
             store = cls(address, token=token, timeout=timeout)
         try:
             store.description.require_same(description, store.address)
@@ -161,8 +148,12 @@ class MilvusStore:
 
     def count(self) -> tuple[int, int]:
         """Count the videos and the windows that may be found."""
-        videos = self.connection.count(self._names[VIDEOS], f'kind == {ENCODED}')
-        return videos, self.connection.count(self._names[WINDOWS])
+        windows = self.connection.count(self._names[WINDOWS], left_out(self.videos.unfinished()))
+        return self.videos.count_encoded(), windows
+
+    def count_records(self) -> int:
+        """Count the videos that are whole, encoded and skipped."""
+        return self.videos.count()
 
     def check_counts(self) -> None:
         """Check that no window is missing, and none is there that belongs to no video.
@@ -184,12 +175,24 @@ class MilvusStore:
 
     def paths(self) -> list[str]:
         """Return the paths of all videos, encoded and skipped."""
-        rows = self.connection.rows(self._names[VIDEOS], 'kind >= 0', ['path'])
-        return [unescape(row['path']) for row in rows]
+        return list(self.videos.paths())
+
+    def find(self, paths: Sequence[str]) -> dict[str, StoredVideo]:
+        """Return videos by their paths, encoded or skipped, as far as they are there."""
+        return self.videos.find(paths)
+
+    def is_current(self) -> bool:
+        """Tell whether the index was not made again since it was opened.
+
+        Raises:
+            MilvusError: If the database does not answer.
+            ValueError: If the description there cannot be read.
+        """
+        return self._stored_description() == self.description
 
     def checksum(self, path: str) -> int | None:
         """Return the checksum of a video; None if it is not there."""
-        row = self._video_rows([path]).get(text_key(path))
+        row = self.videos.get([text_key(path)]).get(text_key(path))
         return None if row is None else int(row['checksum'])
 
     def read(self, path: str) -> PackedVideo:
@@ -200,18 +203,18 @@ class MilvusStore:
             DamagedIndexError: If its checksum is wrong, or a row is missing.
         """
         key = text_key(path)
-        row = self._video_rows([path])[key]
+        row = self.videos.get([key])[key]
         keys = window_keys(key, 0, row['num_windows'])
         facts = [*WINDOW_FACTS, 'mean']
-        found = self.connection.get(self._names[WINDOWS], keys, facts)
+        found = self.windows(keys, facts)
         windows = [found[window] for window in keys if window in found]
         layout = self.description.layout
         means = np.array([window['mean'] for window in windows], np.float32)
         video = PackedVideo(
-            path=unescape(row['path']),
+            path=path,
             size=row['size'],
             mtime_ns=row['mtime_ns'],
-            duration=row['duration'] if row['duration'] >= 0 else math.nan,
+            duration=read_video(row).duration,
             kind=row['kind'],
             note=unescape(row['note']),
             table=read_windows(windows, means),
@@ -221,6 +224,10 @@ class MilvusStore:
         if video.checksum != row['checksum']:
             raise DamagedIndexError(f'{path} in {self.address} is damaged: its checksum is wrong')
         return video
+
+    def windows(self, keys: Sequence[str], facts: Sequence[str]) -> dict[str, Any]:
+        """Return facts of windows by the keys of their rows; those that are missing are, too."""
+        return self.connection.get(self._names[WINDOWS], keys, facts)
 
     def read_frames(self, windows: Sequence[str]) -> np.ndarray:
         """Read the frames of windows: records of ``layout.record``, zero where rows are missing."""
@@ -260,10 +267,6 @@ class MilvusStore:
             search_params=dict(metric_type='IP', params=options),
         )
 
-    def _video_rows(self, paths: Sequence[str]) -> dict[str, Any]:
-        keys = [text_key(path) for path in paths]
-        return self.connection.get(self._names[VIDEOS], keys, VIDEO_FACTS)
-
     def _read_description(self) -> Description:
         for full_name in self._names.values():
             if not self.connection('has_collection', full_name):
@@ -271,12 +274,26 @@ class MilvusStore:
                 raise FileNotFoundError(
                     f'{self.address} holds no index: it has no collection {full_name}, but {others}'
                 )
+            if not self.connection('list_indexes', full_name):
+                raise FileNotFoundError(f'{self.address} holds no index: {full_name} is not ready')
             self.connection('load_collection', full_name)
-        rows = self.connection.get(self._names[VIDEOS], [DESCRIPTION_KEY], ['note'])
-        if not rows:
+        description = self._stored_description()
+        if description is None:
             raise FileNotFoundError(f'{self.address} holds no index: its creation was interrupted')
+        return description
+
+    def _stored_description(self) -> Description | None:
+        rows = self.connection(
+            'get',
+            self._names[VIDEOS],
+            ids=[DESCRIPTION_KEY],
+            output_fields=['note'],
+            timeout=CONNECT_SECONDS,
+        )
+        if not rows:
+            return None
         try:
-            return Description.from_json(unescape(rows[DESCRIPTION_KEY]['note']))
+            return Description.from_json(unescape(rows[0]['note']))
         except ValueError as error:
             raise ValueError(f'the description in {self.address} is none: {error}') from error
 
@@ -303,27 +320,3 @@ class MilvusStore:
                 f'{unescape(others[0]["model"])}, expected {self.description.fingerprint}'
             )
         return str(self.connection('describe_index', name, 'mean')['index_type'])
-
-
-def _create(
-    connection: MilvusConnection,
-    collection: str,
-    full_name: str,
-    description: Description,
-    index_type: str,
-    index_options: dict[str, Any] | None,
-) -> None:
-    from pymilvus import CollectionSchema, DataType, FieldSchema
-    from pymilvus.milvus_client.index import IndexParams
-
-    schema = CollectionSchema(
-        [
-            FieldSchema(name, **options | dict(dtype=DataType[options['dtype']]))
-            for name, options in fields(collection, description.layout).items()
-        ]
-    )
-    indices = IndexParams()
-    vector = 'mean' if collection == WINDOWS else 'no_vector'
-    options = dict(index_options or {}) if collection == WINDOWS else {}
-    indices.add_index(vector, index_type=index_type, metric_type='IP', params=options)
-    connection('create_collection', full_name, schema=schema, index_params=indices)

@@ -24,6 +24,7 @@ __all__ = [
     'MilvusConnection',
     'MilvusError',
     'is_milvus_address',
+    'require_milvus',
     'split_address',
 ]
 
@@ -32,6 +33,9 @@ TOKEN = 'MILVUS_TOKEN'  # environment variable
 SCHEMES = ('http', 'https', 'tcp', 'unix')
 CONNECT_SECONDS = 10.0
 CALL_SECONDS = 120.0
+# By default pymilvus pings every 10 seconds. gRPC servers allow a ping every 300 seconds, and close
+# connections with more; only those of Milvus itself are set up otherwise.
+PING_SECONDS = 330
 ROWS_AT_A_TIME = 1000
 BYTES_AT_A_TIME = 16 * 2**20  # of an insertion; servers refuse more than 64 MB
 
@@ -66,6 +70,16 @@ def split_address(address: str | Path) -> tuple[str, str]:
             'expected letters, digits and underscores'
         )
     return place, name
+
+
+def require_milvus(place: str) -> None:
+    """Raise an error for packages that a database needs and that are not installed.
+
+    Raises:
+        ValueError: If one is missing.
+    """
+    libraries = ('pymilvus', 'milvus_lite') if place.endswith('.db') else ('pymilvus',)
+    require_packages(f'the index {place}', libraries, 'milvus')
 
 
 class MilvusConnection:
@@ -183,8 +197,7 @@ class MilvusConnection:
         return int(row['count(*)'])
 
     def _connect(self, token: str, timeout: float) -> Any:
-        libraries = ('pymilvus', 'milvus_lite') if self.is_file else ('pymilvus',)
-        require_packages(f'the index {self.place}', libraries, 'milvus')
+        require_milvus(self.place)
         # else gRPC prints a note in each worker that is forked, and ends some of them
         os.environ.setdefault('GRPC_ENABLE_FORK_SUPPORT', '0')
         from pymilvus import MilvusClient, MilvusException
@@ -192,7 +205,8 @@ class MilvusConnection:
         for library in ('pymilvus', 'milvus_lite', 'grpc._server'):  # they print what they raise
             logging.getLogger(library).setLevel(logging.CRITICAL)
         try:
-            return MilvusClient(self.place, token=token, timeout=timeout)
+            options = {'grpc.keepalive_time_ms': 1000 * PING_SECONDS}
+            return MilvusClient(self.place, token=token, timeout=timeout, grpc_options=options)
         except MilvusException as error:
             raise MilvusError(self._explain(error.message, timeout)) from error
 

@@ -16,7 +16,7 @@ from .filters import VideoFilter
 from .index import MAX_CANDIDATES, QUERIES_AT_A_TIME, as_queries
 from .milvus import MilvusStore
 from .milvus_client import CONNECT_SECONDS
-from .milvus_rows import NUMBERS, filter_expression, may_reach, unescape
+from .milvus_rows import NUMBERS, filter_expression, left_out, may_reach, read_video, unescape
 from .packing import PackedVideo
 from .records import DamagedIndexError
 from .results import SearchResult
@@ -129,7 +129,16 @@ class MilvusIndex:
 
 
 class _ChangedError(Exception):
-    """The frames of a window are not those that belong to its mean."""
+    """The frames of a window are not those that belong to its mean.
+
+    Args:
+        message: What is wrong.
+        video: Key of the video.
+    """
+
+    def __init__(self, message: str, video: str) -> None:
+        super().__init__(message)
+        self.video = video
 
 
 class _Search:
@@ -150,18 +159,27 @@ class _Search:
         self.max_candidates = max_candidates
 
     def run(self, rows: Sequence[Any], limit: int, num_moments: int) -> SearchResult:
-        """Search, and begin again if a video is replaced meanwhile."""
-        for attempt in range(ATTEMPTS):
+        """Search, and begin again without a video that is half written."""
+        num_changes = 0
+        while True:
             try:
-                return self._run(rows, limit, num_moments)
+                result, videos = self._run(rows, limit, num_moments)
+                if not (hidden := self.store.videos.lacking(videos)):
+                    return result
             except _ChangedError as error:
-                if attempt + 1 == ATTEMPTS:
-                    raise DamagedIndexError(str(error)) from error
-                time.sleep(PAUSE * 2**attempt)
-                rows = self._ask(self.condition, limit)
-        raise AssertionError
+                hidden = self.store.videos.lacking([error.video])
+                if not hidden:  # it is written by now
+                    num_changes += 1
+                    if num_changes == ATTEMPTS:
+                        raise DamagedIndexError(str(error)) from error
+                    time.sleep(PAUSE * 2 ** (num_changes - 1))
+            self.condition = _both(self.condition, left_out(hidden))
+            rows = self._ask(self.condition, limit)
 
-    def _run(self, rows: Sequence[Any], limit: int, num_moments: int) -> SearchResult:
+    def _run(
+        self, rows: Sequence[Any], limit: int, num_moments: int
+    ) -> tuple[SearchResult, list[str]]:
+        """Search, and return the keys of the videos of the hits, too."""
         found = _Found(self.store)
         found.add(rows)
         result = self._score(found, 1)
@@ -171,18 +189,19 @@ class _Search:
             found.add(rows)
             result = self._score(found, 1)
         is_certain = is_complete and result.exact
+        videos = found.best(result)
         if num_moments > 1 and result.hits:
-            videos = ', '.join(f'"{found.keys[video]}"' for video in found.best(result))
-            found.add(self._ask(f'video in [{videos}]', LARGEST_LIMIT))
+            names = ', '.join(f'"{video}"' for video in videos)
+            found.add(self._ask(f'video in [{names}]', LARGEST_LIMIT))
             result = self._score(found, num_moments)
         is_exact = is_certain and self.store.is_exact
-        return SearchResult(result.hits, is_exact, result.num_scored, is_certain)
+        return SearchResult(result.hits, is_exact, result.num_scored, is_certain), videos
 
     def _what_may_be_missing(self, rows: Sequence[Any], result: SearchResult) -> str:
         """Write which windows may be among the best whose products are below those of the rows."""
         least = result.hits[-1].score if len(result.hits) == self.topk else -np.inf
         largest = float(rows[-1]['distance']) + 2 * dot_error(len(self.query))
-        return ' and '.join(filter(None, (self.condition, may_reach(least, largest))))
+        return _both(self.condition, may_reach(least, largest))
 
     def _ask(self, condition: str, limit: int) -> Sequence[Any]:
         query = self.query[None].astype(np.float32)
@@ -194,6 +213,10 @@ class _Search:
         search = WindowSearch(found, self.store.score, self.query, products, is_live)
         limit = len(products) if self.max_candidates is None else self.max_candidates
         return search.run(self.topk, limit, num_moments)
+
+
+def _both(*conditions: str) -> str:
+    return ' and '.join(filter(None, conditions))
 
 
 class _Found:
@@ -232,10 +255,12 @@ class _Found:
             num_frames=numbers['num_frames'].astype(np.int64),
         )
 
-    def best(self, result: SearchResult) -> list[int]:
-        """Return the numbers of the videos of the hits."""
+    def best(self, result: SearchResult) -> list[str]:
+        """Return the keys of the videos of the hits."""
         paths = {hit.path for hit in result.hits}
-        return [video.number for video in self._videos if video.path in paths]
+        return [
+            key for key, video in zip(self.keys, self._videos, strict=True) if video.path in paths
+        ]
 
     def video(self, number: int) -> StoredVideo:
         """Describe a video by its number."""
@@ -261,7 +286,8 @@ class _Found:
                 path = unescape(facts['path'])
                 raise _ChangedError(
                     f'{self._store.address} is damaged: the frames of {path} are not what was '
-                    'written'
+                    'written',
+                    facts['video'],
                 )
             self._frames[number] = record
         if not numbers:
@@ -272,14 +298,4 @@ class _Found:
         number = len(self._videos)
         self._numbers[facts['video']] = number
         self.keys.append(facts['video'])
-        duration = facts['duration']
-        self._videos.append(
-            StoredVideo(
-                number=number,
-                path=unescape(facts['path']),
-                size=facts['size'],
-                mtime_ns=facts['mtime_ns'],
-                duration=duration if duration >= 0 else float('nan'),
-                num_windows=0,
-            )
-        )
+        self._videos.append(read_video(facts, number))

@@ -11,7 +11,7 @@ import base64
 import math
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -20,7 +20,8 @@ import numpy as np
 from .bound import Score, Summary, dot_error
 from .filters import VideoFilter
 from .packing import PackedVideo
-from .records import WINDOW, Layout, video_key
+from .records import SKIPPED, WINDOW, Layout, video_key
+from .view import StoredVideo
 
 __all__ = [
     'COLLECTIONS',
@@ -29,7 +30,9 @@ __all__ = [
     'LONGEST_TEXT',
     'NO_VECTOR',
     'NUMBERS',
+    'UNFINISHED',
     'VIDEOS',
+    'VIDEO_FACTS',
     'WINDOWS',
     'WINDOW_FACTS',
     'escape',
@@ -38,7 +41,10 @@ __all__ = [
     'frame_keys',
     'frame_rows',
     'may_reach',
+    'key_text',
+    'left_out',
     'read_record',
+    'read_video',
     'read_windows',
     'text_key',
     'unescape',
@@ -49,6 +55,7 @@ __all__ = [
 
 WINDOWS, FRAMES, VIDEOS = COLLECTIONS = ('windows', 'frames', 'videos')
 DESCRIPTION_KEY = '#index'  # of the row of `VIDEOS` that describes the index
+UNFINISHED = -1  # instead of a checksum, while the rows of a video are written
 LONGEST_TEXT = 65_535  # bytes of a VARCHAR of Milvus
 PART = LONGEST_TEXT // 4 * 3  # bytes of a record in one row, in base 64
 NO_VECTOR = [0.0, 0.0]  # Milvus wants a vector in every collection
@@ -61,6 +68,7 @@ WINDOW_FACTS = (
     *('video', 'number', 'path', 'start', 'end', 'duration', 'size', 'mtime_ns', 'frames_crc'),
     *NUMBERS,
 )
+VIDEO_FACTS = ('path', 'size', 'mtime_ns', 'duration', 'kind', 'num_windows', 'checksum', 'note')
 _UNSAFE = re.compile('[%"\'\\\\{}\x00-\x1f\x7f\ud800-\udfff]')
 
 
@@ -113,8 +121,12 @@ def unescape(text: str) -> str:
 
 def text_key(path: str) -> str:
     """Return the key of a video."""
-    high, low = video_key(path)
-    return f'{high:016x}{low:016x}'
+    return key_text(video_key(path))
+
+
+def key_text(key: tuple[int, int]) -> str:
+    """Write the hash of a path as the key of a video."""
+    return f'{key[0]:016x}{key[1]:016x}'
 
 
 def window_keys(video: str, first: int, last: int) -> list[str]:
@@ -188,6 +200,25 @@ def read_windows(rows: Sequence[Mapping[str, Any]], means: np.ndarray) -> np.nda
         table[name] = [row[name] for row in rows]
     table['mean_crc'] = [zlib.crc32(mean) for mean in means]
     return table
+
+
+def read_video(row: Mapping[str, Any], number: int = -1) -> StoredVideo:
+    """Describe a video from its row, or from that of one of its windows."""
+    return StoredVideo(
+        path=unescape(row['path']),
+        size=row['size'],
+        mtime_ns=row['mtime_ns'],
+        duration=row['duration'] if row['duration'] >= 0 else math.nan,
+        num_windows=row.get('num_windows', 0),
+        note=unescape(row['note']) if row.get('kind') == SKIPPED else None,
+        number=number,
+    )
+
+
+def left_out(videos: Iterable[str]) -> str:
+    """Write that windows are not of these videos, which are named by their keys."""
+    keys = ', '.join(f'"{key}"' for key in sorted(videos))
+    return f'video not in [{keys}]' if keys else ''
 
 
 def filter_expression(filters: VideoFilter | None) -> str:

@@ -12,6 +12,7 @@ from .milvus_client import MilvusConnection
 from .milvus_rows import (
     FRAMES,
     LONGEST_TEXT,
+    UNFINISHED,
     VIDEOS,
     WINDOWS,
     frame_keys,
@@ -25,8 +26,6 @@ from .packing import PackedVideo, pack
 from .records import REMOVED, VideoEntry
 
 __all__ = ['MilvusWriter']
-
-UNFINISHED = -1  # instead of a checksum
 
 
 class MilvusWriter:

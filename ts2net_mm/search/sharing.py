@@ -6,14 +6,12 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..utils.progress import VideoProgress
 from ..video.video_files import VideoFile
-from .description import DESCRIPTION
 from .records import video_key
-from .store import VideoStore
+from .targets import Target
 from .view import StoredVideo
 
 __all__ = ['Progress', 'Share', 'index_path', 'look_up']
@@ -57,15 +55,16 @@ class Share:
 
 
 def look_up(
-    folder: str | Path, files: Sequence[VideoFile]
+    target: Target, files: Sequence[VideoFile]
 ) -> tuple[list[VideoFile], list[StoredVideo]]:
     """Return the files that an index lacks in their present state, and the videos that it has."""
-    if not (Path(folder) / DESCRIPTION).exists():
+    store = target.open()
+    if store is None:
         return list(files), []
-    view = VideoStore(folder).view()
+    videos = store.find([index_path(file) for file in files])
     missing, known = [], []
     for file in files:
-        video = view.find(index_path(file))
+        video = videos.get(index_path(file))
         if video and (video.size, video.mtime_ns) == (file.size, file.mtime_ns):
             known.append(video)
         else:
@@ -79,7 +78,7 @@ class Progress:
     The first process shows it, and looks into the index every ten seconds.
 
     Args:
-        folder: The folder of the index.
+        target: The index.
         files: The videos of all processes.
         share: Which process this is.
         enabled: Whether to show anything.
@@ -87,16 +86,16 @@ class Progress:
 
     def __init__(
         self,
-        folder: str | Path,
+        target: Target,
         files: Sequence[VideoFile],
         share: Share,
         *,
         enabled: bool = True,
     ) -> None:
-        self._folder = Path(folder)
+        self._target = target
         self._is_alone = share.num_processes == 1
         is_shown = enabled and share.rank == 0
-        missing = look_up(folder, files)[0] if is_shown else []
+        missing = look_up(target, files)[0] if is_shown else []
         self._num_before = 0 if self._is_alone else self._count()
         self._bar = VideoProgress(len(missing), enabled=is_shown)
         self._next_look = time.monotonic() + LOOK_INTERVAL
@@ -118,6 +117,5 @@ class Progress:
             self._next_look = time.monotonic() + LOOK_INTERVAL
 
     def _count(self) -> int:
-        if not (self._folder / DESCRIPTION).exists():
-            return 0
-        return VideoStore(self._folder).count_records()
+        store = self._target.open()
+        return 0 if store is None else store.count_records()

@@ -28,7 +28,7 @@ from .records import (
 )
 from .segment import Segment
 from .segment_writer import SegmentWriter
-from .view import View
+from .view import StoredVideo, View
 
 __all__ = ['StoreWriter', 'VideoStore']
 
@@ -97,6 +97,12 @@ class VideoStore:
                     if error.filename == missing:
                         raise
                     missing = error.filename
+
+    def find(self, paths: Sequence[str]) -> dict[str, StoredVideo]:
+        """Return videos by their paths, encoded or skipped, as far as they are there."""
+        view = self.view()
+        found = ((path, view.find(path)) for path in paths)
+        return {path: video for path, video in found if video is not None}
 
     def count_records(self) -> int:
         """Count the records of videos, with replaced and removed ones, without opening the index.

@@ -22,22 +22,22 @@ class StoredVideo:
     """A video of an index.
 
     Args:
-        number: Its number in the view.
         path: Path of the file.
         size: Bytes of the file when it was encoded.
         mtime_ns: Time of its last change then.
         duration: Seconds; NaN if unknown.
         num_windows: Number of windows.
         note: Why it was skipped; None if it was encoded.
+        number: Its number in the view; -1 in Milvus, where rows have none.
     """
 
-    number: int
     path: str
     size: int
     mtime_ns: int
     duration: float
     num_windows: int
     note: str | None = None
+    number: int = -1
 
 
 class View:

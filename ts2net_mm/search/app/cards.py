@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...apis.timeline import Scale, TimelineFrame, make_timeline
+from ..index_view import IndexView
 from ..results import Hit, Moment, SearchResult
-from ..view import StoredVideo, View
+from ..view import StoredVideo
 from .video_library import Library, key_of
 
 __all__ = ['Card', 'MomentStrip', 'OverviewBar', 'make_cards', 'media_type_of']
@@ -81,7 +82,9 @@ class Card:
         return f'/video/{self.key}'
 
 
-def make_cards(query: np.ndarray, result: SearchResult, view: View, library: Library) -> list[Card]:
+def make_cards(
+    query: np.ndarray, result: SearchResult, view: IndexView, library: Library
+) -> list[Card]:
     """Describe the hits of a search for the page."""
     scale = Scale.from_scores(
         score for hit in result.hits for moment in hit.moments for score in moment.frame_scores
@@ -90,8 +93,9 @@ def make_cards(query: np.ndarray, result: SearchResult, view: View, library: Lib
     cards = []
     for hit in result.hits:
         key = key_of(hit.path)
-        video = view.find(hit.path)
-        assert video is not None  # the search was in this view
+        video = library.find(view, key)
+        if video is None:  # it was removed from a database since the search
+            continue
         withheld = library.why_withheld(view, video)
         cards.append(
             Card(
@@ -112,17 +116,17 @@ def media_type_of(path: str) -> str:
     return found if found.startswith('video/') else 'application/octet-stream'
 
 
-def _overview(query: np.ndarray, video: StoredVideo, view: View, scale: Scale) -> list[OverviewBar]:
+def _overview(
+    query: np.ndarray, video: StoredVideo, view: IndexView, scale: Scale
+) -> list[OverviewBar]:
     """Show the similarity of the frames of all windows over the length of a video."""
-    windows = np.array(view.windows_of(video.number))
-    if len(windows) < 2 or not video.duration > 0:
+    if video.num_windows < 2 or not video.duration > 0:
         return []
-    windows = windows[:: math.ceil(len(windows) / MAX_WINDOWS)]
-    records = view.read_frames(windows)
-    counts = np.arange(view.num_frames) < view.summary.num_frames[windows][:, None]
+    records, num_frames = view.frames_of(video, MAX_WINDOWS)
+    counts = np.arange(records['seconds'].shape[1]) < num_frames[:, None]
     similarities = (records['frames'].astype(np.float32) @ query.astype(np.float32))[counts]
     seconds = records['seconds'][counts]
-    if np.isnan(seconds).any():
+    if not len(seconds) or np.isnan(seconds).any():
         return []
     number = min(MAX_BARS, len(np.unique(seconds)))
     places = np.clip((seconds / video.duration * number).astype(int), 0, number - 1)

@@ -19,9 +19,8 @@ from ...apis import RetrievalInferencer
 from ...utils.text import has_words
 from ..examples import encode_example
 from ..filters import VideoFilter
-from ..view import StoredVideo, View
 
-__all__ = ['QueryEncoder', 'SearchForm', 'window_vector', 'without_empty']
+__all__ = ['QueryEncoder', 'SearchForm', 'without_empty']
 
 MAX_LETTERS = 1000  # of a sentence; the model reads fewer
 MAX_HITS = 100
@@ -139,9 +138,3 @@ class _Shared:
     def encode_items(self, items: Sequence[dict[str, Any]]) -> tuple[Tensor, Tensor]:
         with self._lock:
             return self._inferencer.encode_items(items)
-
-
-def window_vector(view: View, video: StoredVideo, seconds: float) -> np.ndarray:
-    """Return the mean of the frames of a video's window that begins closest to a time: (D,)."""
-    windows = np.array(view.windows_of(video.number))
-    return view.mean(int(windows[np.argmin(np.abs(view.starts[windows] - seconds))]))

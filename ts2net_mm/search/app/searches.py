@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from fastapi import HTTPException
 
+from ..index_view import IndexView
 from ..queries import subtract
 from ..records import DamagedIndexError
 from ..results import SearchResult
-from ..view import StoredVideo, View
+from ..view import StoredVideo
 from .cards import Card, make_cards
-from .queries import QueryEncoder, SearchForm, window_vector
+from .queries import QueryEncoder, SearchForm
 from .uploads import Uploads
 from .video_library import Library
 
@@ -34,6 +37,15 @@ class Found:
     cards: list[Card]
 
 
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn errors of the index into answers."""
+    try:
+        yield
+    except (DamagedIndexError, OSError) as error:
+        raise HTTPException(503, f'The index cannot be read: {error}') from error
+
+
 class Searches:
     """Searches of an index.
 
@@ -48,36 +60,48 @@ class Searches:
         self._encoder = encoder
         self._uploads = uploads
 
-    def view(self) -> View:
-        """Return what is committed to the index now.
+    def view(self) -> IndexView:
+        """Return what the index holds now.
 
         Raises:
             HTTPException: If the index was deleted, or replaced by that of another model.
         """
         try:
-            return self._library.index().store.view()
+            return self._library.view()
         except (OSError, ValueError) as error:
             raise HTTPException(503, f'The index cannot be used: {error}') from error
 
-    def video(self, view: View, key: str) -> StoredVideo:
+    def count(self, view: IndexView) -> tuple[int, int]:
+        """Count the videos and the windows that may be found.
+
+        Raises:
+            HTTPException: If the index cannot be read.
+        """
+        with _reading():
+            return view.count()
+
+    def video(self, view: IndexView, key: str) -> StoredVideo:
         """Return a video by its key.
 
         Raises:
             HTTPException: If the index does not have it.
         """
-        video = self._library.find(view, key)
+        with _reading():
+            video = self._library.find(view, key)
         if video is None:
             raise HTTPException(404, 'The index does not have this video, or no longer.')
         return video
 
-    def file(self, view: View, key: str) -> StoredVideo:
+    def file(self, view: IndexView, key: str) -> StoredVideo:
         """Return a video whose file may be shown.
 
         Raises:
             HTTPException: If the index does not have it, or its file is not to be shown.
         """
         video = self.video(view, key)
-        if reason := self._library.why_withheld(view, video):
+        with _reading():
+            reason = self._library.why_withheld(view, video)
+        if reason:
             raise HTTPException(404, reason)
         return video
 
@@ -88,25 +112,22 @@ class Searches:
             HTTPException: If the query is no longer known, or the index cannot be used.
         """
         view = self.view()
-        title, vector = self._query(form, view)
-        try:
-            (result,) = self._library.index().search(
+        with _reading():
+            title, vector = self._query(form, view)
+            (result,) = view.search(
                 vector[None],
                 topk=form.topk,
                 filters=form.filters(self._library.base(view)) if form.has_filters else None,
-                view=view,
             )
             return Found(title, result, make_cards(vector, result, view, self._library))
-        except (DamagedIndexError, OSError) as error:
-            raise HTTPException(503, f'The index cannot be read: {error}') from error
 
-    def _query(self, form: SearchForm, view: View) -> tuple[str, np.ndarray]:
+    def _query(self, form: SearchForm, view: IndexView) -> tuple[str, np.ndarray]:
         title, vector = self._wanted(form, view)
         if not form.minus:
             return title, vector
         return f'{title}, not {form.minus}', subtract(vector, self._encoder.encode_text(form.minus))
 
-    def _wanted(self, form: SearchForm, view: View) -> tuple[str, np.ndarray]:
+    def _wanted(self, form: SearchForm, view: IndexView) -> tuple[str, np.ndarray]:
         if form.q:
             return form.q, self._encoder.encode_text(form.q)
         if form.upload:
@@ -116,4 +137,4 @@ class Searches:
             return f'like {uploaded.name}', uploaded.vector
         video = self.video(view, form.like)
         name = self._library.short_name(view, video)
-        return f'like {name}', window_vector(view, video, form.at)
+        return f'like {name}', view.window_mean(video, form.at)

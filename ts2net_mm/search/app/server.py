@@ -23,6 +23,7 @@ from ..bound import OtherScore
 from .access import Gate
 from .cards import media_type_of
 from .decoding import DecodingCache, Job
+from .opening import make_opener
 from .pictures import Clip, FramesAt
 from .queries import QueryEncoder, SearchForm, without_empty
 from .searches import Searches
@@ -53,7 +54,7 @@ def create_app(
 
     Args:
         inferencer: The model with which the index was made.
-        index: The folder of the index.
+        index: The folder of the index, or an address of Milvus, see `open_index`.
         host: The address on which the app will listen.
         password: Asked for if it is given.
         folders: Folders whose files may be shown; by default the one in which all videos lie.
@@ -62,9 +63,11 @@ def create_app(
     Raises:
         FileNotFoundError: If there is no index.
         ValueError: If it was made with another model, or cannot be read.
+        MilvusError: If its server cannot be reached, or another process has the file.
     """
     other_score = OtherScore(inferencer.score_frames)
-    library = Library(index, inferencer.fingerprint, folders, other_score)
+    opener = make_opener(index, inferencer.fingerprint, other_score)
+    library = Library(opener, folders)
     encoder = QueryEncoder(inferencer)
     uploads = Uploads(encoder.encode_file, max_upload)
     searches = Searches(library, encoder, uploads)
@@ -76,6 +79,7 @@ def create_app(
         yield
         frames.close()
         clips.close()
+        opener.close()
 
     # FastAPI's own pages load scripts from other servers
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
@@ -111,7 +115,7 @@ def _add_searches(app: FastAPI, searches: Searches, model: str, max_upload: int)
         try:
             values['form'] = form = _read_form(request)
             view = searches.view()
-            values |= dict(num_videos=view.num_videos, num_windows=view.num_windows)
+            values['num_videos'], values['num_windows'] = searches.count(view)
             values['found'] = None if form.is_empty else searches.run(form)
         except HTTPException as error:
             status, values['problem'] = error.status_code, error.detail

@@ -1,85 +1,42 @@
-"""The index behind the app: opened again when it is replaced, and which of its files are shown."""
+"""The videos behind the app, and which of their files are shown."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..bound import Score
-from ..description import DESCRIPTION
-from ..index import VideoIndex
+from ..index_view import IndexView
 from ..records import video_key
-from ..store import VideoStore
-from ..view import StoredVideo, View
+from ..view import StoredVideo
+from .opening import Opener
 
-__all__ = ['Library', 'OtherModelError', 'key_of']
+__all__ = ['Library', 'key_of']
 
 KEY = re.compile(r'[0-9a-f]{32}')
-
-
-class OtherModelError(ValueError):
-    """An index whose videos another model has encoded."""
 
 
 class Library:
     """The videos of an index and their files.
 
     Args:
-        folder: The folder of the index.
-        fingerprint: That of the model which encodes the queries.
+        opener: Opens the index.
         folders: Folders whose files may be shown; by default the one in which all videos of the
             index lie. Links that lead out of them are not followed.
-        other_score: Computes the model's similarity where that has no certified bound.
-
-    Raises:
-        FileNotFoundError: If there is no index.
-        OtherModelError: If it was made with another model.
-        ValueError: If its description cannot be read.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        fingerprint: str,
-        folders: Sequence[str | Path] = (),
-        other_score: Score | None = None,
-    ) -> None:
-        self._folder = Path(folder).expanduser()
-        self._fingerprint = fingerprint
-        self._other_score = other_score
-        self._lock = threading.Lock()
+    def __init__(self, opener: Opener, folders: Sequence[str | Path] = ()) -> None:
+        self._opener = opener
         self._folders = [os.path.realpath(Path(item).expanduser()) for item in folders]
         self._base = ''
-        self._state: tuple[int, ...] = ()
-        self._index = self.index()
 
-    def index(self) -> VideoIndex:
-        """Return the index; another one if its folder was made again meanwhile.
+    def view(self) -> IndexView:
+        """Return the videos of the index; see `Opener.view`."""
+        return self._opener.view()
 
-        Raises:
-            FileNotFoundError: If the index was deleted.
-            OtherModelError: If it is now that of another model.
-        """
-        with self._lock:
-            status = (self._folder / DESCRIPTION).stat()
-            state = (status.st_ino, status.st_mtime_ns)
-            if state != self._state:
-                description = VideoStore(self._folder).description
-                score = self._other_score if description.score is None else None
-                index = VideoIndex(self._folder, score=score)
-                if description.fingerprint != self._fingerprint:
-                    raise OtherModelError(
-                        f'the index {self._folder} was made with another model or pipeline '
-                        f'({description.model or "without a name"})'
-                    )
-                self._index, self._state = index, state
-            return self._index
-
-    def base(self, view: View, video: StoredVideo | None = None) -> str:
+    def base(self, view: IndexView, video: StoredVideo | None = None) -> str:
         """Return the folder in which all videos lie; '' if there are none.
 
         Args:
@@ -87,19 +44,19 @@ class Library:
             video: One that may lie elsewhere, because it was added later.
         """
         is_outside = video is not None and not is_inside(video.path, self._base)
-        if view.num_videos and (not self._base or is_outside):
-            parents = {os.path.dirname(video.path) for video in view.encoded_videos()}
-            self._base = os.path.commonpath(parents)
+        if not self._base or is_outside:
+            parents = {os.path.dirname(path) for path in view.encoded_paths()}
+            self._base = os.path.commonpath(parents) if parents else self._base
         return self._base
 
-    def find(self, view: View, key: str) -> StoredVideo | None:
+    def find(self, view: IndexView, key: str) -> StoredVideo | None:
         """Return an encoded video by its key."""
         if not KEY.fullmatch(key):
             return None
         video = view.find_key((int(key[:16], 16), int(key[16:], 16)))
         return video if video is not None and video.note is None else None
 
-    def why_withheld(self, view: View, video: StoredVideo) -> str | None:
+    def why_withheld(self, view: IndexView, video: StoredVideo) -> str | None:
         """Say why the file of a video is not shown; None if it is."""
         try:
             status = os.stat(video.path)
@@ -110,14 +67,15 @@ class Library:
         if (status.st_size, status.st_mtime_ns) != (video.size, video.mtime_ns):
             return 'The file has changed since it was encoded.'
         real = os.path.realpath(video.path)
-        folders = self._folders or [os.path.realpath(self.base(view, video))]
+        base = self.base(view, video)
+        folders = self._folders or ([os.path.realpath(base)] if base else [])
         if not any(is_inside(real, folder) for folder in folders):
             return 'It is a link out of the folders whose files are shown.'
         if not os.access(real, os.R_OK):
             return 'There is no permission to read the file.'
         return None
 
-    def short_name(self, view: View, video: StoredVideo) -> str:
+    def short_name(self, view: IndexView, video: StoredVideo) -> str:
         """Return the path inside the folder of all videos."""
         return video.path.removeprefix(os.path.join(self.base(view, video), ''))
 
