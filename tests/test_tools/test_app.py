@@ -80,9 +80,22 @@ def test_a_folder_without_an_index(tool, project, tmp_path, capsys):
     assert f'error: {tmp_path} is no index' in capsys.readouterr().err
 
 
-def test_an_index_in_milvus_is_refused(tool, project, capsys):
-    assert tool.main([*project[:2], 'http://localhost:19530']) == 1
-    assert 'tools/index.py copy brings it into a folder' in capsys.readouterr().err
+def test_addresses_of_milvus_that_cannot_be_used(tool, project, tmp_path, capsys, monkeypatch):
+    pytest.importorskip('pymilvus', reason='pymilvus is not installed')
+    pytest.importorskip('milvus_lite', reason='milvus-lite is not installed')
+    database = tmp_path / 'nothing.db'
+    for address, message in (
+        (f'{database}#name', f'index {database} does not exist'),
+        (f'{database}#a b', "the name 'a b' in"),
+    ):
+        assert tool.main([*project[:2], address]) == 1
+        assert f'error: {message}' in capsys.readouterr().err
+    monkeypatch.setattr(
+        'ts2net_mm.utils.cli.find_spec', lambda name: None if name == 'pymilvus' else name
+    )
+    for address in (database, 'http://localhost:19530'):
+        assert tool.main([*project[:2], str(address)]) == 1
+        assert f'the index {address} needs pymilvus: pip install' in capsys.readouterr().err
 
 
 def test_missing_packages_are_named(tool, project, capsys, monkeypatch):

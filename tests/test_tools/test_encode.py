@@ -105,14 +105,52 @@ def test_errors_in_one_line(encode, tmp_path):
     assert not (tmp_path / 'index').exists()  # nothing is left of a failure
     code, _, err = encode(index=tmp_path)
     assert (code, f'{tmp_path} is no index and not empty' in err) == (1, True)
-    for address in (tmp_path / 'gallery.db', 'http://localhost:19530'):
-        code, _, err = encode(index=address)
-        assert (code, f'{address} is an address of Milvus' in err) == (1, True)
-    assert not (tmp_path / 'gallery.db').exists()
     encode('--whole')
     code, _, err = encode('--whole', '--fp16')
     assert code == 1
     assert 'was made with other settings: layout is' in err
+
+
+def test_an_index_in_milvus_inside_the_folder_of_videos(encode, folder, tmp_path):
+    pytest.importorskip('pymilvus', reason='pymilvus is not installed')
+    pytest.importorskip('milvus_lite', reason='milvus-lite is not installed')
+    videos = tmp_path / 'videos'
+    shutil.copytree(folder / 'videos', videos)
+    for number in (8, 0):
+        code, out, err = encode('--whole', videos=videos, index=videos / 'gallery.db#name')
+        expected = f'8 videos are in the index, {number} of them encoded now\n'
+        assert (code, out, err) == (0, expected, '')
+    code, _, err = encode('--fp16', '--whole', videos=videos, index=videos / 'gallery.db#name')
+    assert (code, 'was made with other settings: layout is' in err) == (1, True)
+
+
+def test_addresses_of_milvus_that_cannot_be_used(encode, tmp_path, monkeypatch):
+    pytest.importorskip('pymilvus', reason='pymilvus is not installed')
+    pytest.importorskip('milvus_lite', reason='milvus-lite is not installed')
+    database = tmp_path / 'gallery.db'
+    (tmp_path / 'file').touch()
+    (tmp_path / 'old.db').write_text('SQLite format 3')
+    for address, message in (
+        (f'{database}#a b', "the name 'a b' in"),
+        (tmp_path / 'file/gallery.db', 'is a file'),
+        (tmp_path / 'old.db', 'is not of Milvus Lite 3: it is a file'),
+    ):
+        code, out, err = encode(index=address)
+        assert (code, out, message in err, err.count('\n')) == (1, '', True, 1), err
+    with monkeypatch.context() as patch:
+        patch.setenv('RANK', '0')
+        patch.setenv('WORLD_SIZE', '2')
+        code, _, err = encode(index=database)
+        expected = f'{database} is a file of Milvus Lite, which one process opens, and there are 2'
+        assert (code, expected in err) == (1, True)
+    monkeypatch.setattr('ts2net_mm.utils.cli.find_spec', lambda name: None)
+    for address, missing in (
+        (database, 'pymilvus, milvus_lite'),
+        ('http://localhost:19530', 'pymilvus'),
+    ):
+        code, _, err = encode(index=address)
+        assert (code, f'the index {address} needs {missing}: pip install' in err) == (1, True)
+    assert not database.exists()
 
 
 @pytest.mark.slow

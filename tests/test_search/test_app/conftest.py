@@ -71,12 +71,22 @@ class Project:
         return path
 
 
+@pytest.fixture(scope='session')
+def new_project(model, encoded):
+    """Function that makes a project in a folder."""
+
+    def new(folder: Path) -> Project:
+        project = Project(folder, model.fingerprint, encoded)
+        for name in encoded:
+            project.add(name, source=name)
+        return project
+
+    return new
+
+
 @pytest.fixture
-def project(tmp_path, model, encoded) -> Project:
-    project = Project(tmp_path, model.fingerprint, encoded)
-    for name in encoded:
-        project.add(name, source=name)
-    return project
+def project(tmp_path, new_project) -> Project:
+    return new_project(tmp_path)
 
 
 @pytest.fixture
