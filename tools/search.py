@@ -95,8 +95,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', help='weights of that model, in any format')
     parser.add_argument(
         'folder',
-        help='folder with videos, also in sub-folders, or an index of tools/encode.py, or a copy '
-        'of such an index in Milvus (gallery.db or http://host:19530)',
+        help='folder with videos, also in sub-folders, or an index of tools/encode.py: its folder, '
+        'or its address in Milvus (gallery.db or http://host:19530)',
     )
     parser.add_argument(
         'sentence', nargs='*', type=sentence, help='what to search for; one table each'

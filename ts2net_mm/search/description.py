@@ -55,7 +55,7 @@ class Description:
         except (LookupError, TypeError, AttributeError) as error:
             raise ValueError(str(error)) from error
 
-    def require_model(self, fingerprint: str, place: str) -> None:
+    def require_model(self, fingerprint: str, place: str | Path) -> None:
         """Raise an error if an index at a place was made with another model.
 
         Raises:
@@ -78,18 +78,6 @@ class Description:
         if differing and differing != ['model']:  # the same weights may have two names
             details = '; '.join(f'{key} is {old[key]}, now {new[key]}' for key in differing)
             raise ValueError(f'the index {place} was made with other settings: {details}')
-
-    def require_model(self, fingerprint: str, place: str | Path) -> None:
-        """Raise an error if an index at a place was made with another model.
-
-        Raises:
-            ValueError: If the fingerprints differ.
-        """
-        if self.fingerprint != fingerprint:
-            raise ValueError(
-                f'the index {place} was made with another model or pipeline '
-                f'({self.model or "without a name"})'
-            )
 
 
 def read_description(folder: Path) -> Description:
