@@ -57,9 +57,12 @@ def test_the_hook_measures_a_training_and_leaves_it_as_it_is(neck):
     config = model_config()
     config['neck'] |= neck
 
+    all_scores = []
+
     def losses(hook):
         torch.manual_seed(0)
         model = MODELS.build(config).train()
+        model.neck.score_mlp.register_forward_hook(lambda *args: all_scores.append(args[2]))
         runner = _Runner(model)
         if hook:
             hook.before_train(runner)
@@ -76,8 +79,14 @@ def test_the_hook_measures_a_training_and_leaves_it_as_it_is(neck):
         return found, runner.message_hub.values
 
     plain, _ = losses(None)
+    all_scores.clear()
     watched, values = losses(SelectionHealthHook(interval=2))
     assert plain == watched
+    # of the second of three iterations, without [CLS] unless that is a candidate
+    first = 0 if config['neck'].get('candidates') == 'all' else 1
+    candidates = all_scores[1][..., first:, 0].flatten(0, -2)
+    expected = measure_selection(candidates, topk=config['neck']['topk'], sigma=0.05)
+    assert values == {f'train/selection_{name}': value for name, value in expected.items()}
     assert set(values) == {f'train/selection_{n}' for n in ('spread', 'entropy', 'saturated')}
     assert 0 < values['train/selection_entropy'] <= 1
     assert losses(SelectionHealthHook(interval=5))[1] == {}

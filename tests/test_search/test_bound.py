@@ -161,6 +161,30 @@ def test_best_frame_and_average_lie_between_their_bounds(spread, frames, dims):
         check_excess(score, q, means, summary, exact)
 
 
+class Tight:
+    """A score whose bounds are itself."""
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    def bounds(self, products, summary, error):
+        return self.scores, self.scores
+
+    def excess(self, low, high, summary):
+        return self.scores
+
+
+@pytest.mark.parametrize('number', [2, 3, 7])
+def test_the_rounding_of_an_average_is_part_of_its_bounds(number):
+    parts = np.random.default_rng(6).uniform(-1, 1, (number, 1000)).astype(np.float32)
+    exact = parts.astype(np.float64).mean(axis=0)
+    score = AverageScore(tuple(map(Tight, parts)))
+    lower, upper = score.bounds(None, None, 0.0)
+    assert np.all((lower <= exact) & (exact <= upper))
+    assert np.all(score.excess(0.0, 1.0, None) >= exact)
+    assert (upper - lower).max() < 1e-4
+
+
 def test_the_bound_of_the_best_frame_is_reached():
     """One frame leaves the others along the query."""
     frames = unit(np.array([[[0.6, 0.8], [0.6, -0.8], [0.6, -0.8]]]))

@@ -98,11 +98,13 @@ def test_a_folder_with_a_name_of_other_bytes(update, folder):
 
 def test_what_is_not_a_video_is_counted_and_a_bad_video_named(update, folder):
     (folder / 'notes.txt').write_text('no video')
+    (folder / 'v1.0').mkdir()
+    (folder / 'v1.0' / 'readme').write_text('no video')
     (folder / 'bad.mp4').write_text('no video')
     for _ in range(2):
         report = update().report
         assert report.skipped_videos == {str(folder / 'bad.mp4'): 'it is damaged or no video'}
-        assert report.others == {'.txt': 1}
+        assert report.others == {'.txt': 1, '': 1}
     write_noise(folder / 'bad.mp4', num_frames=20)
     assert counts(update()) == (3, 1, 0)
 

@@ -119,14 +119,14 @@ def read_video_list(path: str | Path) -> list[VideoFile]:
     return [_look_at(Path(name), Path()) for name in names]
 
 
-def last_ending(name: str) -> str:
-    """Return the end of a name from its last dot on, '.' for a dot at the very end, or ''.
+def last_ending(path: str | Path) -> str:
+    """Return the end of a file's name from its last dot on, '.' for a dot at the very end, or ''.
 
     Example:
-        >>> last_ending('a.b.MP4'), last_ending('a.'), last_ending('.hidden'), last_ending('a')
+        >>> last_ending('a.b.MP4'), last_ending('a.'), last_ending('.hidden'), last_ending('v1.0/a')
         ('.mp4', '.', '', '')
     """
-    stem, dot, ending = name.rpartition('.')
+    stem, dot, ending = os.path.basename(path).rpartition('.')
     return f'.{ending}'.lower() if dot and stem else ''
 
 
@@ -141,8 +141,7 @@ def is_skipped_video(path: str | Path, *, is_final: bool) -> bool:
         is_final: Whether its content is the reason, and not a time limit, a crash or the file
             system.
     """
-    has_ending = last_ending(Path(path).name) in VIDEO_EXTENSIONS
-    return not is_final or has_ending or Path(path).is_dir()
+    return not is_final or last_ending(path) in VIDEO_EXTENSIONS or Path(path).is_dir()
 
 
 def describe_endings(counts: Mapping[str, int]) -> str:
