@@ -124,5 +124,18 @@ def test_figures_are_pictures(plan, rows, runs, tmp_path):
     (tmp_path / 'results.png').unlink()
 
 
+def test_a_panel_for_each_logged_value(plan, rows, tmp_path):
+    plan = replace(plan, logged=('v2t/R5', 't2v/R1'))  # the first is not there
+    assert [path.name for path in draw_figures(plan, rows, tmp_path)] == [
+        'curves.png',
+        'logged.png',
+        'results.png',
+    ]
+    one = cv2.imread(str(tmp_path / 'logged.png')).shape
+    two = replace(plan, logged=('t2v/R1', 't2v/R1'))
+    draw_figures(two, rows, tmp_path)
+    assert cv2.imread(str(tmp_path / 'logged.png')).shape[1] > 1.3 * one[1]
+
+
 def test_no_figures_before_there_are_results(plan, runs, tmp_path):
     assert draw_figures(plan, read_rows(plan, runs), tmp_path) == []

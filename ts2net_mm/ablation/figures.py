@@ -1,4 +1,4 @@
-"""Figures of a plan: curves of validation, and the test result of each run."""
+"""Figures of a plan: curves of validation and of the log, and the test result of each run."""
 
 from __future__ import annotations
 
@@ -21,31 +21,37 @@ DPI = 120
 
 
 def draw_figures(plan: Plan, rows: Sequence[ResultRow], folder: Path) -> list[Path]:
-    """Write ``curves.png`` and ``results.png`` of the plan's first metric.
+    """Write ``curves.png`` and ``results.png`` of the plan's first metric, and ``logged.png``.
 
     Returns:
         The files that were written; none before there is anything to show.
     """
     metric = plan.metrics[0]
-    written = []
-    for name, draw, is_ready in (
-        ('curves.png', _draw_curves, any(curve_of(row.run, metric) for row in rows)),
-        ('results.png', _draw_results, any(row.test for row in rows)),
-    ):
-        if is_ready:
-            figure = Figure(figsize=(7, 4.5), layout='constrained')
-            draw(figure.add_subplot(), plan, rows, metric)
-            with replacing(folder / name) as temporary:
-                figure.savefig(temporary, format='png', dpi=DPI)
-            written.append(folder / name)
-    return written
+    figures: list[tuple[str, Figure]] = []
+    for name, logged in (('curves.png', [metric]), ('logged.png', plan.logged)):
+        shown = [log for log in logged if any(curve_of(row.run, log) for row in rows)]
+        if not shown:
+            continue
+        figure = Figure(figsize=(max(7, 5 * len(shown)), 4.5), layout='constrained')
+        for place, log in enumerate(shown, start=1):
+            title = f'{log} on validation' if log == metric else log
+            _draw_curves(figure.add_subplot(1, len(shown), place), plan, rows, log, title)
+        figures.append((name, figure))
+    if any(row.test for row in rows):
+        figure = Figure(figsize=(7, 4.5), layout='constrained')
+        _draw_results(figure.add_subplot(), plan, rows, metric)
+        figures.append(('results.png', figure))
+    for name, figure in figures:
+        with replacing(folder / name) as temporary:
+            figure.savefig(temporary, format='png', dpi=DPI)
+    return [folder / name for name, _ in figures]
 
 
-def _draw_curves(axes: Axes, plan: Plan, rows: Sequence[ResultRow], metric: str) -> None:
+def _draw_curves(axes: Axes, plan: Plan, rows: Sequence[ResultRow], log: str, title: str) -> None:
     """A thin line for each seed, and a thick one for their mean where all have a value."""
     trained = [variant.name for variant in plan.variants if variant.weights_of is None]
     for number, name in enumerate(trained):
-        curves = [curve_of(row.run, metric) for row in rows if row.run.variant == name]
+        curves = [curve_of(row.run, log) for row in rows if row.run.variant == name]
         curves = [curve for curve in curves if curve]
         if not curves:
             continue
@@ -55,7 +61,7 @@ def _draw_curves(axes: Axes, plan: Plan, rows: Sequence[ResultRow], metric: str)
         common = sorted(set.intersection(*map(set, curves)))
         mean = [np.mean([curve[step] for curve in curves]) for step in common]
         axes.plot(common, mean, color=colour, linewidth=2, label=f'{name} (n = {len(curves)})')
-    axes.set(title=plan.title, xlabel='iterations', ylabel=f'{metric} on validation')
+    axes.set(title=plan.title, xlabel='iterations', ylabel=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
