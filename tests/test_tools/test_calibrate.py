@@ -198,7 +198,9 @@ def test_wrong_files(run, search, place, bank, tmp_path):
     code, _, err = search('blue', '--calibrated')
     assert (code, f'{place} has no calibration; python tools/index.py {place}' in err) == (1, True)
     assert run('calibrate')[2] == err
-    assert 'nothing.txt' in run('calibrate', '--queries', tmp_path / 'nothing.txt')[2]
+    missing = tmp_path / 'nothing.txt'
+    message = f'error: query bank {missing} does not exist\n'
+    assert run('calibrate', '--queries', missing)[2] == message
     bank.write_text('\n')
     assert run('calibrate', '--queries', bank)[2] == (
         f'error: {bank} holds no sentence, expected one in each line\n'

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..utils.cli import positive_float, positive_int
+from ..utils.cli import positive_float, positive_int, require_path
+from ..utils.files import check_folder
 from ..utils.hubs import INVERSE_TEMPERATURE
 from ..utils.progress import VideoProgress
 from ..utils.text import printable
@@ -20,7 +21,7 @@ from .bound import OtherScore
 from .calibrating import calibrate
 from .calibration import Calibration, Validation, write_calibration
 from .current_calibration import update_calibration
-from .description import read_description
+from .description import Description, read_description
 from .index import VideoIndex
 from .validation import KEEP, ValidationSet, validate
 from .view import View
@@ -103,14 +104,17 @@ def calibrate_index(args: argparse.Namespace) -> None:
         OSError: If a file cannot be read or written.
         ValueError: If the index, the model or a file of sentences does not fit.
     """
+    description = read_description(Path(args.index).expanduser())
+    check_folder(args.index, 'index folder')  # before the work that is to be stored there
+    for kind, path in (('query bank', args.queries), ('annotation', args.validation)):
+        if path:
+            require_path(kind, path)
     with contextlib.redirect_stdout(sys.stderr):
         from .sentence_files import find_right_videos, read_bank
 
-        index, encoder = _open(args)
-        view = index.store.view()
-        bank, right = [], None
-        if args.queries:
-            bank = read_bank(args.queries, args.num_queries)
+        bank = read_bank(args.queries, args.num_queries) if args.queries else []
+        index, encoder = _open(args, description)
+        view, right = index.store.view(), None
         if args.validation:
             right = find_right_videos(view, args.validation, args.num_queries)
             _print_notes(args, bank, right)
@@ -156,9 +160,8 @@ def _describe_validation(validation: Validation) -> list[str]:
     return lines
 
 
-def _open(args: argparse.Namespace) -> tuple[VideoIndex, Any]:
+def _open(args: argparse.Namespace, description: Description) -> tuple[VideoIndex, Any]:
     """Open the index, and what encodes sentences: the model, or the copy of its text encoder."""
-    description = read_description(Path(args.index).expanduser())
     if args.model:
         from ..apis import RetrievalInferencer
 
