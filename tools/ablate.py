@@ -33,8 +33,8 @@ A plan is YAML; paths of configs are relative to its folder:
       weights_of: ts2net                    # tests them, trains nothing
       options: {...}
 
-Written to the work folder: results.csv, results.md, curves.png, results.png, and a
-folder for each run. The same command again skips the runs that are done, by a digest
+Written to the work folder: results.csv, results.md, curves.png, logged.png,
+results.png, and a folder for each run. The same command again skips the runs that are done, by a digest
 of config, seed and checkpoint, and resumes the others.
 
 exit codes: 0 all runs are done, 1 some failed or lack a metric, or an error, 2 wrong
@@ -144,7 +144,7 @@ def ablate(args: argparse.Namespace) -> int:
             on_start=tell_start,
             on_end=tell_end,
         )
-        print(f'\n{report()}\n{args.work_dir}: results.csv, results.md, curves.png, results.png')
+        print(f'\n{report()}\nresults and figures: {args.work_dir}')
     rows = read_rows(plan, runs)
     return 0 if all(row.state.is_done for row in rows) and not missing_metrics(plan, rows) else 1
 
