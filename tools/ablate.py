@@ -34,8 +34,8 @@ A plan is YAML; paths of configs are relative to its folder:
       options: {...}
 
 Written to the work folder: results.csv, results.md, curves.png, logged.png,
-results.png, and a folder for each run. The same command again skips the runs that are done, by a digest
-of config, seed and checkpoint, and resumes the others.
+results.png, and a folder for each run. The same command again skips the runs that are
+done, by a digest of config, seed and checkpoint, and resumes the others.
 
 exit codes: 0 all runs are done, 1 some failed or lack a metric, or an error, 2 wrong
 arguments, 130 interrupted with Ctrl-C, 143 terminated
