@@ -18,7 +18,7 @@ ANALYSIS = ROOT / 'tools/analysis'
 # One video at a time: then the features do not depend on which videos a process gets.
 TEST = """
 test_dataloader = dict(loader, batch_size=1)
-test_evaluator = dict(hard_negative=None)
+test_evaluator = dict(hard_negative=None, sinkhorn=True)
 custom_hooks = [dict(type='StrictCheckpointHook'), dict(type='QueryBankHook')]
 """
 
@@ -73,7 +73,7 @@ def table_of(result: subprocess.CompletedProcess[str]) -> list[str]:
 def test_two_processes_and_the_analysis_agree_with_the_test(project, tmp_path):
     alone, both = tmp_path / 'alone', tmp_path / 'both'
     table = table_of(run_test(project, alone, 'train.json'))
-    assert 'text to video, query bank' in table[-1]
+    assert 'text to video, Sinkhorn of a query bank' in table[-1]
     assert table_of(run_test(project, both, 'train.json', 'pytorch')) == table
     with np.load(alone / 'scores.npz') as first, np.load(both / 'scores.npz') as second:
         assert first['bank_similarity'].shape == (550, 7)
